@@ -1,0 +1,131 @@
+"""A system call made by a stopped tracee in our name: for memory (mmap) and for SIGTRAP's disposition (rt_sigaction).
+
+A `syscall` instruction is borrowed from code that the process has (the vdso), so no text is written. The tracee runs from
+there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and after the call. Unlike a single step
+these stops force no SIGTRAP, which would reset an ignored or blocked one. Afterwards registers and mask are put back, and
+the tracee is led to an ordinary PTRACE_EVENT_STOP: an interrupted system call of its own restarts only from there, since
+the kernel looks for restarts where it looks for signals, which the way out of a system call passes only on demand.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import IntEnum
+
+from backend.errors import CannotInject, TraceeEnded
+from backend.linux import procfs, ptrace
+from backend.linux.procfs import RemoteAddr
+from backend.linux.ptrace import Option
+from backend.linux.wait_status import (
+    Exited,
+    GroupStop,
+    Interrupted,
+    Killed,
+    SignalStop,
+    SyscallStop,
+    decode,
+)
+
+WALL = 0x40000000
+"""__WALL: wait for threads and processes alike. Source: include/uapi/linux/wait.h."""
+
+SYSCALL_INSTRUCTION = b"\x0f\x05"
+_WORD = 1 << 64
+_NO_SYSCALL = _WORD - 1
+_LARGEST_ERRNO = 4095
+_EVERY_SIGNAL = _WORD - 1
+_SEARCH_LIMIT = 1 << 24
+
+
+class Syscall(IntEnum):
+    """Numbers of the system calls that are injected. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
+
+    MMAP = 9
+    RT_SIGACTION = 13
+
+
+def find_gate(pid: int) -> RemoteAddr:
+    """Return the address of a `syscall` instruction in process `pid`: the vdso's, or that of some executable file.
+
+    Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
+    """
+    executable = [mapping for mapping in procfs.mappings(pid) if mapping.executable and mapping.readable]
+    for mapping in sorted(executable, key=lambda mapping: mapping.path != "[vdso]"):
+        if mapping.path != "[vsyscall]":
+            code = procfs.read_memory(pid, mapping.start, min(mapping.size_bytes, _SEARCH_LIMIT))
+            offset = code.find(SYSCALL_INSTRUCTION)
+            if offset >= 0:
+                return RemoteAddr(mapping.start + offset)
+    raise CannotInject(pid, "no `syscall` instruction is mapped")
+
+
+def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
+    """Make the stopped tracee execute system call `number` at `gate`; return its result (negative: -errno).
+
+    Required: `tid` is in any ptrace-stop, its options include TRACESYSGOOD. A signal of a signal-delivery-stop is not
+    delivered. Afterwards the tracee is in a PTRACE_EVENT_STOP; if its process was stopped by a signal meanwhile, that
+    group-stop is reported anew by the next wait after it is resumed. Raises TraceeEnded, or the OSError of a request.
+    """
+    assert len(arguments) <= 6, arguments
+    saved, mask = ptrace.registers(tid), ptrace.signal_mask(tid)
+    words = dict(zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), (word % _WORD for word in arguments), strict=False))
+    ptrace.set_signal_mask(tid, _EVERY_SIGNAL)
+    ptrace.set_registers(tid, replace(saved, rip=gate, rax=number, orig_rax=_NO_SYSCALL, **words))
+    stopped = _run_to_syscall_stop(tid)
+    stopped |= _run_to_syscall_stop(tid)
+    result = ptrace.registers(tid).rax
+    ptrace.set_registers(tid, saved)
+    ptrace.interrupt(tid)
+    ptrace.cont(tid)
+    status = os.waitpid(tid, WALL)[1]
+    if isinstance(decode(status), Exited | Killed):
+        raise TraceeEnded(tid, status)
+    ptrace.set_signal_mask(tid, mask)
+    if stopped or isinstance(decode(status), GroupStop):
+        ptrace.interrupt(tid)
+    return result - _WORD if result >= _WORD - _LARGEST_ERRNO else result
+
+
+def _run_to_syscall_stop(tid: int) -> bool:
+    """Resume until a system call starts or ends; tell whether a stop signal was met, which nothing can block."""
+    stopped = False
+    while True:
+        ptrace.syscall(tid)
+        status = os.waitpid(tid, WALL)[1]
+        match decode(status):
+            case SyscallStop():
+                return stopped
+            case Exited() | Killed():
+                raise TraceeEnded(tid, status)
+            case SignalStop(signal.SIGSTOP):
+                # Sent again, it is reported again once the tracee runs its own code.
+                os.kill(tid, signal.SIGSTOP)
+                stopped = True
+            case GroupStop() | Interrupted():
+                stopped = True
+            case other:
+                raise AssertionError(f"thread {tid} stopped for {other} during an injected call")
+
+
+@contextlib.contextmanager
+def seccomp_suspended(tid: int, options: Option) -> Iterator[None]:
+    """Within, the stopped tracee's system calls pass no seccomp filter; `options` are those it has and gets back.
+
+    A filter answers a call that it doesn't know with an error or with SIGKILL, so without the right to suspend it
+    (CAP_SYS_ADMIN) nothing may be injected: CannotInject. Without any filter there is nothing to do.
+    """
+    if procfs.status(tid).seccomp == 0:
+        yield
+        return
+    try:
+        ptrace.set_options(tid, options | Option.SUSPEND_SECCOMP)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        reason = "it runs under seccomp, and suspending that needs CAP_SYS_ADMIN"
+        raise CannotInject(tid, reason) from None
+    yield
+    with contextlib.suppress(ProcessLookupError):
+        ptrace.set_options(tid, options)

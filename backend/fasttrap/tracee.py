@@ -1,0 +1,169 @@
+"""The threads of one traced process and its memory: seizing, stopping the world, waiting. No sites, no signals' fate.
+
+A thread is *held* when its stop has been reported and nothing has resumed it: `held` keeps the raw wait status, which
+`engine` later deals with as if it had just arrived. Every function here belongs to the one thread that traces.
+"""
+
+import contextlib
+import ctypes
+import os
+from dataclasses import dataclass, field
+
+from backend.errors import ProcessGone
+from backend.linux import procfs, ptrace
+from backend.linux.libc import libc
+from backend.linux.ptrace import Option, SignalInfo
+from backend.linux.wait_status import Exited, Killed, decode
+
+WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
+"""__WALL | __WNOTHREAD: all kinds of tracees, but only ours. Source: include/uapi/linux/wait.h."""
+
+OPTIONS = (
+    Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACEEXEC
+)
+"""Without EXITKILL: the process must outlive its tracer."""
+
+_KCMP, _KCMP_VM = 312, 1
+
+
+class Memory:
+    """The memory of a traced process, for reading and for writing through protections; a context manager's content.
+
+    Every access raises ProcessGone when the address space has gone, by exec or exit.
+    """
+
+    def __init__(self, tid: int) -> None:
+        self._tid = tid
+        try:
+            self._descriptor = ptrace.open_memory(tid)
+        except (FileNotFoundError, ProcessLookupError):
+            raise ProcessGone(tid) from None
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, or fewer where an unmapped page follows. Raises OSError(EIO) if the first one is."""
+        data = os.pread(self._descriptor, size, address)
+        if not data:
+            raise ProcessGone(self._tid)
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write all of `data`, also over code and read-only pages. Raises OSError(EIO) where nothing is mapped."""
+        if os.pwrite(self._descriptor, data, address) != len(data):
+            raise ProcessGone(self._tid)
+
+
+@dataclass(slots=True)
+class Thread:
+    """What the engine remembers of a thread between two of its stops; nothing, for most."""
+
+    tid: int
+    guest: bool = False
+    """A process of its own that shares the memory (a vfork child): its hits execute but don't count."""
+    skip: tuple[int, int] | None = None
+    """(site, rsp): the next hit there repeats one that has counted, since a signal was delivered in between."""
+    finishing: int | None = None
+    """The site whose copy this thread completes before the signals in `waiting` are delivered."""
+    waiting: list[SignalInfo] = field(default_factory=list)
+    """Signals that were reported and not delivered yet; while not `finishing` they have been sent anew."""
+
+    @property
+    def usual(self) -> bool:
+        """Whether its hits may be served by the hot loop."""
+        return not (self.guest or self.skip or self.finishing is not None)
+
+
+class Threads:
+    """The seized threads of a process, and which of them are held.
+
+    A thread that is being made is reported twice, in either order: by its maker's event and by its own first stop.
+    `expected` are those whose event came first, `early` those whose stop did.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.known: dict[int, Thread] = {}
+        self.held: dict[int, int] = {}
+        self._expected: set[int] = set()
+        self._early: set[int] = set()
+
+    def seize_all(self) -> None:
+        """Seize every thread of the process that isn't ours yet, until no new one appears, and hold them all.
+
+        Raises ProcessGone, or PermissionError: another tracer's, or not ours to trace.
+        """
+        while True:
+            new = [tid for tid in procfs.threads(self.pid) if tid not in self.known]
+            for tid in new:
+                with contextlib.suppress(ProcessLookupError):
+                    ptrace.seize(tid, OPTIONS)
+                    self.known[tid] = Thread(tid)
+            self.hold_all()
+            if not new:
+                break
+        if not self.known:
+            raise ProcessGone(self.pid)
+
+    def hold_all(self) -> None:
+        """Stop every thread that runs; one that ends meanwhile is forgotten, one that appears is held as well.
+
+        A thread blocked by vfork can't be stopped before its child lets it go, and isn't waited for.
+        """
+        for tid in self.known:
+            if tid not in self.held:
+                with contextlib.suppress(ProcessLookupError):
+                    ptrace.interrupt(tid)
+        while self._expected or any(tid not in self.held and not _in_vfork(tid) for tid in self.known):
+            try:
+                tid, status = os.waitpid(-1, WALL_OF_THIS_THREAD)
+            except ChildProcessError:
+                self.known.clear()
+                self._expected.clear()
+                return
+            if isinstance(decode(status), Exited | Killed):
+                self.forget(tid)
+            else:
+                self.held[tid] = status
+
+    def is_new(self, tid: int) -> bool:
+        """Tell, at a stop, whether it is the first one of a thread or process that didn't exist before; note that it came."""
+        if tid in self.known:
+            return False
+        if tid in self._expected:
+            self._expected.remove(tid)
+        else:
+            self._early.add(tid)
+        return True
+
+    def expect(self, tid: int) -> None:
+        """Note that the kernel announced `tid`, whose first stop has come or will."""
+        if tid in self._early:
+            self._early.remove(tid)
+        elif tid not in self.known:
+            self._expected.add(tid)
+
+    def forget(self, tid: int) -> None:
+        """Drop a thread that has ended or is no longer ours."""
+        self.known.pop(tid, None)
+        self.held.pop(tid, None)
+        self._expected.discard(tid)
+        self._early.discard(tid)
+
+
+def _in_vfork(tid: int) -> bool:
+    """Tell whether the thread waits in the kernel for its vfork child: it doesn't stop before that is over."""
+    try:
+        with open(f"/proc/{tid}/wchan", encoding="ascii") as file:
+            return file.read() in ("kernel_clone", "_do_fork", "wait_for_vfork_done")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def shares_memory(one: int, other: int) -> bool:
+    """Tell whether two processes or threads have one address space. Source: kcmp(2), KCMP_VM."""
+    result = libc().syscall(_KCMP, ctypes.c_int(one), ctypes.c_int(other), _KCMP_VM, 0, 0)
+    if result < 0:
+        raise ProcessGone(other)
+    return bool(result == 0)

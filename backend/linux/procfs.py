@@ -1,0 +1,283 @@
+"""/proc/PID, typed: mappings, threads, status, auxiliary vector, memory, and the files that a process has
+mapped.
+
+Lives here: one function for each file of /proc that dtrap reads. Not here: what mappings mean as loaded
+objects (backend/objects.py). Every function raises ProcessGone when the process does not exist (any more) and
+ProcessNotPermitted when the kernel's ptrace access check or file permissions forbid the read. Formats:
+proc(5).
+"""
+
+import errno
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+from backend.errors import MappedFileUnavailable, ProcessGone, ProcessNotPermitted
+
+RemoteAddr = NewType("RemoteAddr", int)
+"""An address in the traced process's address space."""
+
+FileOffset = NewType("FileOffset", int)
+"""An offset in bytes from the start of a mapped file: what a uprobe is placed by."""
+
+DELETED = " (deleted)"
+_ADDRESS_LIMIT = 1 << 47
+
+
+class AuxiliaryKey(IntEnum):
+    """Keys of the auxiliary vector that dtrap uses (elf.h, AT_*)."""
+
+    PHDR = 3
+    PHENT = 4
+    PHNUM = 5
+    BASE = 7
+    ENTRY = 9
+    SYSINFO_EHDR = 33
+
+
+@dataclass(frozen=True, slots=True)
+class MappedRange:
+    """One line of /proc/PID/maps: `[start, end)` in the process; `path` is empty for anonymous memory.
+
+    `path` is the kernel's text, with a line feed undone (`\\012`), ` (deleted)` kept: only the file itself
+    can tell whether that belongs to its name.
+    """
+
+    start: RemoteAddr
+    end: RemoteAddr
+    readable: bool
+    writable: bool
+    executable: bool
+    shared: bool
+    offset: FileOffset
+    device: tuple[int, int]
+    inode: int
+    path: str
+
+    @property
+    def size_bytes(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What dtrap needs of /proc/PID/status. `uid` is the effective one; `seccomp` 0 none, 1 strict, 2 filter.
+
+    `namespace_pids` are the process's ids from the reader's pid namespace inwards (one element where they
+    share it, empty before Linux 4.1). `thread_features` are the words of x86_Thread_features (`shstk`), empty
+    where the kernel doesn't say.
+    """
+
+    tgid: int
+    ppid: int
+    tracer_pid: int
+    real_uid: int
+    uid: int
+    seccomp: int
+    namespace_pids: tuple[int, ...]
+    thread_features: tuple[str, ...]
+
+
+_MAPS_LINE = re.compile(
+    rb"([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) ([0-9]+) *(.*)"
+)
+
+
+def mappings(pid: int) -> tuple[MappedRange, ...]:
+    """Return the mappings of process `pid` in address order; none for a kernel thread or a zombie."""
+    return tuple(parse_mappings(_read(pid, "maps")))
+
+
+def parse_mappings(text: bytes) -> Iterator[MappedRange]:
+    """Yield the mappings that the content of a `maps` file lists; a line of another form is left out."""
+    for line in text.split(b"\n"):
+        fields = _MAPS_LINE.fullmatch(line)
+        if fields is None:
+            continue
+        start, end, readable, writable, executable, sharing, offset, major, minor, inode, path = (
+            fields.groups()
+        )
+        yield MappedRange(
+            RemoteAddr(int(start, 16)),
+            RemoteAddr(int(end, 16)),
+            readable == b"r",
+            writable == b"w",
+            executable == b"x",
+            sharing == b"s",
+            FileOffset(int(offset, 16)),
+            (int(major, 16), int(minor, 16)),
+            int(inode),
+            os.fsdecode(path.replace(b"\\012", b"\n")),
+        )
+
+
+def threads(pid: int) -> tuple[int, ...]:
+    """Return the thread ids of process `pid`, ascending: those that existed at some moment of the call, not a
+    snapshot.
+    """
+    with _process_errors(pid, "task"):
+        return tuple(sorted(int(name) for name in os.listdir(f"/proc/{pid}/task")))
+
+
+def status(pid: int) -> Status:
+    """Return what /proc/PID/status says; `pid` may be a thread's id."""
+    fields = {}
+    for line in _read(pid, "status").decode("ascii", "replace").splitlines():
+        key, _, value = line.partition(":")
+        fields[key] = value.split()
+    return Status(
+        tgid=_number(fields, "Tgid", 0),
+        ppid=_number(fields, "PPid", 0),
+        tracer_pid=_number(fields, "TracerPid", 0),
+        real_uid=_number(fields, "Uid", 0),
+        uid=_number(fields, "Uid", 1),
+        seccomp=_number(fields, "Seccomp", 0),
+        namespace_pids=tuple(int(number) for number in fields.get("NSpid", [])),
+        thread_features=tuple(fields.get("x86_Thread_features", [])),
+    )
+
+
+def _number(fields: Mapping[str, list[str]], key: str, position: int) -> int:
+    """Return one number of a status line; 0 where this kernel has no such line."""
+    values = fields.get(key, [])
+    return int(values[position]) if position < len(values) else 0
+
+
+def start_time_ticks(pid: int) -> int:
+    """Return when the process started, in clock ticks since boot: with the pid it names a process for good,
+    pids being reused.
+    """
+    # The command's name stands in parentheses and may hold any character, so the fields are counted from the
+    # last closing one.
+    after_name = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(after_name[19])
+
+
+def comm(pid: int) -> str:
+    """Return the thread's name, at most 15 bytes, which any thread of the process may have changed."""
+    return os.fsdecode(_read(pid, "comm").removesuffix(b"\n"))
+
+
+def exe(pid: int) -> str:
+    """Return the path of the program, as the process's mount namespace names it, ` (deleted)` appended by the
+    kernel where it is gone.
+    """
+    with _process_errors(pid, "exe"):
+        return os.readlink(f"/proc/{pid}/exe")
+
+
+def auxiliary_vector(pid: int) -> dict[int, int]:
+    """Return the auxiliary vector that the kernel gave the program: see AuxiliaryKey. Empty for a kernel
+    thread or a zombie.
+    """
+    data = _read(pid, "auxv")
+    return dict(struct.iter_unpack("<QQ", data[: len(data) // 16 * 16]))
+
+
+class Memory:
+    """The memory of one process, open for reading. A context manager; the process may run or die."""
+
+    __slots__ = ("_fd", "_pid")
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        with _process_errors(pid, "mem"):
+            self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self) -> "Memory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return the readable bytes of `[address, address + size)` up to the first unreadable one: fewer than
+        asked, or none.
+
+        Raises ProcessGone when the address space is gone, which exec replaces as well.
+        """
+        if size <= 0 or not 0 <= address < _ADDRESS_LIMIT:
+            return b""
+        parts = []
+        with _process_errors(self._pid, "mem"):
+            while size > 0:
+                try:
+                    part = os.pread(self._fd, size, address)
+                except OSError as error:
+                    # EIO: nothing is mapped at the address. Anything else is for _process_errors to name.
+                    if error.errno != errno.EIO:
+                        raise
+                    break
+                if not part:
+                    # The kernel reads nothing from an address space without users; a live one gives bytes or
+                    # EIO.
+                    raise ProcessGone(self._pid)
+                parts.append(part)
+                address += len(part)
+                size -= len(part)
+        return b"".join(parts)
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Return the readable bytes of `[address, address + size)`: one read of `Memory`, for a caller that needs
+    no more.
+    """
+    with Memory(pid) as memory:
+        return memory.read(address, size)
+
+
+def open_mapped_file(pid: int, mapping: MappedRange) -> int:
+    """Return a new read-only file descriptor of the regular file behind `mapping`, deleted or in another
+    mount namespace or not.
+
+    /proc/PID/map_files leads to the very file, but only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE;
+    without, the path is followed inside the process's root, and the inode compared. Raises
+    MappedFileUnavailable when neither leads to the file.
+    """
+    reason = ""
+    inside_root = f"/proc/{pid}/root{mapping.path}"
+    for path in (
+        f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}",
+        inside_root,
+        inside_root.removesuffix(DELETED),
+    ):
+        try:
+            # Not blocking: what the path leads to by now may be a pipe or a device.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            continue
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            reason = "it is no regular file"
+        # The device is not compared: overlayfs and btrfs show one in maps and another in stat(2).
+        elif path.startswith(inside_root.removesuffix(DELETED)) and found.st_ino != mapping.inode:
+            reason = "another file has taken its place"
+        else:
+            return fd
+        os.close(fd)
+    raise MappedFileUnavailable(pid, mapping.path, reason)
+
+
+def _read(pid: int, name: str) -> bytes:
+    with _process_errors(pid, name), open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+        parts = []
+        while part := file.read(1 << 18):
+            parts.append(part)
+        return b"".join(parts)
+
+
+@contextmanager
+def _process_errors(pid: int, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise ProcessGone(pid) from error
+    except PermissionError as error:
+        raise ProcessNotPermitted(pid, f"/proc/{pid}/{name}") from error

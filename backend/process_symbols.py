@@ -1,0 +1,140 @@
+"""The functions of a process's objects as this process has them: symbols, debug files and IFUNCs put
+together, and kept.
+
+Lives here: the cache of symbols, one entry for each object. Not here: reading symbol tables
+(backend/symbols.py), finding implementations (backend/ifunc.py). Hands its result to backend/sites.py, which
+matches descriptions with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from backend.debug_files import completing_files
+from backend.errors import MalformedElf
+from backend.frame_extents import frame_extents
+from backend.ifunc import LoadedElf, ReadMemory, implementations
+from backend.objects import LoadedObject
+from backend.symbols import Function, FunctionTable, read_functions
+from backend.symbols_elf import ElfFile, file_image, read_elf
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFunctions:
+    """The functions of one object as this process has them: each IFUNC that is bound stands at its
+    implementation.
+
+    `unbound` are the IFUNCs that are not, at their resolvers. `by_name` leads from every name to its
+    functions, `unbound` included.
+    """
+
+    table: FunctionTable
+    unbound: tuple[Function, ...]
+    by_name: dict[str, list[Function]]
+
+
+_NO_FUNCTIONS = ObjectFunctions(FunctionTable((), ()), (), {})
+
+
+class Symbols:
+    """The symbols of a process's objects, each read when first asked for and then kept. A context manager: it
+    opens debug files.
+
+    `read_memory` reads the process, for IFUNCs; `roots` are where debug files are looked for: see
+    backend/debug_files.py. `malformed` says of each object whose file could not be read why.
+    """
+
+    def __init__(
+        self, objects: Iterable[LoadedObject], read_memory: ReadMemory, roots: tuple[str, ...] = ("",)
+    ) -> None:
+        self.objects = tuple(objects)
+        self.malformed: dict[str, str] = {}
+        self._read_memory = read_memory
+        self._roots = roots
+        self._files = ExitStack()
+        self._elves: dict[LoadedObject, LoadedElf | None] = {}
+        self._functions: dict[LoadedObject, ObjectFunctions] = {}
+
+    def __enter__(self) -> "Symbols":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def functions(self, loaded: LoadedObject) -> ObjectFunctions:
+        """Return the functions of one of the objects; none of one without a file, or with a malformed one."""
+        known = self._functions.get(loaded)
+        if known is None:
+            elf = self._elf(loaded)
+            known = self._functions[loaded] = _NO_FUNCTIONS if elf is None else self._read(elf)
+        return known
+
+    def _elf(self, loaded: LoadedObject) -> LoadedElf | None:
+        if not loaded.has_file:
+            return None
+        if loaded not in self._elves:
+            try:
+                self._elves[loaded] = LoadedElf(loaded, read_elf(file_image(loaded.fd)))
+            except MalformedElf as error:
+                self.malformed[loaded.path] = error.reason
+                self._elves[loaded] = None
+        return self._elves[loaded]
+
+    def _read(self, elf: LoadedElf) -> ObjectFunctions:
+        try:
+            debug = completing_files(elf.file, elf.loaded.path, self._files, self._roots)
+            table = read_functions(elf.file, debug)
+            others = (
+                other for loaded in self.objects if loaded is not elf.loaded and (other := self._elf(loaded))
+            )
+            bound = implementations(table.functions, elf, others, self._read_memory)
+        except MalformedElf as error:
+            self.malformed[elf.loaded.path] = error.reason
+            return _NO_FUNCTIONS
+        addresses = {resolver: address - elf.loaded.bias for resolver, address in bound.items()}
+        return _in_process(table, addresses, elf.file)
+
+
+def _in_process(table: FunctionTable, bound: Mapping[int, int], file: ElfFile) -> ObjectFunctions:
+    """Move each IFUNC to its implementation; `bound` leads from the virtual address of its resolver there."""
+    ifuncs = [function for function in table.functions if function.ifunc]
+    unbound = tuple(function for function in ifuncs if function.address not in bound)
+    chosen: dict[int, list[Function]] = {}
+    for function in ifuncs:
+        if function.address in bound:
+            chosen.setdefault(bound[function.address], []).append(function)
+    if ifuncs:
+        table = _moved(table, chosen, file)
+    by_name: dict[str, list[Function]] = {}
+    for function in (*table.functions, *unbound):
+        for name in function.names:
+            by_name.setdefault(name, []).append(function)
+    return ObjectFunctions(table, unbound, by_name)
+
+
+def _moved(table: FunctionTable, chosen: Mapping[int, list[Function]], file: ElfFile) -> FunctionTable:
+    """Return `table` without IFUNCs, but with a function, named by its IFUNCs, at each implementation
+    `chosen`.
+
+    Several IFUNCs that share one (memcpy and memmove do) are one function: fewest leading underscores,
+    shortest, alphabetical.
+    """
+    functions = {function.address: function for function in table.functions if not function.ifunc}
+    unnamed = chosen.keys() - functions.keys()
+    for address, ifuncs in chosen.items():
+        own = functions.get(address)
+        name = min((ifunc.name for ifunc in ifuncs), key=_plainness)
+        names = {name for ifunc in ifuncs for name in ifunc.names} | (set(own.names) if own else set())
+        functions[address] = Function(address, own.size if own else 0, name, tuple(sorted(names - {name})))
+    ordered = FunctionTable(tuple(functions[address] for address in sorted(functions)), table.text)
+    # Without a symbol of its own an implementation reaches to the next function that is known, and no further
+    # than the unwind table says.
+    frames = frame_extents(file, unnamed)
+    for address in unnamed:
+        size = ordered.extent(address)
+        functions[address] = functions[address]._replace(size=min(size, frames.get(address, size)))
+    return FunctionTable(tuple(functions[address] for address in sorted(functions)), table.text)
+
+
+def _plainness(name: str) -> tuple[int, int, str]:
+    return len(name) - len(name.lstrip("_")), len(name), name

@@ -1,0 +1,1 @@
+"""The kernel engine: D programs as eBPF, attached to uprobes."""

@@ -1,0 +1,429 @@
+"""The BPF machine: D's intrinsics as kernel helpers and maps. Hands the IR to emit.py and the maps to loader.py.
+
+Programs name maps by their place in `BpfMachine.maps`; loader.py puts file descriptors there. Functions fired by
+the traced process are KPROBE programs on uprobes (context: struct pt_regs); those fired by the consumer are
+RAW_TRACEPOINT programs under BPF_PROG_TEST_RUN (context: eleven words, arg0 to arg9 and the site's number).
+Helper numbers: include/uapi/linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+import llvmlite.ir as ir
+
+from backend.linux.bpf import MapFlag, MapKind, Update
+from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
+from dlang.aggregations import cell_words, identity
+from dlang.builtins import REGISTER_NUMBER
+from dlang.constants import Constants
+from dlang.emit_ir import I32, I64, POINTER, stack_words, at, constant, extend, is_null, load, store
+from dlang.frame import merge_words
+from dlang.layout import (
+    STATE_CONSUMER_PARENT,
+    STATE_TARGET_PARENT,
+    STATE_WALL_OFFSET,
+    HashStore,
+    Store,
+    TableStore,
+    state_size,
+)
+from dlang.program import Fact, ProbeField, TypedProgram
+from dlang.target import Target, UnitKind
+
+CONTEXT_WORDS: Final = 11
+"""Words that the consumer gives a program: arg0 to arg9, then the site's number."""
+SCHED_SWITCH: Final = "sched_switch"
+"""Section and raw tracepoint of the program that keeps threads' time on processors, for vtimestamp."""
+
+_SCRATCH_SLOTS: Final = 4
+"""Firings that can be under way on one processor at once: a thread preempted inside a program keeps its slot."""
+_LAST_SAVED_REGISTER: Final = 20
+"""pt_regs holds the registers in the order of `uregs[]` up to SS; what follows there it does not have."""
+_ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
+
+
+class Helper(IntEnum):
+    """Kernel helper functions by number."""
+
+    MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
+    MAP_DELETE_ELEM = 3
+    KTIME_GET_NS = 5
+    GET_SMP_PROCESSOR_ID = 8
+    GET_CURRENT_PID_TGID = 14
+    GET_CURRENT_UID_GID = 15
+    GET_CURRENT_COMM = 16
+    GET_CURRENT_TASK = 35
+    PROBE_READ_USER = 112
+    PROBE_READ_USER_STR = 114
+    PROBE_READ_KERNEL_STR = 115
+    GET_NS_CURRENT_PID_TGID = 120
+    RINGBUF_RESERVE = 131
+    RINGBUF_SUBMIT = 132
+    RINGBUF_DISCARD = 133
+    GET_ATTACH_COOKIE = 174
+
+
+@dataclass(frozen=True, slots=True)
+class BpfOptions:
+    """What a run decides: sizes in bytes (`buffer_size` a power of two pages), the number of sites, and the pid
+    namespace (device and inode) that `pid` and `tid` are told in, or None for the initial one."""
+
+    site_count: int
+    buffer_size: int = 4 << 20
+    aggregation_size: int = 4 << 20
+    dynamic_size: int = 1 << 20
+    pid_namespace: tuple[int, int] | None = None
+
+
+class BpfMachine:
+    """One module and the maps that its programs use. The first three maps are always there."""
+
+    STATE, CONSTANTS, RECORDS = range(3)
+
+    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], options: BpfOptions) -> None:
+        self.module = ir.Module(name="dtrap")
+        self.program = program
+        self.stores = stores
+        self.options = options
+        self.text_fields: list[ProbeField] = []
+        self.scratch_size = 0
+        self.pool = Constants()
+        self._indices: dict[str, int] = {}
+
+    def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
+        """Add a program in section `prog/NAME`."""
+        function = ir.Function(self.module, ir.FunctionType(I64, [POINTER]), name)
+        function.section = PROGRAM_PREFIX + name
+        return function, _BpfTarget(self, kind, function.args[0])
+
+    def need_scratch(self, size: int) -> None:
+        self.scratch_size = max(self.scratch_size, size)
+
+    def index(self, name: str) -> int:
+        """Return the place of a map in `maps`, which it gets with its first use."""
+        return self._indices.setdefault(name, self.RECORDS + 1 + len(self._indices))
+
+    def text_field(self, field: ProbeField) -> int:
+        """Return the place of a field in the table of site names, which it gets with its first use."""
+        if field not in self.text_fields:
+            self.text_fields.append(field)
+        return self.text_fields.index(field)
+
+    @property
+    def uses_virtual_time(self) -> bool:
+        return "on_cpu" in self._indices
+
+    def map_index(self, name: str) -> int | None:
+        """Return the place of a map that some program uses, else None."""
+        return self._indices.get(name)
+
+    def maps(self) -> tuple[MapSpec, ...]:
+        """Return the maps that the programs emitted so far use, in their places."""
+        constants = self.pool.contents()
+        fixed = (
+            MapSpec(MapKind.ARRAY, 4, state_size(self.program), 1, MapFlag.MMAPABLE, "state"),
+            MapSpec(
+                MapKind.ARRAY, 4, len(constants), 1, MapFlag.RDONLY_PROG, "constants", contents=constants
+            ),
+            MapSpec(MapKind.RINGBUF, 0, 0, self.options.buffer_size, name="records"),
+        )
+        return fixed + tuple(self._spec(name) for name in self._indices)
+
+    def _spec(self, name: str) -> MapSpec:
+        sparse = MapFlag.NO_PREALLOC
+        size = self.program.string_size
+        match name:
+            case "scratch":
+                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 + self.scratch_size, _SCRATCH_SLOTS, name=name)
+            case "threads":
+                entries = max(self.options.dynamic_size // (self.program.thread_size + 16), 1)
+                return MapSpec(MapKind.HASH, 8, self.program.thread_size, entries, sparse, name)
+            case "on_cpu":
+                return MapSpec(MapKind.HASH, 8, 16, max(self.options.dynamic_size // 32, 1), sparse, name)
+            case "names":
+                value_size = size * len(self.text_fields)
+                return MapSpec(MapKind.ARRAY, 4, value_size, self.options.site_count, name=name)
+        match self.stores[name.removeprefix("@")]:
+            case TableStore(aggregation=aggregation, slots=slots):
+                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 * cell_words(aggregation), slots, name="table")
+            case HashStore(aggregation=aggregation, key_size=key_size):
+                value_size = 8 * cell_words(aggregation)
+                entries = max(self.options.aggregation_size // (key_size + value_size), 1)
+                return MapSpec(MapKind.HASH, key_size, value_size, entries, sparse, "hash")
+
+
+# --- calls --------------------------------------------------------------------------------------------------
+
+
+def _call(b: ir.IRBuilder, helper: Helper, arguments: Sequence[ir.Value], result: ir.Type = I64) -> ir.Value:
+    """Call a kernel helper: to LLVM a function at a small address."""
+    function = constant(helper).inttoptr(POINTER)
+    function.function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    return b.call(function, arguments)
+
+
+def _pseudo(b: ir.IRBuilder, kind: int, number: int) -> ir.Value:
+    """Return LLVM's stand-in for a map (kind 1) or for the address of its only value (kind 2)."""
+    intrinsic = b.module.globals.get("llvm.bpf.pseudo")
+    if intrinsic is None:
+        intrinsic = ir.Function(b.module, ir.FunctionType(I64, [I64, I64]), "llvm.bpf.pseudo")
+    return b.inttoptr(b.call(intrinsic, [constant(kind), constant(number)]), POINTER)
+
+
+@dataclass(slots=True)
+class _BpfTarget:
+    """dlang.target.Target for one BPF program."""
+
+    machine: BpfMachine
+    kind: UnitKind
+    context: ir.Value
+    _slots: dict[str, ir.Value] = field(default_factory=dict)
+
+    def _map(self, b: ir.IRBuilder, index: int) -> ir.Value:
+        return _pseudo(b, 1, index)
+
+    def _slot(self, b: ir.IRBuilder, name: str, words: int = 1) -> ir.Value:
+        """Return room on the stack for an argument that a helper takes by address."""
+        if name not in self._slots:
+            with b.goto_entry_block():
+                self._slots[name] = stack_words(b, words)
+        return self._slots[name]
+
+    def _lookup(self, b: ir.IRBuilder, index: int, key: ir.Value) -> ir.Value:
+        return _call(b, Helper.MAP_LOOKUP_ELEM, [self._map(b, index), key], POINTER)
+
+    def _lookup_number(self, b: ir.IRBuilder, index: int, number: ir.Value) -> ir.Value:
+        """Look up an element of an array map."""
+        key = self._slot(b, "index")
+        b.store(b.trunc(number, I32), key)
+        return self._lookup(b, index, key)
+
+    # --- the firing
+
+    def site(self, b: ir.IRBuilder) -> ir.Value:
+        if self.kind is UnitKind.CONSUMER:
+            return load(b, self.context, 8 * (CONTEXT_WORDS - 1))
+        return _call(b, Helper.GET_ATTACH_COOKIE, [self.context])
+
+    def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
+        if self.kind is UnitKind.CONSUMER:
+            return load(b, self.context, 8 * number)
+        if number < len(_ARGUMENT_REGISTERS):
+            return self.register(b, _ARGUMENT_REGISTERS[number])
+        # Behind the return address: System V ABI, AMD64 supplement, 3.2.3.
+        place = self._slot(b, "argument")
+        store(b, 0, place)
+        stack = self.register(b, REGISTER_NUMBER["RSP"])
+        offset = 8 * (1 + number - len(_ARGUMENT_REGISTERS))
+        self.read_user(b, place, constant(8), b.add(stack, constant(offset)))
+        return load(b, place)
+
+    def register(self, b: ir.IRBuilder, index: int) -> ir.Value:
+        if self.kind is UnitKind.CONSUMER or index > _LAST_SAVED_REGISTER:
+            return constant(0)
+        return load(b, self.context, 8 * index)
+
+    def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
+        match fact:
+            case Fact.PID | Fact.TID:
+                return self._process_or_thread(b, fact)
+            case Fact.PPID:
+                own = self.kind is UnitKind.CONSUMER
+                return load(b, self.state(b), STATE_CONSUMER_PARENT if own else STATE_TARGET_PARENT)
+            case Fact.UID:
+                return extend(b, _call(b, Helper.GET_CURRENT_UID_GID, []), 4, signed=False)
+            case Fact.GID:
+                return b.lshr(_call(b, Helper.GET_CURRENT_UID_GID, []), constant(32))
+            case Fact.CPU:
+                return extend(b, _call(b, Helper.GET_SMP_PROCESSOR_ID, []), 4, signed=False)
+            case Fact.TIMESTAMP:
+                return _call(b, Helper.KTIME_GET_NS, [])
+            case Fact.WALLTIMESTAMP:
+                offset = load(b, self.state(b), STATE_WALL_OFFSET)
+                return b.add(_call(b, Helper.KTIME_GET_NS, []), offset)
+            case Fact.VTIMESTAMP:
+                return self._virtual_time(b)
+            case Fact.PROBE_ID:
+                return self.site(b)
+            case Fact.ENABLING_ID:
+                raise AssertionError("the enabling is known when code is generated")
+
+    def _process_or_thread(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
+        namespace = self.machine.options.pid_namespace
+        if namespace is None:
+            both = _call(b, Helper.GET_CURRENT_PID_TGID, [])
+            thread, process = extend(b, both, 4, signed=True), b.ashr(both, constant(32))
+        else:
+            place = self._slot(b, "pid")
+            store(b, 0, place)
+            device, inode = namespace
+            arguments = [constant(device), constant(inode), place, ir.Constant(I32, 8)]
+            _call(b, Helper.GET_NS_CURRENT_PID_TGID, arguments)
+            both = load(b, place)
+            thread, process = extend(b, both, 4, signed=True), b.ashr(both, constant(32))
+        return process if fact is Fact.PID else thread
+
+    def _virtual_time(self, b: ir.IRBuilder) -> ir.Value:
+        """Time on processors since the thread's first look at this clock; see `emit_sched_switch`."""
+        now = _call(b, Helper.KTIME_GET_NS, [])
+        key = self._slot(b, "task")
+        store(b, _call(b, Helper.GET_CURRENT_TASK, []), key)
+        index = self.machine.index("on_cpu")
+        found = self._lookup(b, index, key)
+        sources = []
+        with b.if_else(is_null(b, found), likely=False) as (new, known):
+            with new:
+                value = self._slot(b, "on_cpu", 2)
+                store(b, 0, value)
+                store(b, now, value, 8)
+                _call(b, Helper.MAP_UPDATE_ELEM, [self._map(b, index), key, value, constant(0)])
+                sources.append((b.block, constant(0)))
+            with known:
+                total = b.add(load(b, found), b.sub(now, load(b, found, 8)))
+                sources.append((b.block, total))
+        return merge_words(b, sources)
+
+    def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
+        _call(b, Helper.GET_CURRENT_COMM, [destination, ir.Constant(I32, 16)])
+
+    # --- memory
+
+    def read_user(
+        self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
+    ) -> ir.Value:
+        return _call(b, Helper.PROBE_READ_USER, [destination, size, address])
+
+    def read_user_string(
+        self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
+    ) -> ir.Value:
+        return _call(b, Helper.PROBE_READ_USER_STR, [destination, size, address])
+
+    def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
+        _call(b, Helper.PROBE_READ_KERNEL_STR, [destination, constant(size), source])
+
+    def constants(self, b: ir.IRBuilder) -> ir.Value:
+        return _pseudo(b, 2, BpfMachine.CONSTANTS)
+
+    def state(self, b: ir.IRBuilder) -> ir.Value:
+        return _pseudo(b, 2, BpfMachine.STATE)
+
+    def site_text(self, b: ir.IRBuilder, site: ir.Value, field: ProbeField) -> ir.Value:
+        entry = self._lookup_number(b, self.machine.index("names"), site)
+        offset = self.machine.text_field(field) * self.machine.program.string_size
+        before = b.block
+        with b.if_then(b.not_(is_null(b, entry)), likely=True):
+            text = at(b, entry, offset)
+            inside = b.block
+        return _merge_pointers(b, [(before, ir.Constant(POINTER, None)), (inside, text)])
+
+    def _thread_key(self, b: ir.IRBuilder) -> ir.Value:
+        key = self._slot(b, "thread")
+        store(b, _call(b, Helper.GET_CURRENT_PID_TGID, []), key)
+        return key
+
+    def thread_block(self, b: ir.IRBuilder) -> ir.Value:
+        return self._lookup(b, self.machine.index("threads"), self._thread_key(b))
+
+    def new_thread_block(self, b: ir.IRBuilder) -> ir.Value:
+        zeros = bytes(self.machine.program.thread_size)
+        return self._found_or_made(b, self.machine.index("threads"), self._thread_key(b), zeros)
+
+    def _found_or_made(self, b: ir.IRBuilder, index: int, key: ir.Value, new: bytes) -> ir.Value:
+        """Return an element of a hash, made with `new` as its value where it is missing; null: no room."""
+        found = self._lookup(b, index, key)
+        before = b.block
+        with b.if_then(is_null(b, found), likely=False):
+            value = at(b, self.constants(b), self.machine.pool.place(new))
+            arguments = [self._map(b, index), key, value, constant(Update.NOEXIST)]
+            _call(b, Helper.MAP_UPDATE_ELEM, arguments)
+            made = self._lookup(b, index, key)
+            inside = b.block
+        return _merge_pointers(b, [(before, found), (inside, made)])
+
+    def free_thread_block(self, b: ir.IRBuilder) -> None:
+        map_ = self._map(b, self.machine.index("threads"))
+        _call(b, Helper.MAP_DELETE_ELEM, [map_, self._thread_key(b)])
+
+    # --- aggregations, records, scratch
+
+    def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
+        return self._lookup_number(b, self.machine.index(f"@{aggregation}"), slot)
+
+    def hash_cell(self, b: ir.IRBuilder, aggregation: str, key: ir.Value) -> ir.Value:
+        function = self.machine.stores[aggregation].aggregation
+        new = struct.pack(f"<{cell_words(function)}Q", *identity(function))
+        return self._found_or_made(b, self.machine.index(f"@{aggregation}"), key, new)
+
+    def scratch(self, b: ir.IRBuilder) -> ir.Value:
+        """Take the first slot of this processor that nobody has marked as taken; its mark is its first word."""
+        index = self.machine.index("scratch")
+        taken = b.append_basic_block("scratch_taken")
+        sources: list[tuple[ir.Block, ir.Value]] = []
+        for number in range(_SCRATCH_SLOTS):
+            slot = self._lookup_number(b, index, constant(number))
+            there = b.append_basic_block("slot")
+            following = b.append_basic_block("next_slot")
+            b.cbranch(is_null(b, slot), following, there)
+            b.position_at_end(there)
+            mark = b.extract_value(b.cmpxchg(slot, constant(0), constant(1), "monotonic", "monotonic"), 0)
+            memory = at(b, slot, 8)
+            sources.append((b.block, memory))
+            b.cbranch(b.icmp_unsigned("==", mark, constant(0)), taken, following)
+            b.position_at_end(following)
+        sources.append((b.block, ir.Constant(POINTER, None)))
+        b.branch(taken)
+        b.position_at_end(taken)
+        return _merge_pointers(b, sources)
+
+    def release_scratch(self, b: ir.IRBuilder, scratch: ir.Value) -> None:
+        store(b, 0, scratch, -8)
+
+    def reserve_record(self, b: ir.IRBuilder, size: int) -> ir.Value:
+        records = self._map(b, BpfMachine.RECORDS)
+        return _call(b, Helper.RINGBUF_RESERVE, [records, constant(size), constant(0)], POINTER)
+
+    def commit_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
+        _call(b, Helper.RINGBUF_SUBMIT, [record, constant(0)])
+
+    def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
+        _call(b, Helper.RINGBUF_DISCARD, [record, constant(0)])
+
+
+def _merge_pointers(b: ir.IRBuilder, sources: Sequence[tuple[ir.Block, ir.Value]]) -> ir.Value:
+    phi = b.phi(POINTER)
+    for block, pointer in sources:
+        phi.add_incoming(pointer, block)
+    return phi
+
+
+# --- time on processors -------------------------------------------------------------------------------------
+
+
+def emit_sched_switch(machine: BpfMachine) -> None:
+    """Emit the raw tracepoint program that keeps the time of the threads that asked for vtimestamp.
+
+    Its context is (preempt, previous task, next task). An entry, by task, is the time before the thread was last
+    put on a processor, and when that was. Tasks that never asked have no entry.
+    """
+    function, target = machine.begin(SCHED_SWITCH, UnitKind.CONSUMER)
+    assert isinstance(target, _BpfTarget)
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    index = machine.index("on_cpu")
+    now = _call(b, Helper.KTIME_GET_NS, [])
+    key = target._slot(b, "task")
+    store(b, load(b, function.args[0], 8), key)
+    previous = target._lookup(b, index, key)
+    with b.if_then(b.not_(is_null(b, previous))):
+        store(b, b.add(load(b, previous), b.sub(now, load(b, previous, 8))), previous)
+        store(b, now, previous, 8)
+    store(b, load(b, function.args[0], 16), key)
+    following = target._lookup(b, index, key)
+    with b.if_then(b.not_(is_null(b, following))):
+        store(b, now, following, 8)
+    b.ret(constant(0))

@@ -1,0 +1,121 @@
+"""The state of generating one function: its builder, machine, scratch memory, and where a fault leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import llvmlite.ir as ir
+
+from dlang.constants import Constants
+from dlang.emit_ir import I64, POINTER, stack_words, at, constant
+from dlang.layout import COPY_LIMIT
+from dlang.notices import Fault
+from dlang.program import Fact, TypedProgram
+from dlang.source import Span
+from dlang.target import Target
+
+
+@dataclass(slots=True)
+class FaultExit:
+    """The block that a faulting clause jumps to, and what each jump brings along."""
+
+    block: ir.Block
+    sources: list[tuple[ir.Block, int, ir.Value, int]] = field(default_factory=list)
+
+
+SCRATCH_COPIES: Final = 0
+"""Offset in scratch of what copyin() copied: twice COPY_LIMIT, so that any offset plus any size stays inside."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """See the module.
+
+    `b` emits the clauses. `prologue` emits what runs before all of them: facts that are the same for a whole
+    firing, and room that turned out to be needed. `scratch_slot` is where the prologue leaves the pointer to the
+    firing's own memory; `scratch_size` is how much of that is used, 0 where none is.
+    """
+
+    b: ir.IRBuilder
+    prologue: ir.IRBuilder
+    target: Target
+    program: TypedProgram
+    constants: Constants
+    scratch_slot: ir.Value
+    copied: ir.Value
+    facts: dict[Fact, ir.Value] = field(default_factory=dict)
+    site_number: ir.Value | None = None
+    enabling: int = 0
+    keys: dict[int, ir.Value] = field(default_factory=dict)
+    clause_block: ir.Value | None = None
+    scratch_next: int = 2 * COPY_LIMIT
+    scratch_size: int = 0
+    fault_exit: FaultExit | None = None
+
+    def first(self) -> ir.IRBuilder:
+        """Return the prologue's builder at its end: others add stack room to the same block."""
+        self.prologue.position_at_end(self.prologue.block)
+        return self.prologue
+
+    def fact(self, fact: Fact) -> ir.Value:
+        """Return a fact of the firing; every use in it sees the same value."""
+        if fact not in self.facts:
+            self.facts[fact] = self.target.fact(self.first(), fact)
+        return self.facts[fact]
+
+    def site(self) -> ir.Value:
+        """Return the number of the site that fired."""
+        if self.site_number is None:
+            self.site_number = self.target.site(self.first())
+        return self.site_number
+
+    def key_on_stack(self, size: int) -> ir.Value:
+        """Return room for a key of `size` bytes; the next key of that size takes the same."""
+        if size not in self.keys:
+            self.keys[size] = stack_words(self.first(), size // 8)
+        return self.keys[size]
+
+    def scratch(self, offset: int, size: int) -> ir.Value:
+        """Return a pointer to `size` bytes at `offset` of the firing's own memory."""
+        self.scratch_size = max(self.scratch_size, offset + size)
+        return at(self.b, self.b.load(self.scratch_slot, typ=POINTER), offset)
+
+    def temporary(self, size: int) -> ir.Value:
+        """Return scratch memory that lasts to the end of the statement."""
+        offset = self.scratch_next
+        self.scratch_next += size
+        return self.scratch(offset, size)
+
+    def copies(self) -> ir.Value:
+        """Return the pointer to what copyin() copied."""
+        return self.scratch(SCRATCH_COPIES, 2 * COPY_LIMIT)
+
+    @contextmanager
+    def statement(self) -> Iterator[None]:
+        """Give temporaries back when the statement is done."""
+        start = self.scratch_next
+        yield
+        self.scratch_next = start
+
+    def constant_at(self, data: bytes) -> ir.Value:
+        return at(self.b, self.target.constants(self.b), self.constants.place(data))
+
+    def fault_when(self, condition: ir.Value, fault: Fault, address: ir.Value | None, span: Span) -> None:
+        """Give the clause up where the condition, an i1, holds."""
+        assert self.fault_exit is not None
+        go_on = self.b.append_basic_block("no_fault")
+        brought = constant(0) if address is None else address
+        self.fault_exit.sources.append((self.b.block, int(fault), brought, span.start))
+        self.b.cbranch(condition, self.fault_exit.block, go_on)
+        self.b.position_at_end(go_on)
+
+
+def merge_words(b: ir.IRBuilder, sources: list[tuple[ir.Block, ir.Value]]) -> ir.Value:
+    """Return the i64 that the block just entered brings along from each of its predecessors."""
+    phi = b.phi(I64)
+    for block, value in sources:
+        phi.add_incoming(value, block)
+    return phi

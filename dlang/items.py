@@ -1,0 +1,110 @@
+"""What a firing of a clause leaves to be printed or done: plain values between the engines and the printing.
+
+The decoder makes a `Row` of a record; `output.Printer` turns rows into text, in the order of the data stream.
+Nothing here computes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlang.aggregations import Aggregation
+from dlang.printf_format import Format
+from dlang.printf_render import TypedValue
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeName:
+    """A probe's four names."""
+
+    provider: str
+    module: str
+    function: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.module}:{self.function}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Printf:
+    """printf(): a checked format and a value for each star and conversion, in order."""
+
+    format: Format
+    values: tuple[TypedValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """trace() of an integer, pointer or string."""
+
+    value: TypedValue
+
+
+@dataclass(frozen=True, slots=True)
+class Printa:
+    """printa(): without a format the default text. Several aggregations are joined on their keys."""
+
+    format: Format | None
+    aggregations: tuple[Aggregation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """clear(@)."""
+
+    aggregation: Aggregation
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """trunc(@, n); trunc(@) is n = 0. Negative n keeps the smallest."""
+
+    aggregation: Aggregation
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """normalize(@, n)."""
+
+    aggregation: Aggregation
+    normal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denormalize:
+    """denormalize(@)."""
+
+    aggregation: Aggregation
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """exit(status)."""
+
+    status: int
+
+
+Item = Printf | Trace | Printa | Clear | Truncate | Normalize | Denormalize | Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One firing of one clause that records something (or has an empty body).
+
+    `clause` is its number in the program and `tid` the thread it fired in: with -F they tell a second clause
+    on the same firing from a recursion, and keep the threads' calls apart.
+    """
+
+    cpu: int
+    probe_id: int
+    probe: ProbeName
+    clause: int
+    tid: int
+    items: tuple[Item, ...] = ()
+
+    @property
+    def touches_aggregations(self) -> bool:
+        """Whether a fresh snapshot of the aggregations is wanted before this row is consumed."""
+        return any(not isinstance(item, Printf | Trace | Exit) for item in self.items)

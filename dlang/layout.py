@@ -1,0 +1,184 @@
+"""Where things lie in the memory that compiled clauses and the consumer share. Pure numbers.
+
+One *state block* for the run: flags, clocks, drop counters, then D's global variables. One *cell store* for
+each aggregation: a table, where the keys are known from statement and site, else a hash. Records are laid out
+by check_action.py; what they begin with is here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dlang.aggregations import Aggregation, Key, KeyValue, cell_words
+from dlang.items import ProbeName
+from dlang.notices import Drop
+from dlang.program import (
+    Aggregate,
+    Constant,
+    ProbeField,
+    ProbeText,
+    StringConstant,
+    TypedProgram,
+    Value,
+    is_known_from_site,
+)
+from dlang.types import IntegerType, StringType, wrap
+
+# --- the state block ----------------------------------------------------------------------------------------
+
+STATE_STOPPED: Final = 0
+"""Nonzero once exit() was called: later clauses do not run."""
+STATE_WALL_OFFSET: Final = 8
+"""Nanoseconds to add to the monotonic clock for the time since 1970."""
+STATE_TARGET_PARENT: Final = 16
+STATE_CONSUMER_PARENT: Final = 24
+"""Process ids of the parents, for ppid."""
+STATE_DROPS: Final = 32
+COUNTED_DROPS: Final = (Drop.PRINCIPAL, Drop.AGGREGATION, Drop.DYNAMIC, Drop.DBLERROR)
+"""The kinds of loss that clauses count, 8 bytes each from STATE_DROPS on."""
+STATE_VARIABLES: Final = STATE_DROPS + 8 * len(COUNTED_DROPS)
+
+
+def state_size(program: TypedProgram) -> int:
+    """Return the size of the state block in bytes."""
+    return STATE_VARIABLES + program.globals_size
+
+
+def drop_offset(drop: Drop) -> int:
+    return STATE_DROPS + 8 * COUNTED_DROPS.index(drop)
+
+
+# --- faults -------------------------------------------------------------------------------------------------
+
+FAULT_MARK: Final = 1 << 31
+"""Set in a record's enabling number where the record reports a fault: then fault, address and place follow."""
+FAULT_RECORD_SIZE: Final = 48
+
+SCRATCH_POINTER: Final = 0xFFFFE800_00000000
+"""What D pointers to a firing's own memory start at: no process and no kernel has memory there."""
+COPY_LIMIT: Final = 4096
+"""Bytes that all copyin() calls of a firing can hold together; a power of two."""
+
+# --- aggregations -------------------------------------------------------------------------------------------
+
+TABLE_LIMIT: Final = 64 << 20
+"""Bytes of cells above which an aggregation with constant keys uses a hash all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStore:
+    """Cells in an array. Statement s has the slot `fixed[s]`, or `sites[s] + site * stride`."""
+
+    aggregation: Aggregation
+    fixed: Mapping[int, int]
+    sites: Mapping[int, int]
+    stride: int
+    slots: int
+
+    def slot_owner(self, slot: int) -> tuple[int, int | None]:
+        """Return the statement and the site (None for a fixed key) that a slot belongs to."""
+        for statement, own in self.fixed.items():
+            if own == slot:
+                return statement, None
+        first = len(self.fixed)
+        site, place = divmod(slot - first, self.stride)
+        return next(number for number, own in self.sites.items() if own == first + place), site
+
+
+@dataclass(frozen=True, slots=True)
+class HashStore:
+    """Cells in a hash. A key is the statement's number, the site's where the keys need it (else 0), 8 bytes
+    each, then the keys known at run time only: integers of 8 bytes, strings of `string_size`; zeros behind."""
+
+    aggregation: Aggregation
+    key_size: int
+
+
+Store = TableStore | HashStore
+
+
+def runtime_keys(aggregate: Aggregate) -> tuple[Value, ...]:
+    """Return the keys that are part of a hash key."""
+    return tuple(key for key in aggregate.keys if not is_known_from_site(key))
+
+
+def needs_site(aggregate: Aggregate) -> bool:
+    return any(isinstance(key, ProbeText) for key in aggregate.keys)
+
+
+def stores(program: TypedProgram, site_count: int) -> dict[str, Store]:
+    """Return each aggregation's store by the aggregation's name."""
+    found: dict[str, Store] = {}
+    for aggregation in program.aggregations:
+        statements = [item for item in program.aggregates if item.aggregation.name == aggregation.name]
+        found[aggregation.name] = _store(aggregation, statements, site_count, program.string_size)
+    return found
+
+
+def _store(
+    aggregation: Aggregation, statements: Sequence[Aggregate], site_count: int, string_size: int
+) -> Store:
+    fixed = [item.number for item in statements if not needs_site(item)]
+    by_site = [item.number for item in statements if needs_site(item)]
+    slots = len(fixed) + site_count * len(by_site)
+    constant = all(not runtime_keys(item) for item in statements)
+    if constant and slots * 8 * cell_words(aggregation) <= TABLE_LIMIT:
+        return TableStore(
+            aggregation,
+            fixed={number: slot for slot, number in enumerate(fixed)},
+            sites={number: len(fixed) + place for place, number in enumerate(by_site)},
+            stride=len(by_site),
+            slots=max(slots, 1),
+        )
+    sizes = [sum(key_bytes(key, string_size) for key in runtime_keys(item)) for item in statements]
+    return HashStore(aggregation, 16 + max(sizes, default=0))
+
+
+def key_bytes(key: Value, string_size: int) -> int:
+    return string_size if isinstance(key.type, StringType) else 8
+
+
+def decode_key(
+    aggregate: Aggregate, site: int | None, raw: bytes, names: Sequence[ProbeName], string_size: int
+) -> Key:
+    """Return the key tuple of an entry; `raw` holds its run-time keys, `names` each site's probe."""
+    values: list[KeyValue] = []
+    position = 0
+    for key in aggregate.keys:
+        match key:
+            case Constant(value=number, type=type_):
+                values.append(wrap(number, type_) if isinstance(type_, IntegerType) else number)
+            case StringConstant(value=text):
+                values.append(text)
+            case ProbeText(field=field):
+                assert site is not None
+                values.append(probe_text(names[site], field).encode("utf-8", "surrogateescape"))
+            case _:
+                size = key_bytes(key, string_size)
+                values.append(decode_value(key, raw[position : position + size]))
+                position += size
+    return tuple(values)
+
+
+def decode_value(value: Value, raw: bytes) -> KeyValue:
+    """Return what 8 bytes, or a zero-padded string, mean for a value's type."""
+    if isinstance(value.type, StringType):
+        return raw.split(b"\0", 1)[0]
+    (number,) = struct.unpack("<Q", raw)
+    return wrap(number, value.type) if isinstance(value.type, IntegerType) else int(number)
+
+
+def probe_text(name: ProbeName, field: ProbeField) -> str:
+    """Return a field of a probe's name."""
+    match field:
+        case ProbeField.PROVIDER:
+            return name.provider
+        case ProbeField.MODULE:
+            return name.module
+        case ProbeField.FUNCTION:
+            return name.function
+        case ProbeField.NAME:
+            return name.name

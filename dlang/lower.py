@@ -1,0 +1,255 @@
+"""Typed clauses to LLVM IR, one function for each set of clauses that some probe fires.
+
+A function runs its clauses in program order. A clause that records reserves its record after its predicate
+held, fills it and commits it; a fault takes the record back, reports itself and goes on with the next clause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import llvmlite.ir as ir
+
+from dlang.emit_ir import POINTER, stack_words, at, constant, is_null, load, store, store32, zero_words
+from dlang.frame import FaultExit, Frame, merge_words
+from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
+from dlang.lower_aggregation import lower_aggregate
+from dlang.lower_value import drop, evaluate, string_into, truth, word
+from dlang.notices import Drop
+from dlang.program import (
+    Action,
+    Aggregate,
+    Branch,
+    Clause,
+    Evaluate,
+    ExitAction,
+    Fact,
+    Statement,
+    TypedProgram,
+    fields_of,
+)
+from dlang.target import Machine, UnitKind
+from dlang.types import StringType
+
+_CLAUSE_BLOCK_ON_STACK: Final = 64
+"""Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enabling:
+    """A clause enabled by one of its descriptions; `number` is N in DTrace's `dt_clause_N`."""
+
+    number: int
+    clause: Clause
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One function: the clauses that some probes fire. `after_exit` is true for END, which exit() leads to."""
+
+    name: str
+    kind: UnitKind
+    enablings: tuple[Enabling, ...]
+    after_exit: bool = False
+
+
+def lower(
+    program: TypedProgram, units: Sequence[Unit], stores: Mapping[str, Store], machine: Machine
+) -> None:
+    """Emit every unit through the machine."""
+    for unit in units:
+        _lower_unit(unit, program, stores, machine)
+
+
+def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], machine: Machine) -> None:
+    function, target = machine.begin(unit.name, unit.kind)
+    prologue = ir.IRBuilder(function.append_basic_block("entry"))
+    body, out = function.append_basic_block("body"), function.append_basic_block("out")
+    frame = Frame(
+        b=ir.IRBuilder(body),
+        prologue=prologue,
+        target=target,
+        program=program,
+        constants=machine.pool,
+        scratch_slot=stack_words(prologue, 1),
+        copied=stack_words(prologue, 1),
+    )
+    clause_block_in_scratch = program.clause_size > _CLAUSE_BLOCK_ON_STACK
+    if clause_block_in_scratch:
+        frame.clause_block = frame.temporary(program.clause_size)
+        zero_words(frame.b, frame.clause_block, program.clause_size)
+    elif program.clause_size:
+        frame.clause_block = stack_words(prologue, program.clause_size // 8)
+        zero_words(prologue, frame.clause_block, program.clause_size)
+    store(prologue, 0, frame.copied)
+    for enabling in unit.enablings:
+        _enabling(enabling, unit, stores, frame)
+    frame.b.branch(out)
+    _finish(frame, machine, body, out)
+
+
+def _finish(frame: Frame, machine: Machine, body: ir.Block, out: ir.Block) -> None:
+    """End the prologue with taking scratch, where any clause used some, and the function with giving it back."""
+    prologue = frame.first()
+    b = ir.IRBuilder(out)
+    if frame.scratch_size:
+        machine.need_scratch(frame.scratch_size)
+        scratch = frame.target.scratch(prologue)
+        with prologue.if_then(is_null(prologue, scratch), likely=False):
+            outer, frame.b = frame.b, prologue
+            drop(frame, Drop.PRINCIPAL)
+            frame.b = outer
+            prologue.ret(constant(0))
+        prologue.store(scratch, frame.scratch_slot)
+        frame.target.release_scratch(b, b.load(frame.scratch_slot, typ=POINTER))
+    prologue.branch(body)
+    b.ret(constant(0))
+
+
+def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame: Frame) -> None:
+    b = frame.b
+    clause = enabling.clause
+    frame.enabling = enabling.number
+    following = b.append_basic_block("next_clause")
+    if not unit.after_exit and _may_stop(frame.program):
+        _continue_when(
+            b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0)),
+            following,
+            frame,
+        )
+    faults = []
+    if clause.predicate is not None:
+        frame.fault_exit = FaultExit(b.append_basic_block("predicate_fault"))
+        faults.append((frame.fault_exit, None))
+        with frame.statement():
+            holds = truth(clause.predicate, frame)
+        _continue_when(holds, following, frame)
+    record = None
+    if clause.record_size:
+        record = _reserve(enabling, following, frame)
+    frame.fault_exit = FaultExit(b.append_basic_block("fault"))
+    faults.append((frame.fault_exit, record))
+    _statements(clause.statements, record, stores, frame, top=True)
+    if record is not None:
+        frame.target.commit_record(b, record)
+    b.branch(following)
+    for fault_exit, reserved in faults:
+        _fault(fault_exit, reserved, enabling, following, frame)
+    b.position_at_end(following)
+
+
+def _may_stop(program: TypedProgram) -> bool:
+    return any(isinstance(action, ExitAction) for clause in program.clauses for action in clause.actions)
+
+
+def _continue_when(condition: ir.Value, otherwise: ir.Block, frame: Frame) -> None:
+    go_on = frame.b.append_basic_block("go_on")
+    frame.b.cbranch(condition, go_on, otherwise)
+    frame.b.position_at_end(go_on)
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+def _reserve(enabling: Enabling, full: ir.Block, frame: Frame) -> ir.Value:
+    """Reserve the clause's record and write its header; actions outside branches count as performed."""
+    b = frame.b
+    record = _reserved(enabling.clause.record_size, full, frame)
+    _header(record, enabling.number, frame)
+    performed = 0
+    for statement in enabling.clause.statements:
+        if not isinstance(statement, Evaluate | Aggregate | Branch):
+            performed |= 1 << statement.bit
+    store(b, performed, record, 16)
+    return record
+
+
+def _reserved(size: int, full: ir.Block, frame: Frame) -> ir.Value:
+    b = frame.b
+    record = frame.target.reserve_record(b, size)
+    missing = b.append_basic_block("buffer_full")
+    there = b.append_basic_block("reserved")
+    b.cbranch(is_null(b, record), missing, there)
+    b.position_at_end(missing)
+    drop(frame, Drop.PRINCIPAL)
+    b.branch(full)
+    b.position_at_end(there)
+    return record
+
+
+def _header(record: ir.Value, enabling: int, frame: Frame) -> None:
+    b = frame.b
+    store32(b, frame.site(), record, 0)
+    store32(b, enabling, record, 4)
+    store32(b, frame.fact(Fact.CPU), record, 8)
+    store32(b, frame.fact(Fact.TID), record, 12)
+
+
+def _fault(
+    fault_exit: FaultExit, record: ir.Value | None, enabling: Enabling, following: ir.Block, frame: Frame
+) -> None:
+    """Emit what a fault leads to: the clause's record is taken back and the fault reported in one of its own."""
+    b = frame.b
+    b.position_at_end(fault_exit.block)
+    if not fault_exit.sources:
+        b.unreachable()
+        fault_exit.block.parent.blocks.remove(fault_exit.block)
+        return
+    fault = merge_words(b, [(block, constant(code)) for block, code, _, _ in fault_exit.sources])
+    address = merge_words(b, [(block, value) for block, _, value, _ in fault_exit.sources])
+    where = merge_words(b, [(block, constant(place)) for block, _, _, place in fault_exit.sources])
+    if record is not None:
+        frame.target.discard_record(b, record)
+    report = _reserved(FAULT_RECORD_SIZE, following, frame)
+    _header(report, enabling.number | FAULT_MARK, frame)
+    store(b, 0, report, 16)
+    store(b, fault, report, 24)
+    store(b, address, report, 32)
+    store(b, where, report, 40)
+    frame.target.commit_record(b, report)
+    b.branch(following)
+
+
+# --- statements ---------------------------------------------------------------------------------------------
+
+
+def _statements(
+    statements: Sequence[Statement],
+    record: ir.Value | None,
+    stores: Mapping[str, Store],
+    frame: Frame,
+    *,
+    top: bool,
+) -> None:
+    for statement in statements:
+        with frame.statement():
+            match statement:
+                case Evaluate(value=value):
+                    evaluate(value, frame)
+                case Aggregate():
+                    lower_aggregate(statement, stores, frame)
+                case Branch(condition=condition, then=then, otherwise=otherwise):
+                    with frame.b.if_else(truth(condition, frame)) as (yes, no):
+                        with yes:
+                            _statements(then, record, stores, frame, top=False)
+                        with no:
+                            _statements(otherwise, record, stores, frame, top=False)
+                case _:
+                    assert record is not None
+                    _action(statement, record, frame)
+                    if not top:
+                        performed = load(frame.b, record, 16)
+                        store(frame.b, frame.b.or_(performed, constant(1 << statement.bit)), record, 16)
+
+
+def _action(action: Action, record: ir.Value, frame: Frame) -> None:
+    b = frame.b
+    for field in fields_of(action):
+        if isinstance(field.value.type, StringType):
+            string_into(field.value, at(b, record, field.offset), frame)
+        else:
+            store(b, word(field.value, frame), record, field.offset)
+    if isinstance(action, ExitAction):
+        store(b, 1, frame.target.state(b), STATE_STOPPED)

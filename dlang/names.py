@@ -1,0 +1,216 @@
+"""What a program's names mean while it is checked: variables, typedefs, inlines, aggregations, macros.
+
+`Names` is the checker's one mutable state, shared by all program texts of a run in their order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from dlang import ast
+from dlang.aggregations import Aggregation
+from dlang.builtins import CONSTANTS
+from dlang.diagnostics import did_you_mean, fail, unsupported
+from dlang.program import Aggregate, Constant, Scope, Value, Variable
+from dlang.source import Span
+from dlang.types import (
+    INT,
+    STRING,
+    TYPEDEFS,
+    VOID,
+    PointerType,
+    StringType,
+    Type,
+    base_type,
+    literal_type,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Macros:
+    """What `$name` and `$1` stand for: integers by name, operands in order with `$0` first.
+
+    `defaults` is option defaultargs: an operand that is not there is 0 or an empty string.
+    """
+
+    variables: Mapping[str, int]
+    operands: Sequence[str]
+    defaults: bool = False
+
+
+@dataclass(slots=True)
+class Names:
+    """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8."""
+
+    macros: Macros
+    string_limit: int = 256
+    variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
+    sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
+    typedefs: dict[str, Type] = field(default_factory=lambda: dict(TYPEDEFS))
+    constants: dict[str, Value] = field(default_factory=lambda: dict(CONSTANTS))
+    aggregations: dict[str, Aggregation] = field(default_factory=dict)
+    aggregation_lines: dict[str, int] = field(default_factory=dict)
+    aggregates: list[Aggregate] = field(default_factory=list)
+    operands_used: set[int] = field(default_factory=set)
+
+    @property
+    def string_size(self) -> int:
+        return (self.string_limit + 7) // 8 * 8
+
+    def find(self, scope: Scope, name: str) -> Variable | None:
+        return self.variables.get((scope, name))
+
+    def declare(self, scope: Scope, name: str, type_: Type) -> Variable:
+        """Give a new variable its place in its scope's block."""
+        variable = Variable(scope, name, type_, self.sizes[scope])
+        self.sizes[scope] += self.string_size if isinstance(type_, StringType) else 8
+        self.variables[scope, name] = variable
+        return variable
+
+    def add_aggregate(self, aggregate: Aggregate) -> Aggregate:
+        numbered = replace(aggregate, number=len(self.aggregates))
+        self.aggregates.append(numbered)
+        return numbered
+
+
+# --- types as written ---------------------------------------------------------------------------------------
+
+_QUALIFIERS: Final = ("const", "volatile")
+
+
+def type_of(specifier: ast.TypeSpecifier, names: Names) -> Type:
+    """Return the type that a specifier names."""
+    if not isinstance(specifier, ast.NamedType):
+        keyword = "enum" if isinstance(specifier, ast.EnumType) else specifier.keyword
+        unsupported(specifier.span, f"{keyword} types")
+    words = tuple(word for word in specifier.words if word not in _QUALIFIERS)
+    match words:
+        case ("string",):
+            return STRING
+        case ("void",):
+            return VOID
+        case ("float",) | ("double",) | ("long", "double") | ("double", "long"):
+            unsupported(specifier.span, "floating-point types")
+        case (word,) if word in names.typedefs:
+            return names.typedefs[word]
+    found = base_type(words)
+    if found is None:
+        fail("D_DECL_COMBO", specifier.span, f"invalid type combination: {' '.join(words)}")
+    return found
+
+
+def declared_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, names: Names) -> Type:
+    """Return the type of a declarator: its specifier behind its stars. Arrays are not compiled yet."""
+    result = type_of(specifier, names)
+    for _ in range(declarator.pointers):
+        result = PointerType(result)
+    if declarator.dimensions:
+        keys = declarator.dimensions[0]
+        what = "associative arrays" if any(isinstance(key, ast.TypeName) for key in keys) else "arrays"
+        unsupported(declarator.span, what)
+    return result
+
+
+# --- macros -------------------------------------------------------------------------------------------------
+
+_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9A-Fa-f]+|[0-9]+)\Z")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
+
+
+def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
+    """Return what a macro stands for: `$1` an integer, a name or, if it is neither, a string; `$$1` a string."""
+    as_string = macro.text.startswith("$$")
+    name = macro.text.lstrip("$")
+    if name.isdecimal():
+        text = _operand(int(name), macro, names)
+        if text is None:
+            return ast.String(macro.span, b"") if as_string else ast.Integer(macro.span, "0")
+    elif name in names.macros.variables:
+        text = str(names.macros.variables[name])
+    else:
+        near = did_you_mean(name, names.macros.variables)
+        if name == "target":
+            near = "$target is the process of -p or -c"
+        fail("D_MACRO_UNDEF", macro.span, f"macro argument ${name} is not defined", near)
+    if as_string:
+        return ast.String(macro.span, text.encode())
+    if _NUMBER.match(text):
+        return _number(macro, text)
+    if _IDENTIFIER.match(text):
+        return ast.Name(macro.span, text)
+    return ast.String(macro.span, text.encode())
+
+
+def _operand(number: int, macro: ast.Macro, names: Names) -> str | None:
+    names.operands_used.add(number)
+    if number < len(names.macros.operands):
+        return names.macros.operands[number]
+    if not names.macros.defaults:
+        hint = "operands stand behind the program: dtrap -s script.d operand"
+        fail("D_MACRO_UNDEF", macro.span, f"macro argument {macro.text} is not defined", hint)
+    return None
+
+
+def _number(macro: ast.Macro, text: str) -> ast.Expression:
+    digits = text.lstrip("+-")
+    integer = ast.Integer(macro.span, digits)
+    integer_constant(integer)
+    return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
+
+
+def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
+    """Return the text of a macro inside a probe description."""
+    value = expand_macro(ast.Macro(span, f"{'$$' if as_string else '$'}{name}"), names)
+    match value:
+        case ast.Integer(text=text):
+            return str(integer_constant(value).value)
+        case ast.Unary(operand=ast.Integer(text=text)):
+            return f"-{text}"
+        case ast.Name(name=text):
+            return text
+        case ast.String(value=raw):
+            return raw.decode("utf-8", "surrogateescape")
+    raise AssertionError(f"a macro became {value}")
+
+
+# --- constants ----------------------------------------------------------------------------------------------
+
+_SUFFIX: Final = re.compile(r"(?:[uU](?:ll?|LL?)?|(?:ll?|LL?)[uU]?)?\Z")
+
+
+def integer_constant(node: ast.Integer) -> Constant:
+    """Return an integer constant's value and type (C17 6.4.4.1)."""
+    digits = node.text.rstrip("uUlL")
+    suffix = node.text[len(digits) :]
+    hexadecimal = digits[:2] in ("0x", "0X")
+    octal = not hexadecimal and len(digits) > 1 and digits[0] == "0"
+    allowed = "0123456789abcdefABCDEF" if hexadecimal else "01234567" if octal else "0123456789"
+    body = digits[2:] if hexadecimal else digits
+    wrong = next((c for c in body if c not in allowed), None)
+    if wrong is not None or not body:
+        fail("D_INT_DIGIT", node.span, f"invalid digit in numeric constant: {node.text}")
+    if not _SUFFIX.match(suffix):
+        fail("D_SYNTAX", node.span, f"invalid suffix of integer constant: {node.text}")
+    value = int(body, 16 if hexadecimal else 8 if octal else 10)
+    type_ = literal_type(
+        value,
+        decimal=not (hexadecimal or octal),
+        unsigned="u" in suffix.lower(),
+        long="l" in suffix.lower(),
+    )
+    if type_ is None:
+        message = f"integer constant {value:#x} cannot be represented in any built-in integral type"
+        fail("D_INT_OFLOW", node.span, message)
+    return Constant(type_, value)
+
+
+def character_constant(node: ast.Character) -> Constant:
+    """Return a character constant: type int, several characters packed with the first one highest."""
+    if len(node.value) > 8:
+        fail("D_CHR_OFLOW", node.span, "character constant is too long")
+    if len(node.value) == 1:
+        return Constant(INT, int.from_bytes(node.value, "big", signed=True))
+    return Constant(INT, int.from_bytes(node.value, "big"))

@@ -1,0 +1,114 @@
+"""Run-time errors and losses in DTrace's words, for standard error.
+
+Each function returns one line without the program's name before it and without a newline; the command prints
+`dtrap: ` and the line. Nothing is counted here: engines and session do. Source: d-language.md §12 ("Run-time
+errors", "Drops") and tests/reference `err-*`, `lang-speculate`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from dlang.items import ProbeName
+
+
+class Fault(IntEnum):
+    """Why a clause was given up: the numbers of DTRACEFLT_*, which ERROR's arg4 shows."""
+
+    UNKNOWN = 0
+    BADADDR = 1
+    BADALIGN = 2
+    ILLOP = 3
+    DIVZERO = 4
+    NOSCRATCH = 5
+    KPRIV = 6
+    UPRIV = 7
+    TUPOFLOW = 8
+    BADSTACK = 9
+    BADSIZE = 10
+    BADINDEX = 11
+    LIBRARY = 1000
+
+
+_FAULT_TEXT: Final = {
+    Fault.UNKNOWN: "unknown fault",
+    Fault.BADADDR: "invalid address",
+    Fault.BADALIGN: "invalid alignment",
+    Fault.ILLOP: "illegal operation",
+    Fault.DIVZERO: "divide-by-zero",
+    Fault.NOSCRATCH: "out of scratch space",
+    Fault.KPRIV: "invalid kernel access",
+    Fault.UPRIV: "invalid user access",
+    Fault.TUPOFLOW: "tuple stack overflow",
+    Fault.BADSTACK: "bad stack",
+    Fault.BADSIZE: "invalid size",
+    Fault.BADINDEX: "index out of bounds",
+    Fault.LIBRARY: "library-level fault",
+}
+_FAULTS_WITH_ADDRESS: Final = frozenset({Fault.BADADDR, Fault.BADALIGN, Fault.BADSTACK, Fault.BADSIZE})
+_NO_ADDRESS: Final = (1 << 64) - 1
+
+
+def fault_text(fault: int) -> str:
+    """Return the words for a fault; a number that DTrace does not know is an unknown fault."""
+    return _FAULT_TEXT[Fault(fault) if fault in _FAULT_TEXT else Fault.UNKNOWN]
+
+
+def runtime_error(
+    clause: int, probe_id: int, probe: ProbeName, fault: int, address: int, where: int | None = None
+) -> str:
+    """Return the line for a clause that faulted. `address` is ERROR's arg5, 64 bits; an index for BADINDEX.
+
+    `where` is the place in the engine's own code, shown as DTrace for Linux does, or None where there is
+    none.
+    """
+    detail = ""
+    if fault in _FAULTS_WITH_ADDRESS and address != _NO_ADDRESS:
+        detail = f" ({address:#x})"
+    elif fault == Fault.BADINDEX:
+        detail = f" ({address})"
+    place = "" if where is None else f" at BPF pc {where}"
+    subject = f"error in dt_clause_{clause} for probe ID {probe_id} ({probe})"
+    return f"{subject}: {fault_text(fault)}{detail}{place}"
+
+
+class Drop(StrEnum):
+    """What can be lost; the value is DTrace's tag without DTRACEDROP_."""
+
+    PRINCIPAL = "PRINCIPAL"
+    AGGREGATION = "AGGREGATION"
+    DYNAMIC = "DYNAMIC"
+    DYNRINSE = "DYNRINSE"
+    DYNDIRTY = "DYNDIRTY"
+    SPEC = "SPEC"
+    SPECBUSY = "SPECBUSY"
+    SPECUNAVAIL = "SPECUNAVAIL"
+    DBLERROR = "DBLERROR"
+    STKSTROVERFLOW = "STKSTROVERFLOW"
+
+
+_DROP_TEXT: Final = {
+    Drop.PRINCIPAL: ("drop", ""),
+    Drop.AGGREGATION: ("aggregation drop", ""),
+    Drop.DYNAMIC: ("dynamic variable drop", ""),
+    Drop.DYNRINSE: ("dynamic variable drop", " with non-empty rinsing list"),
+    Drop.DYNDIRTY: ("dynamic variable drop", " with non-empty dirty list"),
+    Drop.SPEC: ("speculative drop", ""),
+    Drop.SPECBUSY: ("failed speculation", " (available buffer(s) still busy)"),
+    Drop.SPECUNAVAIL: ("failed speculation", " (no speculative buffer available)"),
+    Drop.DBLERROR: ("error", " in ERROR probe enabling"),
+    Drop.STKSTROVERFLOW: ("jstack()/ustack() string table overflow", ""),
+}
+
+
+def drop_notice(drop: Drop, count: int, cpu: int | None = None) -> str:
+    """Return the line for `count` losses since the last one; `cpu` for kinds counted by processor."""
+    noun, rest = _DROP_TEXT[drop]
+    where = "" if cpu is None else f" on CPU {cpu}"
+    return f"{count} {noun}{'s' if count > 1 else ''}{rest}{where}"
+
+
+def tagged_drop_notice(drop: Drop, count: int, cpu: int | None = None) -> str:
+    """Return the same line under option droptags."""
+    return f"[DTRACEDROP_{drop}] {drop_notice(drop, count, cpu)}"

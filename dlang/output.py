@@ -1,0 +1,250 @@
+"""Rows, aggregations and listings as dtrace(1) prints them.
+
+`Printer` turns what the engines recorded into the text of standard output, in the order of the data stream,
+and tells what else a row asks for. It writes nowhere itself: the session does. Messages for standard error
+are `notices.py`'s, single conversions `printf_render`'s, histograms `distribution`'s. Keys that are stacks or
+symbols will be laid out in `key_text`. Source: d-language.md §9, §11, §12; tests/reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from dlang.aggregation_store import AggregationStore, EngineRequest, Entry, SortOptions, Value
+from dlang.aggregations import DISTRIBUTIONS, KeyValue, to_signed, unsigned_result
+from dlang.distribution import distribution_text
+from dlang.escape import padded, printable, printable_name, until_zero
+from dlang.items import (
+    Clear,
+    Denormalize,
+    Exit,
+    Normalize,
+    Printa,
+    Printf,
+    ProbeName,
+    Row,
+    Trace,
+    Truncate,
+)
+from dlang.printf_render import SymbolName, TypedValue, hexadecimal, render, render_entry
+from dlang.types import IntegerType, PointerType, Type, wrap
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns."""
+
+    quiet: bool = False
+    flowindent: bool = False
+    testing: bool = False
+    sort: SortOptions = field(default_factory=SortOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """What came of a row: its text, the status of an exit() in it, and what the engine has to do now."""
+
+    text: str
+    exit_status: int | None = None
+    requests: tuple[EngineRequest, ...] = ()
+
+
+class Printer:
+    """One run's output: whether the heading is out, and how deep each thread is with -F."""
+
+    def __init__(
+        self, options: OutputOptions, store: AggregationStore, symbol_name: SymbolName = hexadecimal
+    ) -> None:
+        self._options = options
+        self._store = store
+        self._symbol_name = symbol_name
+        self._heading_due = True
+        self._flow = FlowIndent()
+
+    def consume(self, row: Row) -> Consumed:
+        """Return the text of a row, with the heading before the first one, and carry out what it does.
+
+        Rows come in the order in which they are to be printed; see `Row.touches_aggregations` for snapshots.
+        """
+        parts = [self._start(row)]
+        status: int | None = None
+        requests: list[EngineRequest] = []
+        for item in row.items:
+            if isinstance(item, Exit):
+                status = item.status
+                continue
+            text, wanted = self._item(item)
+            parts.append(text)
+            requests.extend(wanted)
+        if not self._options.quiet:
+            parts.append("\n")
+        return Consumed("".join(parts), status, tuple(requests))
+
+    def interrupted(self) -> str:
+        """Return what the first Ctrl-C prints, before END runs: a newline behind the terminal's `^C`."""
+        return "" if self._options.testing else "\n"
+
+    def finish(self) -> str:
+        """Return what a run ends with: a newline, then the aggregations that no printa() printed."""
+        entries = self._store.take_unprinted(self._options.sort)
+        return "\n" + "".join(entry_text(entry) for entry in entries)
+
+    def finish_at_once(self) -> str:
+        """Return what a run ends with at the second Ctrl-C: no aggregations."""
+        return "\n"
+
+    def _start(self, row: Row) -> str:
+        options = self._options
+        heading = self._heading_due
+        self._heading_due = False
+        if options.flowindent:
+            name = self._flow.name(row)
+            return (flow_heading(options) if heading else "") + flow_start(options, row.cpu, name)
+        if options.quiet:
+            return ""
+        return (row_heading(options) if heading else "") + row_start(options, row)
+
+    def _item(
+        self, item: Printf | Trace | Printa | Clear | Truncate | Normalize | Denormalize
+    ) -> tuple[str, tuple[EngineRequest, ...]]:
+        match item:
+            case Printf(format=format_, values=values):
+                return render(format_, values, self._symbol_name), ()
+            case Trace(value=value):
+                return trace_text(value, quiet=self._options.quiet), ()
+            case Printa():
+                return self._printa(item), ()
+            case Clear(aggregation=aggregation):
+                return "", self._store.clear(aggregation)
+            case Truncate(aggregation=aggregation, keep=keep):
+                return "", self._store.truncate(aggregation, keep)
+            case Normalize(aggregation=aggregation, normal=normal):
+                self._store.normalize(aggregation, normal)
+            case Denormalize(aggregation=aggregation):
+                self._store.denormalize(aggregation)
+            case _:
+                assert_never(item)
+        return "", ()
+
+    def _printa(self, item: Printa) -> str:
+        entries = self._store.take_printed(item.aggregations, self._options.sort)
+        if item.format is None:
+            return "\n" + "".join(entry_text(entry) for entry in entries)
+        return "".join(render_entry(item.format, entry, self._symbol_name) for entry in entries)
+
+
+def row_heading(options: OutputOptions) -> str:
+    """Return the line above the first row."""
+    columns = "" if options.testing else f"{'CPU':>3} {'ID':>6} "
+    return f"{columns}{'FUNCTION:NAME':>32}\n"
+
+
+def row_start(options: OutputOptions, row: Row) -> str:
+    """Return CPU, probe ID and `function:name`, and the blank behind them."""
+    columns = "" if options.testing else f"{row.cpu:3d} {row.probe_id:6d} "
+    name = printable_name(f"{row.probe.function}:{row.probe.name}")
+    return f"{columns}{' ' * (32 - len(name.encode()))}{name} "
+
+
+def flow_heading(options: OutputOptions) -> str:
+    """Return the line above the first row with -F."""
+    return f"{'' if options.testing else 'CPU '}{'FUNCTION':<41}\n"
+
+
+def flow_start(options: OutputOptions, cpu: int, name: str) -> str:
+    """Return CPU and indented name with -F, and the blank behind them."""
+    return f"{'' if options.testing else f'{cpu:3d} '}{padded(name, 41)} "
+
+
+class FlowIndent:
+    """How deep each thread is in the functions whose entry and return were printed.
+
+    DTrace keeps one depth for all, per buffer read, so that its indentation varies from run to run; here it
+    is a thread's own. Names that are or end in `-entry` and `-return` open and close. Of several clauses on
+    one firing the first shows the arrow and moves the indentation, the others are `|` rows; a clause that
+    does not come after the last one in the program starts a new firing (a recursion).
+    """
+
+    __slots__ = ("_depth", "_last")
+
+    def __init__(self) -> None:
+        self._depth: dict[int, int] = {}
+        self._last: dict[int, tuple[int, int]] = {}
+
+    def name(self, row: Row) -> str:
+        """Return the row's name with its arrow and indentation, and move the thread's depth."""
+        probe_id, clause = self._last.get(row.tid, (-1, -1))
+        same_firing = probe_id == row.probe_id and clause < row.clause
+        self._last[row.tid] = (row.probe_id, row.clause)
+        depth = self._depth.get(row.tid, 0)
+        function, name = printable_name(row.probe.function), printable_name(row.probe.name)
+        kind = "" if same_firing else name.rpartition("-")[2]
+        if kind == "entry":
+            self._depth[row.tid] = depth + 1
+            return f"{'  ' * depth} -> {function}"
+        if kind == "return":
+            self._depth[row.tid] = depth = max(depth - 1, 0)
+            return f"{'  ' * depth} <- {function}"
+        return f"{'  ' * depth}| {function}:{name}"
+
+
+_TRACE_COLUMNS = {(8, True): 19, (4, True): 10, (2, True): 5, (1, True): 3} | {
+    (8, False): 20,
+    (4, False): 10,
+    (2, False): 5,
+    (1, False): 3,
+}
+
+
+def trace_text(typed: TypedValue, *, quiet: bool) -> str:
+    """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs."""
+    if isinstance(typed.value, bytes):
+        text = printable(until_zero(typed.value))
+        return text if quiet else f"  {padded(text, 33)}"
+    type_ = _as_integer(typed.type)
+    number = wrap(typed.value, type_)
+    return str(number) if quiet else f" {number:{_TRACE_COLUMNS[type_.size, type_.signed]}d}"
+
+
+def entry_text(entry: Entry) -> str:
+    """Return one entry in the default form: the keys, the values, a newline."""
+    types = entry.values[0].aggregation.key_types
+    keys = "".join(key_text(type_, key) for type_, key in zip(types, entry.key, strict=True))
+    return f"{keys}{''.join(map(_value_text, entry.values))}\n"
+
+
+def key_text(type_: Type, key: KeyValue) -> str:
+    """Return a key in the default form: columns by its size, where sizes 1 and 2 print unsigned."""
+    if isinstance(key, bytes):
+        return f"  {padded(printable(until_zero(key)), 50)}"
+    size = _as_integer(type_).size
+    number = wrap(key, IntegerType("", size, size >= 4))
+    return f" {number:{ {8: 16, 4: 8, 2: 5, 1: 3}[size] }d}"
+
+
+def _value_text(value: Value) -> str:
+    if value.aggregation.function in DISTRIBUTIONS:
+        return distribution_text(value.aggregation, value.cell, value.normal)
+    return f" {to_signed(unsigned_result(value.aggregation, value.cell, value.normal)):16d}"
+
+
+def _as_integer(type_: Type) -> IntegerType:
+    """Return the integer type that a value prints as: an address is 8 bytes, unsigned."""
+    match type_:
+        case IntegerType():
+            return type_
+        case PointerType():
+            return IntegerType(str(type_), 8, signed=False)
+        case _:
+            raise AssertionError(f"an integer of type {type_}")
+
+
+def listing(probes: Iterable[tuple[int, ProbeName]]) -> str:
+    """Return what -l prints: a heading and a row for each probe ID and name."""
+    lines = [f"{'ID':>5} {'PROVIDER':>10} {'MODULE':>17} {'FUNCTION':>33} NAME"]
+    for probe_id, probe in probes:
+        row = f"{probe.provider:>10} {probe.module:>17} {probe.function:>33} {probe.name}"
+        lines.append(f"{probe_id:5d} {printable_name(row)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,491 @@
+"""Text to syntax tree: the only importer of lark. Hands an `ast.Program` to check.py.
+
+Lark's parser is built once from d.lark and kept as a file beside this module's byte code. A postlex pass
+tells names of types from other names (C's typedef problem) and marks the words that D reserves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import lark
+from lark.lexer import Token
+
+from dlang import ast
+from dlang.diagnostics import CompileError, fail
+from dlang.escape_sequences import unescape
+from dlang.source import Source, Span
+from dlang.types import TYPEDEFS
+
+_RESERVED: Final = frozenset(
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "counter",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "import",
+        "inline",
+        "int",
+        "long",
+        "offsetof",
+        "probe",
+        "provider",
+        "register",
+        "restrict",
+        "return",
+        "self",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "string",
+        "stringof",
+        "struct",
+        "switch",
+        "this",
+        "translator",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "xlate",
+    ]
+)
+_GRAMMAR: Final = Path(__file__).with_name("d.lark")
+_NOT_YET: Final = {
+    "translator": "translators are not supported by this version of dtrap",
+    "provider": "provider definitions are not supported by this version of dtrap",
+    "xlate": "translators are not supported by this version of dtrap",
+    "for": "D has no loops",
+    "while": "D has no loops",
+    "do": "D has no loops",
+}
+
+
+class _Names:
+    """Lark's postlex pass: retags names of types and reserved words.
+
+    Names that a `typedef` of this program introduces count from the end of their declaration on.
+    """
+
+    always_accept = ("IDENTIFIER",)
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        types = set(TYPEDEFS)
+        in_typedef = False
+        depth = 0
+        previous: Token | None = None
+        for token in stream:
+            if token.type in ("IDENTIFIER", "PROBE"):
+                if str(token) in types:
+                    token.type = "TYPE_NAME"
+                elif str(token) in _RESERVED:
+                    token.type = "RESERVED"
+            elif token.type == "TYPEDEF":
+                in_typedef = True
+            depth += {"{": 1, "}": -1}.get(str(token), 0)
+            if in_typedef and depth == 0 and previous is not None and previous.type == "IDENTIFIER":
+                if token.type in ("SEMICOLON", "COMMA", "LSQB"):
+                    types.add(str(previous))
+            in_typedef = in_typedef and not (token.type == "SEMICOLON" and depth == 0)
+            previous = token
+            yield token
+
+
+def parse(source: Source) -> ast.Program:
+    """Return the syntax tree of a program.
+
+    A script's clauses need bodies; a command-line program (`source.name is None`) may end in a bare
+    description. Raises CompileError (D_SYNTAX and the lexical tags).
+    """
+    text = _without_control_lines(source.text)
+    _check_lexical(text)
+    start = "one_liner" if source.name is None else "script"
+    try:
+        tree = _parser().parse(text, start=start)
+    except lark.UnexpectedInput as error:
+        raise _syntax_error(error, text) from None
+    try:
+        return _Builder().transform(tree)  # type: ignore[no-any-return]  # lark's trees are not typed
+    except lark.exceptions.VisitError as error:
+        if isinstance(error.orig_exc, CompileError):
+            raise error.orig_exc from None
+        raise
+    except RecursionError:
+        fail("D_SYNTAX", Span(0, len(text)), "expressions are nested too deeply")
+
+
+def _parser() -> lark.Lark:
+    """Return the parser, from its cache file where that belongs to this grammar and this lark.
+
+    The file lies in `__pycache__`, with the byte code: who may write there can change this program anyway, so
+    unpickling it gives nobody new rights. Where it can't be written the parser is built each time.
+    """
+    grammar = _GRAMMAR.read_text()
+    stamp = hashlib.sha256(f"{lark.__version__} {grammar}".encode()).hexdigest()[:16]
+    cache = _GRAMMAR.parent / "__pycache__" / f"d.lark.{stamp}"
+    try:
+        with cache.open("rb") as file:
+            # Lark's loader takes the same options as its constructor; its stubs leave them out.
+            return lark.Lark.__new__(lark.Lark)._load(file, postlex=_Names())
+    except OSError:
+        pass
+    parser = lark.Lark(
+        grammar,
+        parser="lalr",
+        start=["script", "one_liner"],
+        propagate_positions=True,
+        maybe_placeholders=True,
+        postlex=_Names(),  # type: ignore[arg-type]  # a protocol in all but name
+    )
+    temporary = cache.with_suffix(f".{id(parser)}")
+    try:
+        cache.parent.mkdir(exist_ok=True)
+        with temporary.open("wb") as file:
+            parser.save(file)
+        temporary.replace(cache)
+    except OSError:
+        pass
+    return parser
+
+
+# --- before the grammar -------------------------------------------------------------------------------------
+
+_SKIP: Final = re.compile(
+    r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*|(?m:^)[ \t]*#[^\n]*', re.S
+)
+
+
+def control_lines(text: str) -> list[tuple[Span, str]]:
+    """Return the lines that start with `#` outside comments and strings, each with its place."""
+    found = []
+    for match in _SKIP.finditer(text):
+        if match[0].lstrip(" \t").startswith("#"):
+            found.append((Span(match.start(), match.end()), match[0].strip()))
+    return found
+
+
+def _without_control_lines(text: str) -> str:
+    for span, _ in control_lines(text):
+        text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
+    return text
+
+
+_LEXEME: Final = re.compile(
+    r'"(?P<string>(?:[^"\\\n]|\\(?:.|\n))*)(?P<string_end>["\n]|\Z)'
+    r"|'(?P<char>(?:[^'\\\n]|\\(?:.|\n))*)(?P<char_end>['\n]|\Z)"
+    r"|/\*(?P<comment>.*?)(?P<comment_end>\*/|\Z)|//[^\n]*",
+    re.S,
+)
+
+
+def _check_lexical(text: str) -> None:
+    """Raise for strings, character constants and comments that do not end: messages that a parser can't give."""
+    for match in _LEXEME.finditer(text):
+        span = Span(match.start(), match.end())
+        if match["string"] is not None and match["string_end"] != '"':
+            if match["string_end"] == "\n":
+                fail("D_STR_NL", span, "newline encountered in string literal")
+            fail("D_SYNTAX", span, "end-of-file encountered before end of string literal")
+        if match["char"] is not None:
+            if match["char_end"] == "\n":
+                fail("D_CHR_NL", span, "newline encountered in character constant")
+            if match["char_end"] != "'":
+                fail("D_SYNTAX", span, "end-of-file encountered before end of character constant")
+            if match["char"] == "":
+                fail("D_CHR_NULL", span, "empty character constant")
+        if match["comment"] is not None:
+            if match["comment_end"] != "*/":
+                fail("D_SYNTAX", span, "end-of-file encountered before matching */")
+            if "/*" in match["comment"]:
+                fail("D_SYNTAX", span, "/* encountered inside a comment")
+
+
+def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
+    from dlang.diagnostics import Diagnostic
+
+    if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
+        token = error.token
+        start = token.start_pos or 0
+        span = Span(start, start + len(token))
+        message, hint = f'syntax error near "{token}"', _NOT_YET.get(str(token), "")
+        if not text[:start].strip():
+            hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
+    elif isinstance(error, lark.UnexpectedCharacters):
+        span = Span(error.pos_in_stream, error.pos_in_stream + 1)
+        message, hint = f'syntax error near "{text[error.pos_in_stream]}"', ""
+    else:
+        span = Span(len(text), len(text))
+        message, hint = "syntax error near end of input", _missing(text)
+        accepts = getattr(error, "accepts", None) or getattr(error, "expected", ())
+        if set(accepts) >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
+            span = Span(len(text.rstrip()), len(text.rstrip()))
+            message, hint = "expected predicate and/or actions following probe description", ""
+    return CompileError(Diagnostic("D_SYNTAX", span, message, hint))
+
+
+def _missing(text: str) -> str:
+    bare = _SKIP.sub("", text)
+    for opening, closing in ("{}", "()", "[]"):
+        if bare.count(opening) > bare.count(closing):
+            return f"a {closing} is missing"
+    return ""
+
+
+# --- tree to nodes ------------------------------------------------------------------------------------------
+
+
+def _span(meta: lark.tree.Meta) -> Span:
+    return Span(getattr(meta, "start_pos", 0), getattr(meta, "end_pos", 0))
+
+
+def _token_span(token: Token) -> Span:
+    return Span(token.start_pos or 0, token.end_pos or 0)
+
+
+@lark.v_args(inline=True, meta=True)
+class _Builder(lark.Transformer[Token, ast.Program]):
+    """One method a rule of d.lark, named after it."""
+
+    def script(self, meta: lark.tree.Meta, *items: object) -> ast.Program:
+        return ast.Program(tuple(item for item in items if item is not None))  # type: ignore[misc]
+
+    one_liner = script
+
+    def clause(self, meta: lark.tree.Meta, *parts: object) -> ast.Clause:
+        descriptions, *predicate, body = parts
+        return ast.Clause(_span(meta), descriptions, predicate[0] if predicate else None, body)  # type: ignore[arg-type]
+
+    def bare_clause(self, meta: lark.tree.Meta, descriptions: tuple[ast.Description, ...]) -> ast.Clause:
+        return ast.Clause(_span(meta), descriptions, None, None)
+
+    def descriptions(self, meta: lark.tree.Meta, *items: ast.Description) -> tuple[ast.Description, ...]:
+        return items
+
+    def description(self, meta: lark.tree.Meta, token: Token) -> ast.Description:
+        return ast.Description(_token_span(token), str(token))
+
+    def predicate(self, meta: lark.tree.Meta, expression: ast.Expression, end: Token) -> ast.Expression:
+        return expression
+
+    def body(self, meta: lark.tree.Meta, *statements: object) -> tuple[ast.Statement, ...]:
+        return _flatten(statements)
+
+    block = body
+    branch = body
+
+    def expression_statement(
+        self, meta: lark.tree.Meta, expression: ast.Expression
+    ) -> ast.ExpressionStatement:
+        return ast.ExpressionStatement(expression.span, expression)
+
+    last_statement = expression_statement
+
+    def if_statement(
+        self,
+        meta: lark.tree.Meta,
+        condition: ast.Expression,
+        then: tuple[ast.Statement, ...],
+        otherwise: tuple[ast.Statement, ...] | None,
+    ) -> ast.If:
+        return ast.If(_span(meta), condition, then, otherwise or ())
+
+    # declarations
+
+    def declaration(
+        self,
+        meta: lark.tree.Meta,
+        storage: str,
+        type_: ast.TypeSpecifier,
+        declarators: tuple[ast.Declarator, ...] | None,
+    ) -> ast.Declaration:
+        return ast.Declaration(_span(meta), storage, type_, declarators or ())
+
+    def untyped_declaration(
+        self, meta: lark.tree.Meta, storage: str, declarators: tuple[ast.Declarator, ...]
+    ) -> ast.Declaration:
+        return ast.Declaration(_span(meta), storage, None, declarators)
+
+    def inline(
+        self, meta: lark.tree.Meta, type_: ast.TypeSpecifier, declarator: ast.Declarator, *rest: object
+    ) -> ast.Inline:
+        return ast.Inline(_span(meta), type_, declarator, rest[-1])  # type: ignore[arg-type]
+
+    def storage(self, meta: lark.tree.Meta, word: Token | None = None) -> str:
+        return str(word or "")
+
+    storage_only = storage
+
+    def declarators(self, meta: lark.tree.Meta, *items: ast.Declarator) -> tuple[ast.Declarator, ...]:
+        return items
+
+    def declarator(
+        self, meta: lark.tree.Meta, pointers: int, name: Token, *dimensions: tuple[ast.Expression, ...]
+    ) -> ast.Declarator:
+        return ast.Declarator(_span(meta), str(name), pointers, dimensions)
+
+    def pointers(self, meta: lark.tree.Meta, *stars: Token) -> int:
+        return len(stars)
+
+    def dimension(
+        self, meta: lark.tree.Meta, items: tuple[ast.Expression | ast.TypeName, ...] | None
+    ) -> tuple[ast.Expression | ast.TypeName, ...]:
+        return items or ()
+
+    def dimension_items(self, meta: lark.tree.Meta, *items: ast.Expression) -> tuple[ast.Expression, ...]:
+        return items
+
+    def named_type(self, meta: lark.tree.Meta, *words: Token) -> ast.NamedType:
+        return ast.NamedType(_span(meta), tuple(str(word) for word in words))
+
+    def type_word(self, meta: lark.tree.Meta, word: Token) -> Token:
+        return word
+
+    def record_type(
+        self, meta: lark.tree.Meta, keyword: Token, tag: str | None, *fields: ast.Field
+    ) -> ast.RecordType:
+        return ast.RecordType(_span(meta), str(keyword), tag or "", fields)
+
+    def record_reference(self, meta: lark.tree.Meta, keyword: Token, tag: str) -> ast.RecordType:
+        return ast.RecordType(_span(meta), str(keyword), tag, None)
+
+    def enum_type(
+        self, meta: lark.tree.Meta, tag: str | None, *items: tuple[str, ast.Expression | None]
+    ) -> ast.EnumType:
+        return ast.EnumType(_span(meta), tag or "", items)
+
+    def enum_reference(self, meta: lark.tree.Meta, tag: str) -> ast.EnumType:
+        return ast.EnumType(_span(meta), tag, None)
+
+    def enumerator(
+        self, meta: lark.tree.Meta, name: Token, *value: Token | ast.Expression | None
+    ) -> tuple[str, ast.Expression | None]:
+        return str(name), value[-1]  # type: ignore[return-value]
+
+    def tag(self, meta: lark.tree.Meta, name: Token) -> str:
+        return str(name)
+
+    def field(
+        self, meta: lark.tree.Meta, type_: ast.TypeSpecifier, *declarators: ast.Declarator
+    ) -> ast.Field:
+        return ast.Field(_span(meta), type_, declarators)
+
+    def field_declarator(
+        self, meta: lark.tree.Meta, declarator: ast.Declarator, width: ast.Expression | None
+    ) -> ast.Declarator:
+        return ast.Declarator(_span(meta), declarator.name, declarator.pointers, declarator.dimensions, width)
+
+    def type_name(
+        self,
+        meta: lark.tree.Meta,
+        type_: ast.TypeSpecifier,
+        pointers: int,
+        *dimensions: tuple[ast.Expression, ...],
+    ) -> ast.TypeName:
+        return ast.TypeName(_span(meta), type_, ast.Declarator(_span(meta), "", pointers, dimensions))
+
+    # expressions
+
+    def binary(
+        self, meta: lark.tree.Meta, left: ast.Expression, operator: Token, right: ast.Expression
+    ) -> ast.Binary:
+        return ast.Binary(_span(meta), str(operator), left, right)
+
+    def assignment(
+        self, meta: lark.tree.Meta, target: ast.Expression, operator: Token, value: ast.Expression
+    ) -> ast.Assignment:
+        return ast.Assignment(_span(meta), str(operator), target, value)
+
+    def conditional(self, meta: lark.tree.Meta, *parts: ast.Expression) -> ast.Conditional:
+        return ast.Conditional(_span(meta), *parts)
+
+    def cast(self, meta: lark.tree.Meta, type_: ast.TypeName, operand: ast.Expression) -> ast.Cast:
+        return ast.Cast(_span(meta), type_, operand)
+
+    def unary(self, meta: lark.tree.Meta, operator: Token, operand: ast.Expression) -> ast.Unary:
+        return ast.Unary(_span(meta), str(operator), operand)
+
+    def step_before(self, meta: lark.tree.Meta, operator: Token, operand: ast.Expression) -> ast.Step:
+        return ast.Step(_span(meta), str(operator), operand, True)
+
+    def step_after(self, meta: lark.tree.Meta, operand: ast.Expression, operator: Token) -> ast.Step:
+        return ast.Step(_span(meta), str(operator), operand, False)
+
+    def sizeof_type(self, meta: lark.tree.Meta, word: Token, type_: ast.TypeName) -> ast.SizeofType:
+        return ast.SizeofType(_span(meta), type_)
+
+    def offsetof(self, meta: lark.tree.Meta, *parts: object) -> ast.Offsetof:
+        *_, type_, member = parts
+        return ast.Offsetof(_span(meta), type_, str(member))  # type: ignore[arg-type]
+
+    def index(
+        self, meta: lark.tree.Meta, base: ast.Expression, indices: tuple[ast.Expression, ...]
+    ) -> ast.Index:
+        return ast.Index(_span(meta), base, indices)
+
+    def member(self, meta: lark.tree.Meta, base: ast.Expression, arrow: Token, name: Token) -> ast.Member:
+        return ast.Member(_span(meta), base, str(arrow), str(name))
+
+    def call(
+        self, meta: lark.tree.Meta, name: Token, arguments: tuple[ast.Expression, ...] | None
+    ) -> ast.Call:
+        return ast.Call(_span(meta), ast.Name(_token_span(name), str(name)), arguments or ())
+
+    def arguments(self, meta: lark.tree.Meta, *items: ast.Expression) -> tuple[ast.Expression, ...]:
+        return items
+
+    def name(self, meta: lark.tree.Meta, token: Token) -> ast.Name:
+        return ast.Name(_span(meta), str(token))
+
+    def macro(self, meta: lark.tree.Meta, token: Token) -> ast.Macro:
+        return ast.Macro(_span(meta), str(token))
+
+    def aggregation(self, meta: lark.tree.Meta, token: Token) -> ast.AggregationName:
+        return ast.AggregationName(_span(meta), str(token)[1:] or "_")
+
+    def scoped(self, meta: lark.tree.Meta, scope: Token, arrow: Token, name: Token) -> ast.ScopedName:
+        if arrow != "->":
+            fail("D_SYNTAX", _token_span(arrow), f'syntax error near "{arrow}"', f"write {scope}->{name}")
+        return ast.ScopedName(_span(meta), str(scope), str(name))
+
+    def integer(self, meta: lark.tree.Meta, token: Token) -> ast.Integer:
+        return ast.Integer(_span(meta), str(token))
+
+    def float(self, meta: lark.tree.Meta, token: Token) -> ast.Float:
+        return ast.Float(_span(meta), str(token))
+
+    def character(self, meta: lark.tree.Meta, token: Token) -> ast.Character:
+        return ast.Character(_span(meta), unescape(str(token)[1:-1]))
+
+    def string(self, meta: lark.tree.Meta, token: Token) -> ast.String:
+        return ast.String(_span(meta), unescape(str(token)[1:-1]))
+
+
+def _flatten(statements: tuple[object, ...]) -> tuple[ast.Statement, ...]:
+    """Return the statements of a body; nested blocks have no scope of their own in D and dissolve."""
+    flat: list[ast.Statement] = []
+    for statement in statements:
+        if isinstance(statement, tuple):
+            flat.extend(statement)
+        elif statement is not None:
+            flat.append(statement)  # type: ignore[arg-type]
+    return tuple(flat)

@@ -1,0 +1,1 @@
+"""What several test modules share: cases kept as files, masks over what differs, compiled triggers."""

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A variable that was never assigned is an error.
+ * SECTION: Variables
+ */
+BEGIN { trace(nosuch); }

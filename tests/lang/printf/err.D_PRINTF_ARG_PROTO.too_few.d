@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Each conversion has a value.
+ * SECTION: printf
+ */
+BEGIN { printf("%d %d", 1); }

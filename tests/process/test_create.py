@@ -1,0 +1,244 @@
+"""`create`: the program is held at its entry point, whole and unchanged, and afterwards it is on its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from backend.errors import CommandNotStarted
+from backend.linux import pidfd, procfs
+from backend.linux.procfs import AuxiliaryKey
+from backend.target_process import Created, create
+from tests.harness.triggers import SOURCES, Triggers, compile_c
+
+TIMEOUT_S = 20.0
+CHANGED_AT_START = "rw"
+
+
+@pytest.fixture(scope="module")
+def announce(triggers: Triggers) -> Path:
+    return triggers.path("announce")
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def finish(created: Created) -> None:
+    assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+    assert not created.alive()
+    created.close()
+
+
+def changed_text(pid: int) -> list[str]:
+    """The executable file mappings whose bytes are not the file's."""
+    changed = []
+    for mapping in procfs.mappings(pid):
+        if mapping.executable and mapping.path.startswith("/"):
+            with open(mapping.path, "rb") as file:
+                file.seek(mapping.offset)
+                expected = file.read(mapping.size_bytes)
+            if procfs.read_memory(pid, mapping.start, len(expected)) != expected:
+                changed.append(mapping.path)
+    return changed
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",), ("-static-pie",), ("-no-pie",)], ids=" ".join)
+def test_program_is_held_at_its_entry_with_libraries_mapped_and_text_unchanged(
+    flags: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = compile_c(SOURCES / "announce.c", tmp_path / "program", flags)
+    with create(f"{program} 3") as created:
+        pid = created.pid
+        assert state(pid) == "t"
+        assert procfs.status(pid).tracer_pid == os.getpid()
+        with program.open("rb") as file:
+            elf = ELFFile(file)
+            bias = procfs.auxiliary_vector(pid)[AuxiliaryKey.ENTRY] - elf["e_entry"]
+            dynamic = elf.get_section_by_name(".interp") is not None
+        instruction_pointer = int(Path(f"/proc/{pid}/syscall").read_text().split()[-1], 16)
+        assert instruction_pointer == elf["e_entry"] + bias
+        assert any("libc.so.6" in mapping.path for mapping in procfs.mappings(pid)) == dynamic
+        assert changed_text(pid) == []
+        assert capfd.readouterr().out == ""
+        created.release()
+        finish_output(created)
+    assert "main pgid" in capfd.readouterr().out
+
+
+def finish_output(created: Created) -> None:
+    assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+
+
+def test_released_program_is_untraced_and_in_our_process_group(
+    announce: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    created = create("sleep 1000")
+    created.release()
+    assert procfs.status(created.pid).tracer_pid == 0
+    assert os.getpgid(created.pid) == os.getpgrp()
+    created.kill()
+    finish(created)
+
+
+def test_signals_that_python_ignores_are_back_to_default_and_named_ones_ignored(
+    announce: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    created = create(str(announce), ignored_signals={signal.SIGINT})
+    created.release()
+    finish(created)
+    assert "pipe_ignored=0 int_ignored=1" in capfd.readouterr().out
+
+
+def test_ignored_and_blocked_sigtrap_survive_the_trap_at_the_entry(
+    announce: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    previous = signal.signal(signal.SIGTRAP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTRAP})
+    try:
+        created = create(str(announce))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTRAP})
+        signal.signal(signal.SIGTRAP, previous)
+    blocked = next(
+        line for line in Path(f"/proc/{created.pid}/status").read_text().splitlines() if "SigBlk" in line
+    )
+    assert int(blocked.split()[1], 16) == 1 << signal.SIGTRAP - 1
+    created.release()
+    finish(created)
+    assert "trap_ignored=1" in capfd.readouterr().out
+
+
+def test_command_is_split_at_blanks_without_quoting(
+    announce: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    created = create(f"  {announce}\t'7 8'  ")
+    created.release()
+    finish(created)
+    assert "args=3" in capfd.readouterr().out
+
+
+def test_script_is_held_in_its_interpreter(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\necho from the script\n")
+    script.chmod(0o755)
+    with create(str(script)) as created:
+        assert os.readlink(f"/proc/{created.pid}/exe") == os.path.realpath("/bin/sh")
+        assert capfd.readouterr().out == ""
+        created.release()
+        finish_output(created)
+    assert capfd.readouterr().out == "from the script\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("no-such-program-anywhere", "No such file or directory"),
+        ("/etc/passwd", "Permission denied"),
+        ("", "No such file or directory"),
+    ],
+)
+def test_command_that_cannot_start_says_why(command: str, reason: str) -> None:
+    with pytest.raises(CommandNotStarted, match=f"failed to execute {command}: {reason}"):
+        create(command)
+
+
+def test_32_bit_program_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "exit.s"
+    source.write_text(".globl _start\n_start: mov $1, %eax\nint $0x80\n")
+    program, thing = tmp_path / "program", tmp_path / "exit.o"
+    subprocess.run(["as", "--32", "-o", str(thing), str(source)], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-o", str(program), str(thing)], check=True)
+    with pytest.raises(CommandNotStarted, match="32-bit"):
+        create(str(program))
+
+
+def test_program_that_ends_before_its_entry_is_not_started(
+    announce: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LD_DEBUG", "help")  # the dynamic linker prints a text and exits
+    with pytest.raises(CommandNotStarted, match="exited with status 0 before its first instruction"):
+        create(str(announce))
+
+
+def test_child_forked_by_an_initialiser_runs_free(
+    announce: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    library = compile_c(
+        SOURCES / "forking_initialiser.c", tmp_path / "library.so", ("-shared", "-fPIC", "-Wno-unused-result")
+    )
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    created = create(str(announce))
+    monkeypatch.delenv("LD_PRELOAD")
+    created.release()
+    finish(created)
+    output = ""
+    while output.count("main pgid") < 2:
+        output += capfd.readouterr().out
+    assert "child" in output
+
+
+def test_killed_while_held_is_noticed_and_release_is_harmless() -> None:
+    created = create("sleep 1000")
+    os.kill(created.pid, signal.SIGKILL)
+    assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+    assert not created.alive()
+    created.release()
+    created.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(created.pid, os.WNOHANG)
+
+
+def test_close_before_release_kills_it() -> None:
+    created = create("sleep 1000")
+    created.close()
+    assert not os.path.exists(f"/proc/{created.pid}")
+
+
+def run_and_kill(program: str) -> tuple[int, int]:
+    """Run Python code that prints a pid and then waits, kill it with SIGKILL, return a pidfd of the printed one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+    ) as tracer:
+        assert tracer.stdout is not None
+        pid = int(tracer.stdout.readline())
+        descriptor = pidfd.open_process(pid)
+        tracer.kill()
+    return pid, descriptor
+
+
+def test_held_program_dies_with_dtrap() -> None:
+    _, descriptor = run_and_kill(
+        """
+        import time
+        from backend.target_process import create
+        created = create("sleep 1000")
+        print(created.pid, flush=True)
+        time.sleep(1000)
+        """
+    )
+    assert pidfd.wait_end(descriptor, TIMEOUT_S)
+    os.close(descriptor)
+
+
+def test_released_program_outlives_dtrap() -> None:
+    pid, descriptor = run_and_kill(
+        """
+        import time
+        from backend.target_process import create
+        created = create("sleep 1000")
+        created.release()
+        print(created.pid, flush=True)
+        time.sleep(1000)
+        """
+    )
+    assert not pidfd.ended(descriptor)
+    assert procfs.status(pid).tracer_pid == 0
+    os.kill(pid, signal.SIGKILL)
+    assert pidfd.wait_end(descriptor, TIMEOUT_S)
+    os.close(descriptor)

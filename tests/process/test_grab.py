@@ -1,0 +1,104 @@
+"""`grab`: a running process is left alone, and what can't be traced is refused with the cause."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.errors import NoSuchProcess, NotPermitted, NotTraceable
+from backend.linux import pidfd, procfs
+from backend.target_process import grab
+
+NOBODY = 65534
+KERNEL_THREADS = 2
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def test_grabbed_process_is_neither_stopped_nor_traced(sleeper: subprocess.Popen[bytes]) -> None:
+    with grab(sleeper.pid) as grabbed:
+        assert grabbed.alive()
+        assert procfs.status(sleeper.pid).tracer_pid == 0
+        sleeper.kill()
+        assert pidfd.wait_end(grabbed.fileno(), 20)
+        assert not grabbed.alive()
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**22 + 1, 2**40])
+def test_number_of_no_process(pid: int) -> None:
+    with pytest.raises(NoSuchProcess, match=f"failed to grab process {pid}: No such process"):
+        grab(pid)
+
+
+def test_zombie_has_ended(sleeper: subprocess.Popen[bytes]) -> None:
+    descriptor = pidfd.open_process(sleeper.pid)
+    sleeper.kill()
+    pidfd.wait_end(descriptor, 20)
+    os.close(descriptor)
+    with pytest.raises(NoSuchProcess):
+        grab(sleeper.pid)
+
+
+def test_kernel_thread_is_refused() -> None:
+    with pytest.raises(NotTraceable, match="kernel thread"):
+        grab(KERNEL_THREADS)
+
+
+def test_dtrap_itself_is_refused() -> None:
+    with pytest.raises(NotTraceable, match="itself"):
+        grab(os.getpid())
+
+
+def test_thread_is_refused() -> None:
+    from threading import Event, Thread
+
+    done = Event()
+    thread = Thread(target=done.wait)
+    thread.start()
+    try:
+        with pytest.raises(NotTraceable, match="a thread, not a process"):
+            grab(thread.native_id or 0)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_32_bit_process_is_refused(tmp_path: Path) -> None:
+    source, program, object_file = tmp_path / "wait.s", tmp_path / "program", tmp_path / "wait.o"
+    source.write_text(".globl _start\n_start: mov $29, %eax\nint $0x80\njmp _start\n")
+    subprocess.run(["as", "--32", "-o", str(object_file), str(source)], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-o", str(program), str(object_file)], check=True)
+    with subprocess.Popen([str(program)]) as process:
+        try:
+            with pytest.raises(NotTraceable, match="32-bit"):
+                grab(process.pid)
+        finally:
+            process.kill()
+
+
+def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.Popen[bytes]) -> None:
+    """Asked by an ordinary user: a child of this test that has become one, and tells what it got."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            try:
+                grab(sleeper.pid)
+            except NotPermitted as error:
+                os.write(writing, f"{error.whose}|{error.why}|{error.fix}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as file:
+        assert file.read() == "root|it belongs to another user|run dtrap as root or as root"

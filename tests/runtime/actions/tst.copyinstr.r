@@ -1,0 +1,4 @@
+[hello] [he] 5
+[a longer string] [a ] 15
+[] [] 0
+

@@ -1,0 +1,4 @@
+CPU     ID                    FUNCTION:NAME
+CPU     ID                        add:entry 0 0
+CPU     ID                        add:entry 1 2
+

@@ -1,0 +1,2 @@
+42 word tst.operands.d
+

@@ -1,0 +1,3 @@
+armed
+5 calls
+

@@ -1,0 +1,5 @@
+calls add
+calls neg
+calls neg
+calls eight
+

@@ -1,0 +1,2 @@
+calls:add 3
+
