@@ -1,5 +1,4 @@
-"""The files that complete a stripped ELF file: its separate debug file and the compressed symbol table inside
-it.
+"""The files that complete a stripped ELF file: a separate debug file, or a symbol table packed inside.
 
 Lives here: finding, checking and opening them. Not here: reading their symbols (backend/symbols.py). The
 conventions are gdb's ("Debugging Information in Separate Files", "MiniDebugInfo").
@@ -22,13 +21,13 @@ _CHUNK_BYTES = 1 << 20
 def completing_files(
     file: ElfFile, path: str, files: ExitStack, roots: tuple[str, ...]
 ) -> tuple[ElfFile, ...]:
-    """Return the files whose symbol tables complete that of `file`; none where it has a `.symtab` of its own
-    or nothing is found.
+    """Return the files whose symbol tables complete that of `file`.
 
-    `path` is where `file` is as its process sees it. `roots` are the roots under which that path and
-    DEBUG_ROOT are looked for: the process's (`/proc/PID/root`), then ours (the empty string). `files` closes
-    what is opened here. A separate debug file has to have the same build id or, where either has none, the
-    checksum that `.gnu_debuglink` gives; one that doesn't, and one that is malformed, counts as missing.
+    None where it has a `.symtab` of its own, or where nothing is found. `path` is where `file` is as its
+    process sees it. `roots` are the roots under which that path and DEBUG_ROOT are looked for: the process's
+    (`/proc/PID/root`), then ours (the empty string). `files` closes what is opened here. A separate debug
+    file has to have the same build id or, where either has none, the checksum that `.gnu_debuglink` gives;
+    one that doesn't, and one that is malformed, counts as missing.
     """
     if any(section.type == SectionType.SYMTAB and section.has_bytes for section in file.sections):
         return ()
@@ -103,9 +102,7 @@ def _crc32(file: ElfFile) -> int:
 
 
 def _mini_debug_info(file: ElfFile) -> tuple[ElfFile, ...]:
-    """Return the ELF file that `.gnu_debugdata` holds, compressed by xz: the local functions that `.dynsym`
-    lacks.
-    """
+    """Return the ELF file that `.gnu_debugdata` holds, packed with xz: functions that `.dynsym` lacks."""
     section = file.section(".gnu_debugdata")
     if section is None:
         return ()

@@ -101,7 +101,7 @@ class MappedFileUnavailable(Exception):
 
 
 class MalformedElf(Exception):
-    """A file is no ELF file for x86-64, or contradicts itself. It is the target's, so nothing in it is trusted."""
+    """A file is no ELF file for x86-64, or contradicts itself. It is the target's: don't trust it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"not a well-formed ELF file for x86-64: {reason}")
@@ -124,3 +124,11 @@ class TraceeEnded(Exception):
         super().__init__(f"thread {tid} has ended")
         self.tid = tid
         self.status = status
+
+
+class TracerDied(Exception):
+    """The process that traces `pid` for us has been killed; the int3s that it wrote may still be in place."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"the tracer of process {pid} has died")
+        self.pid = pid

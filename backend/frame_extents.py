@@ -43,8 +43,7 @@ def frame_extents(file: ElfFile, addresses: Set[int]) -> dict[int, int]:
 
 
 def _length(file: ElfFile, entry_address: int, address: int) -> int:
-    """Return the length that the frame description entry at `entry_address` gives; 0 where it is not made as
-    usual.
+    """Return the length that the frame description entry at `entry_address` gives; 0 if unusually made.
 
     Four words: size of the entry, way to its common part, start, length. The start, relative to its own
     place, has to be `address`: in any other encoding it would not be.

@@ -130,8 +130,13 @@ def _in_plt(file: ElfFile, address: int) -> bool:
 
 def _relocations(file: ElfFile) -> Iterator[tuple[Section, bytes]]:
     """Yield the relocation sections that the dynamic linker (or a static program's start) works through."""
+    unread = file.image.size_bytes
     for section in file.sections:
         if section.type == SectionType.RELA and section.allocated:
+            # Sections don't overlap; in a hostile file they could do so without end.
+            unread -= section.size_bytes
+            if unread < 0:
+                raise MalformedElf("its relocation sections overlap")
             data = file.section_bytes(section)
             yield section, data[: len(data) // _RELA.size * _RELA.size]
 

@@ -1,5 +1,4 @@
-"""The loaded objects of a process: its program and shared libraries, where they are mapped and how to open
-their files.
+"""The loaded objects of a process: its program and libraries, where they are, how to open their files.
 
 Lives here: mappings -> LoadedObject, and matching one with the module part of a probe description. Not here:
 their symbols (backend/symbols.py). backend/sites.py takes the result.
@@ -29,9 +28,7 @@ _PAGE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class TextRange:
-    """Runtime addresses `[start, end)` mapped executable; `writable` where the process may change the code
-    without asking.
-    """
+    """Runtime addresses `[start, end)` mapped executable; `writable` where the process may change it."""
 
     start: RemoteAddr
     end: RemoteAddr
@@ -65,8 +62,9 @@ class LoadedObject:
 
     @property
     def open_path(self) -> str:
-        """A path by which this process can open the very file, deleted, replaced or in another mount
-        namespace, while `fd` is open.
+        """A path to the very file, deleted, replaced or in another mount namespace, while `fd` is open.
+
+        For this process, since it names its descriptor.
         """
         assert self.has_file, self.name
         return f"/proc/self/fd/{self.fd}"
@@ -85,11 +83,10 @@ class LoadedObject:
 
 
 def loaded_objects(pid: int, files: ExitStack) -> tuple[LoadedObject, ...]:
-    """Return the objects of process `pid`: the main program first, the others by address. `files` closes the
-    files it opens.
+    """Return the objects of process `pid`: the main program first, the others by address.
 
-    An executable mapping of a file that is no ELF file for x86-64 (a JIT's, a 32-bit one's) or that can't be
-    opened is no object. Raises ProcessGone or ProcessNotPermitted.
+    `files` closes the files it opens. An executable mapping of a file that is no ELF file for x86-64 (a
+    JIT's, a 32-bit one's) or that can't be opened is no object. Raises ProcessGone or ProcessNotPermitted.
     """
     by_file: dict[tuple[tuple[int, int], int], list[MappedRange]] = {}
     vdso = []
@@ -152,8 +149,7 @@ def _objects_of_file(pid: int, executable: list[MappedRange], files: ExitStack) 
 
 
 def _bias(mapping: MappedRange, segments: tuple[Segment, ...]) -> int | None:
-    """Return what the loader added to the addresses of the segment that `mapping` shows; None where it shows
-    none.
+    """Return what the loader added to the addresses of the segment that `mapping` shows, if it shows one.
 
     Two segments can share a page of the file; an executable mapping belongs to the executable one.
     """

@@ -1,12 +1,11 @@
-"""The functions of a process's objects as this process has them: symbols, debug files and IFUNCs put
-together, and kept.
+"""The functions of a process's objects as it has them: symbols, debug files and IFUNCs put together.
 
 Lives here: the cache of symbols, one entry for each object. Not here: reading symbol tables
 (backend/symbols.py), finding implementations (backend/ifunc.py). Hands its result to backend/sites.py, which
 matches descriptions with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -21,27 +20,24 @@ from backend.symbols_elf import ElfFile, file_image, read_elf
 
 @dataclass(frozen=True, slots=True)
 class ObjectFunctions:
-    """The functions of one object as this process has them: each IFUNC that is bound stands at its
-    implementation.
+    """The functions of one object, each IFUNC that is bound at its implementation.
 
-    `unbound` are the IFUNCs that are not, at their resolvers. `by_name` leads from every name to its
-    functions, `unbound` included.
+    `unbound` are the IFUNCs that are not, at their resolvers.
     """
 
     table: FunctionTable
     unbound: tuple[Function, ...]
-    by_name: dict[str, list[Function]]
 
 
-_NO_FUNCTIONS = ObjectFunctions(FunctionTable((), ()), (), {})
+_NO_FUNCTIONS = ObjectFunctions(FunctionTable((), ()), ())
 
 
 class Symbols:
-    """The symbols of a process's objects, each read when first asked for and then kept. A context manager: it
-    opens debug files.
+    """The symbols of a process's objects, each read when first asked for and then kept.
 
-    `read_memory` reads the process, for IFUNCs; `roots` are where debug files are looked for: see
-    backend/debug_files.py. `malformed` says of each object whose file could not be read why.
+    A context manager: it opens debug files. `read_memory` reads the process, for IFUNCs; `roots` are where
+    debug files are looked for: see backend/debug_files.py. `malformed` says of each object whose file could
+    not be read why.
     """
 
     def __init__(
@@ -54,6 +50,7 @@ class Symbols:
         self._files = ExitStack()
         self._elves: dict[LoadedObject, LoadedElf | None] = {}
         self._functions: dict[LoadedObject, ObjectFunctions] = {}
+        self._by_name: dict[LoadedObject, dict[str, list[Function]]] = {}
 
     def __enter__(self) -> "Symbols":
         return self
@@ -68,6 +65,20 @@ class Symbols:
             elf = self._elf(loaded)
             known = self._functions[loaded] = _NO_FUNCTIONS if elf is None else self._read(elf)
         return known
+
+    def named(self, loaded: LoadedObject, name: str) -> Sequence[Function]:
+        """Return the functions of an object that have this very name, canonical or alias, unbound too.
+
+        More than one where static functions, or versions of a function, share a name.
+        """
+        index = self._by_name.get(loaded)
+        if index is None:
+            index = self._by_name[loaded] = {}
+            functions = self.functions(loaded)
+            for function in (*functions.table.functions, *functions.unbound):
+                for each in function.names if function.aliases else (function.name,):
+                    index.setdefault(each, []).append(function)
+        return index.get(name, ())
 
     def _elf(self, loaded: LoadedObject) -> LoadedElf | None:
         if not loaded.has_file:
@@ -105,16 +116,11 @@ def _in_process(table: FunctionTable, bound: Mapping[int, int], file: ElfFile) -
             chosen.setdefault(bound[function.address], []).append(function)
     if ifuncs:
         table = _moved(table, chosen, file)
-    by_name: dict[str, list[Function]] = {}
-    for function in (*table.functions, *unbound):
-        for name in function.names:
-            by_name.setdefault(name, []).append(function)
-    return ObjectFunctions(table, unbound, by_name)
+    return ObjectFunctions(table, unbound)
 
 
 def _moved(table: FunctionTable, chosen: Mapping[int, list[Function]], file: ElfFile) -> FunctionTable:
-    """Return `table` without IFUNCs, but with a function, named by its IFUNCs, at each implementation
-    `chosen`.
+    """Return `table` with functions named by IFUNCs at the implementations `chosen`, and without the IFUNCs.
 
     Several IFUNCs that share one (memcpy and memmove do) are one function: fewest leading underscores,
     shortest, alphabetical.

@@ -6,13 +6,14 @@ already.
 """
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import LoadedObject, TextRange, matches_module
-from backend.process_symbols import ObjectFunctions, Symbols
+from backend.process_symbols import Symbols
 from backend.symbols import Function
 from backend.symbols_elf import Segment
 from dlang.probe_description import ProbeDescription, is_glob, matcher
@@ -20,6 +21,7 @@ from dlang.probe_description import ProbeDescription, is_glob, matcher
 ENTRY = "entry"
 CODE_BYTES = 32
 _BLOCK_BYTES = 1 << 16
+_NO_ADDRESS = 1 << 64
 _NEAR_LENGTHS = 2
 _NEAR_CANDIDATES = 5000
 
@@ -52,8 +54,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class MatchedSites:
-    """What a description matched: the sites a probe can go to, and those it can't, each with its reason. Both
-    by object, then address.
+    """The sites that a description matched, by object and then by address.
+
+    `sites` can take a probe; `refused` cannot, each for its `reason`.
     """
 
     sites: tuple[Site, ...]
@@ -61,30 +64,30 @@ class MatchedSites:
 
 
 def match_sites(description: ProbeDescription, symbols: Symbols) -> MatchedSites:
-    """Return the entry sites that module, function and name of `description` match; its provider is the
-    caller's business.
+    """Return the entry sites that module, function and name of `description` match.
 
-    A plain function name matches a function of that name, canonical or alias. A glob matches a function any
-    of whose names it matches, once; but a name with a dot (`f.cold`, which compilers make) only if the glob
-    has one too. By object, then by address.
+    The provider is the caller's business. A plain function name matches a function of that name, canonical or
+    alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
+    which compilers make) only if the glob has one too. By object, then by address.
     """
     sites: list[Site] = []
     refused: list[Site] = []
     if matcher(description.name)(ENTRY):
         for loaded in symbols.objects:
             if matches_module(description.module, loaded):
-                _match_object(description.function, loaded, symbols.functions(loaded), sites, refused)
+                _match_object(description.function, loaded, symbols, sites, refused)
     return MatchedSites(tuple(sites), tuple(refused))
 
 
 def _match_object(
-    pattern: str, loaded: LoadedObject, functions: ObjectFunctions, sites: list[Site], refused: list[Site]
+    pattern: str, loaded: LoadedObject, symbols: Symbols, sites: list[Site], refused: list[Site]
 ) -> None:
+    functions = symbols.functions(loaded)
     if is_glob(pattern):
         matched = _glob(pattern, functions.table.functions)
         unbound = _glob(pattern, functions.unbound)
     else:
-        named = functions.by_name.get(pattern, [])
+        named = symbols.named(loaded, pattern)
         matched = [function for function in named if not function.ifunc]
         unbound = [function for function in named if function.ifunc]
     places = _Places(loaded, functions.table.text)
@@ -111,8 +114,9 @@ def _glob(pattern: str, functions: Sequence[Function]) -> list[Function]:
 
 
 class _Places:
-    """Makes the sites of one object. It remembers where the last function was, since functions come in
-    ascending order mostly.
+    """Makes the sites of one object.
+
+    It remembers where the last function was: they come in ascending order mostly.
     """
 
     __slots__ = (
@@ -140,9 +144,8 @@ class _Places:
         address = function.address
         runtime_address = loaded.runtime_address(address)
         if not self._section_start <= address < self._section_end:
-            self._section_start, self._section_end = next(
-                ((start, end) for start, end in self._sections if start <= address < end), (0, 0)
-            )
+            index = bisect_right(self._sections, (address, _NO_ADDRESS)) - 1
+            self._section_start, self._section_end = self._sections[index] if index >= 0 else (0, 0)
         if self._segment is None or address not in self._segment:
             self._segment = loaded.segment_at(address)
         if self._mapping is None or not self._mapping.start <= runtime_address < self._mapping.end:

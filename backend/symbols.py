@@ -5,9 +5,11 @@ finding debug files (backend/debug_files.py), what an IFUNC symbol stands for in
 sites (backend/sites.py, which takes the table).
 """
 
+import gc
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
 from typing import NamedTuple
@@ -28,12 +30,12 @@ _NAMES_GROWTH, _NAMES_ALLOWANCE = 8, 1 << 20
 
 
 class Function(NamedTuple):
-    """One function of a file: an address, and all the names it has. (A NamedTuple: a browser's library has
-    half a million.)
+    """One function of a file: an address, and all the names it has.
 
-    `address` is virtual, as the file gives it; for an IFUNC it is the resolver's, which no probe must be
-    placed at. `size` is in bytes, at least 1, and ends within the section. `aliases` are the names other than
-    the canonical `name`, sorted, without symbol versions.
+    A NamedTuple, since a browser's library has half a million. `address` is virtual, as the file gives it;
+    for an IFUNC it is the resolver's, which no probe must be placed at. `size` is in bytes, at least 1, and
+    ends within the section. `aliases` are the names other than the canonical `name`, sorted, without symbol
+    versions.
     """
 
     address: int
@@ -49,8 +51,7 @@ class Function(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FunctionTable:
-    """The functions of one file, ascending by address, no two at the same, and the executable sections they
-    are in.
+    """The functions of one file, ascending by address, no two at the same, and its executable sections.
 
     `text` are `[start, end)` of virtual addresses, ascending and disjoint.
     """
@@ -66,8 +67,9 @@ class FunctionTable:
         return None
 
     def extent(self, address: int) -> int:
-        """Return how many bytes there are from `address` to the next function or the end of its section; 0
-        outside the sections.
+        """Return how far it is in bytes from `address` to the next function or the end of its section.
+
+        0 outside the sections.
         """
         end = next((end for start, end in self.text if start <= address < end), address)
         index = bisect_left(self.functions, (address + 1,))
@@ -81,16 +83,34 @@ _Row = tuple[int, int, str, int]
 
 
 def read_functions(file: ElfFile, completing: Iterable[ElfFile] = ()) -> FunctionTable:
-    """Return the functions that `file` defines, with those that the symbol tables of the files `completing`
-    it add.
+    """Return the functions of `file`, with those that the files `completing` it (debug files) add.
 
     A symbol counts when it is STT_FUNC or STT_GNU_IFUNC, defined, named, and inside an executable section of
     `file` (an executable segment where the file has no section headers). Size 0, as assemblers give, means up
     to the next function. Aliases are one Function, named by `preference`. Raises MalformedElf for tables that
     lie outside their file.
     """
+    with _collector_paused():
+        return _read_functions(file, completing)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without the garbage collector: it would walk millions of tuples over and over, half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_functions(file: ElfFile, completing: Iterable[ElfFile]) -> FunctionTable:
     text = _text_ranges(file)
-    rows = [row for symbols in (file, *completing) for row in _function_symbols(symbols)]
+    rows: list[_Row] = []
+    for symbols in (file, *completing):
+        rows += _function_symbols(symbols)
     rows.sort()
     functions: list[Function] = []
     for start, end in text:
@@ -114,8 +134,7 @@ def read_functions(file: ElfFile, completing: Iterable[ElfFile] = ()) -> Functio
 
 
 def preference(row: _Row) -> tuple[bool, bool, bool, int, bool, int, str]:
-    """Order the names that one address has; the least is the canonical one: what a user would call the
-    function.
+    """Order the names of one address; the least is the canonical one: what a user would say.
 
     Not local; no `$` or `.` in it (`f.cold`); not of an old symbol version (`free` before `cfree`); fewest
     leading underscores (`write` before `__write`, which is bound stronger); global before weak (`strchr`
@@ -159,22 +178,27 @@ def _text_ranges(file: ElfFile) -> tuple[tuple[int, int], ...]:
     return tuple(disjoint)
 
 
-def _function_symbols(file: ElfFile) -> Iterator[_Row]:
-    for index, section in enumerate(file.sections):
-        if section.type not in (SectionType.SYMTAB, SectionType.DYNSYM) or section.link >= len(file.sections):
+def _function_symbols(file: ElfFile) -> list[_Row]:
+    rows: list[_Row] = []
+    # A file has one table of each kind; a hostile one could list the same bytes as tables without end.
+    for kind in (SectionType.SYMTAB, SectionType.DYNSYM):
+        index = next((index for index, part in enumerate(file.sections) if part.type == kind), 0)
+        section = file.sections[index] if index else None
+        if section is None or section.link >= len(file.sections):
             continue
         versions = next(
             (part for part in file.sections if part.type == SectionType.GNU_VERSYM and part.link == index),
             None,
         )
-        yield from _unpack(
+        rows += _unpack(
             file.section_bytes(section),
             file.section_bytes(file.sections[section.link]),
             file.section_bytes(versions) if versions else b"",
         )
+    return rows
 
 
-def _unpack(table: bytes, strings: bytes, versions: bytes) -> Iterable[_Row]:
+def _unpack(table: bytes, strings: bytes, versions: bytes) -> list[_Row]:
     whole = len(table) // _SYMBOL.size
     symbols = _SYMBOL.iter_unpack(table[: whole * _SYMBOL.size])
     # The version index of each symbol, whose top bit says that the version is not the default one.
@@ -189,16 +213,16 @@ def _unpack(table: bytes, strings: bytes, versions: bytes) -> Iterable[_Row]:
         and index != _SHN_UNDEF
         and (index < _SHN_LORESERVE or index == _SHN_XINDEX)
     ]
-    return _without_versions(rows) if b"@" in strings else [row for row in rows if row[2]]
+    if b"@" in strings:
+        rows = [_without_version(row) if "@" in row[2] else row for row in rows]
+    return [row for row in rows if row[2]]
 
 
-def _without_versions(rows: Iterable[_Row]) -> Iterator[_Row]:
-    """Cut `f@@V` (the default version) and `f@V` (an old one) to `f`; leave out what has no name."""
-    for address, size, name, info in rows:
-        base, at, version = name.partition("@")
-        if base:
-            old = _OLD_VERSION if at and not version.startswith("@") else 0
-            yield address, size, base, info | old
+def _without_version(row: _Row) -> _Row:
+    """Cut `f@@V` (the default version) and `f@V` (an old one) to `f`."""
+    address, size, name, info = row
+    base, _, version = name.partition("@")
+    return address, size, base, info if version.startswith("@") else info | _OLD_VERSION
 
 
 class _Names(dict[int, str]):

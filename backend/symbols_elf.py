@@ -42,8 +42,9 @@ _NT_GNU_BUILD_ID = 3
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The bytes of an ELF file, wherever they are. `pread(size, offset)` may return fewer bytes than asked,
-    as os.pread does.
+    """The bytes of an ELF file, wherever they are.
+
+    `pread(size, offset)` may return fewer bytes than asked, as os.pread does.
     """
 
     pread: Callable[[int, int], bytes]
@@ -63,9 +64,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One PT_LOAD program header: `file_bytes` at `offset` of the file are mapped at `address` plus the load
-    bias.
-    """
+    """One PT_LOAD program header: where `file_bytes` at `offset` of the file belong, less the load bias."""
 
     address: int
     offset: int
@@ -143,8 +142,9 @@ class ElfFile:
 
 
 def file_image(fd: int) -> Image:
-    """Return the content of an open file; the descriptor stays the caller's and has to stay open as long as
-    the image is used.
+    """Return the content of an open file.
+
+    The descriptor stays the caller's and has to stay open as long as the image is used.
     """
 
     def pread(size: int, offset: int) -> bytes:
@@ -163,9 +163,7 @@ def bytes_image(data: bytes) -> Image:
 
 
 def read_segments(image: Image) -> tuple[Segment, ...]:
-    """Return the PT_LOAD segments in the file's order: all that placing a loaded object needs, without its
-    sections.
-    """
+    """Return the PT_LOAD segments in the file's order: all that placing a loaded object needs."""
     return _segments(image, _header(image))[0]
 
 
@@ -189,8 +187,9 @@ def _structs() -> ELFStructs:
 
 
 def _parse(structure: Any, stream: io.BytesIO) -> Mapping[str, Any]:
-    """Return the fields of one header by their names in elf.h; named constants as pyelftools spells them,
-    unknown ones as numbers.
+    """Return the fields of one header by their names in elf.h.
+
+    Named constants are spelled as pyelftools does, unknown ones are numbers.
     """
     try:
         fields: Mapping[str, Any] = struct_parse(structure, stream)
@@ -273,7 +272,11 @@ def _section_name(names: bytes, offset: int) -> str:
 
 def _build_id(image: Image, notes: tuple[tuple[int, int], ...]) -> bytes:
     """Return the NT_GNU_BUILD_ID of a linked file; empty where none can be read."""
+    unread = image.size_bytes
     for offset, size in notes:
+        unread -= size
+        if unread < 0:
+            break
         # A debug file keeps the program headers of the file it was made from, whose offsets mean nothing in
         # it.
         if size <= _MAX_NOTES_BYTES and offset + size <= image.size_bytes:
@@ -284,8 +287,9 @@ def _build_id(image: Image, notes: tuple[tuple[int, int], ...]) -> bytes:
 
 
 def notes_of(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Yield owner, type and content of each note: three words (sizes of owner and content, type), then both
-    padded to 4 bytes.
+    """Yield owner, type and content of each note.
+
+    Three words (sizes of owner and content, type), then both, padded to 4 bytes.
     """
     at = 0
     while at + 12 <= len(data):

@@ -150,13 +150,16 @@ class Created:
 # --- create ----------------------------------------------------------------------------------------
 
 
-def create(command: str, ignored_signals: Set[int] = frozenset()) -> Created:
+def create(
+    command: str, ignored_signals: Set[int] = frozenset(), process_group: int | None = None
+) -> Created:
     """Start `command` as our child and return it, held at its entry point.
 
     The command is split at blanks, without quoting, and its first word looked up on PATH, as dtrace -c
     does. The child inherits the standard streams, the environment, the terminal and the process group.
     `ignored_signals` are those that we found ignored at our own start and have put handlers on since: the
     child ignores them again. What Python itself ignores (SIGPIPE, SIGXFSZ) has its default action back.
+    `process_group`: another group of our session for the child.
 
     Raises CommandNotStarted: nothing to execute, no permission, not a 64-bit program, or ended before its
     entry point (a missing library; the linker has then told the user so). A setuid program gets its rights
@@ -169,7 +172,7 @@ def create(command: str, ignored_signals: Set[int] = frozenset()) -> Created:
     go, error = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(words, go, error, ignored_signals)
+        _become(words, go, error, ignored_signals, process_group or os.getpgrp())
     os.close(go[0])
     os.close(error[1])
     with os.fdopen(go[1], "wb", buffering=0) as go_end, os.fdopen(error[0], "rb", buffering=0) as error_end:
@@ -184,11 +187,15 @@ def create(command: str, ignored_signals: Set[int] = frozenset()) -> Created:
     return created
 
 
-def _become(words: list[str], go: tuple[int, int], error: tuple[int, int], ignored: Set[int]) -> NoReturn:
+def _become(
+    words: list[str], go: tuple[int, int], error: tuple[int, int], ignored: Set[int], process_group: int
+) -> NoReturn:
     """In the child: wait until we are seized (end of file: the parent has gone), then execute the program."""
     try:
         os.close(go[1])
         os.close(error[0])
+        if process_group != os.getpgrp():
+            os.setpgid(0, process_group)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if number in ignored:
                 signal.signal(number, signal.SIG_IGN)
@@ -416,7 +423,9 @@ _YAMA_NOBODY = 3
 
 
 def _capabilities(pid: int, kind: str) -> int:
-    """Return one set of capabilities, a bit for each, from /proc/PID/status. `kind` is the line's name there."""
+    """Return one set of capabilities, a bit for each, from /proc/PID/status. `kind` is the line's name
+    there.
+    """
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         return next(int(line.split()[1], 16) for line in file if line.startswith(f"{kind}:"))
 

@@ -34,6 +34,7 @@ from dlang.program import (
     TraceAction,
     TruncateAction,
     Value,
+    is_known_text,
 )
 from dlang.source import Source, Span
 from dlang.types import INT, LONG, UNSIGNED_LONG, IntegerType, StringType, Type, VoidType
@@ -58,14 +59,18 @@ class Body:
     size: int = RECORD_HEADER_SIZE
 
     def place(self, value: Value) -> RecordField:
-        """Give a value its place in the record."""
+        """Give a value its place in the record. What the consumer knows already takes no room there."""
         placed = RecordField(self.size, value)
-        self.size += self.names.string_size if isinstance(value.type, StringType) else 8
+        self.size += 0 if is_known_text(value) else self.names.string_size if _is_string(value) else 8
         return placed
 
     def add(self, action: Action) -> Action:
         self.actions.append(action)
         return action
+
+
+def _is_string(value: Value) -> bool:
+    return isinstance(value.type, StringType)
 
 
 def check_statements(statements: Sequence[ast.Statement], body: Body) -> tuple[Statement, ...]:

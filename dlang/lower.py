@@ -22,27 +22,20 @@ from dlang.program import (
     Action,
     Aggregate,
     Branch,
-    Clause,
+    Enabling,
     Evaluate,
     ExitAction,
     Fact,
     Statement,
     TypedProgram,
     fields_of,
+    is_known_text,
 )
 from dlang.target import Machine, UnitKind
 from dlang.types import StringType
 
 _CLAUSE_BLOCK_ON_STACK: Final = 64
 """Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enabling:
-    """A clause enabled by one of its descriptions; `number` is N in DTrace's `dt_clause_N`."""
-
-    number: int
-    clause: Clause
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +240,8 @@ def _statements(
 def _action(action: Action, record: ir.Value, frame: Frame) -> None:
     b = frame.b
     for field in fields_of(action):
+        if is_known_text(field.value):
+            continue
         if isinstance(field.value.type, StringType):
             string_into(field.value, at(b, record, field.offset), frame)
         else:

@@ -50,11 +50,10 @@ class ProbeDescription:
 
 
 def parse(text: str, level: Level = Level.NAME) -> ProbeDescription:
-    """Return the description written in `text`, whose last field is that of `level`; missing leading fields
-    are empty.
+    """Return the description written in `text`, whose last field is that of `level`.
 
-    `malloc` at Level.FUNCTION is `::malloc:`. Raises ProbeDescriptionError when there are more fields than
-    `level` has room for.
+    Missing leading fields are empty. `malloc` at Level.FUNCTION is `::malloc:`. Raises ProbeDescriptionError
+    when there are more fields than `level` has room for.
     """
     fields = text.split(":")
     if len(fields) > level:
@@ -75,9 +74,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def matching(pattern: str, texts: Iterable[str]) -> list[str]:
-    """Return the texts that `pattern` matches, in their order. Half a million names take about a tenth of a
-    second.
-    """
+    """Return the texts that `pattern` matches, in their order; half a million take a fraction of a second."""
     accepts = matcher(pattern)
     return [text for text in texts if accepts(text)]
 
@@ -104,9 +101,10 @@ def _anything(_text: str) -> bool:
 
 
 def _regular_expression(pattern: str) -> str:
-    """Translate a glob. What stands between two stars is matched at its first occurrence and never
-    reconsidered (an atomic group), which is right since the star after it can absorb the rest, and what keeps
-    many stars from multiplying the work.
+    """Translate a glob into a regular expression.
+
+    What stands between two stars is matched at its first occurrence and never reconsidered (an atomic group):
+    right, since the star after it can absorb the rest, and what keeps many stars from multiplying the work.
     """
     pieces: list[list[str]] = [[]]
     at = 0
@@ -134,9 +132,7 @@ def _regular_expression(pattern: str) -> str:
 
 
 def _character_set(pattern: str, start: int) -> tuple[str, int]:
-    """Translate the set whose opening bracket stands before `start`; return the expression and where the
-    pattern goes on.
-    """
+    """Translate the set whose opening bracket stands before `start`; also return where it ends."""
     at = start
     negated = pattern[at : at + 1] == "!"
     at += negated

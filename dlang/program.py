@@ -418,6 +418,11 @@ def is_known_from_site(value: Value) -> bool:
     return isinstance(value, Constant | StringConstant | ProbeText)
 
 
+def is_known_text(value: Value) -> bool:
+    """Say whether the consumer knows a recorded string without being sent it."""
+    return isinstance(value, StringConstant | ProbeText)
+
+
 RECORD_HEADER_SIZE = 24
 """Bytes before a record's fields: site, enabling, processor and thread, 4 bytes each; then 8 whose bits say
 which of the clause's actions were performed."""
@@ -439,6 +444,14 @@ class Clause:
     actions: tuple[Action, ...]
     record_size: int
     prints_row: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enabling:
+    """A clause enabled by one of its descriptions; `number` is N in DTrace's `dt_clause_N`."""
+
+    number: int
+    clause: Clause
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ Displacement, by kind of instruction:
   jcc, loop, jrcxz          the same condition, by 8 bits, over a jump to the next instruction onto a jump to the target
   jmp, xbegin               jump to the target (a transaction is aborted at once, which it must be ready for)
   call                      the original return address stored below the stack, the stack pointer lowered in one instruction, jump
-  call through memory       the operand is pushed first, as it was, since what it is and where depends on rsp; then the return address
-                            is stored above it and `ret` takes the operand
+  call through memory       the operand is pushed, twice, by its own addressing; the return address takes the place of the first, and `ret`
+                            takes the second
   ret, indirect jump        its own bytes: they are position independent and do not come back
   syscall                   its own bytes, then rcx := next as the processor leaves it, jump. Such a copy is never rewritten, as the call may
                             block, be restarted 2 bytes back, or return twice
@@ -27,11 +27,11 @@ through memory leaves its target in the 8 bytes below the stack that it makes, a
 the stack have changed when the fault is delivered; a `popf` that sets the trap flag traps one instruction early.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, assert_never
 
-from scratch.encoding import Encoding, Scheme
+from scratch.encoding import Scheme
 from scratch.instruction import Instruction, Kind
 from scratch.templates import (
     ABORT_TRANSACTION,
@@ -39,6 +39,7 @@ from scratch.templates import (
     JUMP_NEAR,
     LEAVE_RED_ZONE,
     LOWER_STACK,
+    PUSH_TOP,
     REPLACE_RETURN_HIGH,
     REPLACE_RETURN_LOW,
     RETURN,
@@ -159,7 +160,6 @@ class OutOfLine:
 Plan = OutOfLine | Refuse
 
 _RCX: Final = 1
-_RSP: Final = 4
 _REFUSED: Final = {
     Kind.FAR: "far transfer of control",
     Kind.INT3: "already a breakpoint",
@@ -318,35 +318,25 @@ def _as_group_5(instruction: Instruction, operation: int) -> bytes:
 
 
 def _write_call_through_memory(writer: _Writer, instruction: Instruction, home: Resume) -> None:
-    lowered = Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=8)
-    writer.fill(LOWER_STACK, home)
+    """Append: push the operand, push it again, put the return address in the first one's place, pop the second into rip.
+
+    So the operand is read before anything is stored, from where it is while rsp is as it was, and a stack that is not
+    there faults at the address that the call would have stored to.
+    """
     push = _as_group_5(instruction, _PUSH)
     borrowed: int | None = None
     if instruction.operand is None:
-        writer.add(_over_lowered_stack(push, instruction.encoding), lowered)
+        writer.add(push, home)
     else:
-        borrowed = _write_operand(writer, instruction, push, lowered)
-    pushed = Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=16, restore_borrowed=borrowed is not None)
-    writer.fill(REPLACE_RETURN_LOW, pushed, return_address=instruction.next)
-    writer.fill(REPLACE_RETURN_HIGH, pushed, return_address=instruction.next)
+        borrowed = _write_operand(writer, instruction, push, home)
+    pushed = Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=8, restore_borrowed=borrowed is not None)
+    writer.fill(PUSH_TOP, pushed)
+    twice = replace(pushed, add_to_rsp=16)
+    writer.fill(REPLACE_RETURN_LOW, twice, return_address=instruction.next)
+    writer.fill(REPLACE_RETURN_HIGH, twice, return_address=instruction.next)
     if borrowed is not None:
-        _write_restore(writer, borrowed, pushed)
-    writer.fill(RETURN, pushed)
-
-
-def _over_lowered_stack(push: bytes, encoding: Encoding) -> bytes:
-    """Return a push whose operand, if it is relative to rsp, lies 8 bytes higher, since rsp has been lowered by 8."""
-    if encoding.modrm & 7 != 4 or encoding.sib & 7 != _RSP or encoding.rex & 1:
-        return push
-    mod = encoding.modrm >> 6
-    size = encoding.displacement_size
-    head = push[: len(push) - size]
-    displacement = int.from_bytes(push[len(push) - size :], "little", signed=True) if size else 0
-    displacement += 8
-    short = mod < 2 and displacement < 128
-    modrm_at = len(head) - 2
-    modrm = head[modrm_at] & 0x3F | (0x40 if short else 0x80)
-    return head[:modrm_at] + bytes((modrm, head[modrm_at + 1])) + displacement.to_bytes(1 if short else 4, "little", signed=True)
+        _write_restore(writer, borrowed, twice)
+    writer.fill(RETURN, twice)
 
 
 def _write_indirect_jump(writer: _Writer, instruction: Instruction, home: Resume) -> None:
@@ -381,8 +371,7 @@ def _write_operand(writer: _Writer, instruction: Instruction, code: bytes, befor
         writer.add(near, before)
         return None
     register = _free_register(instruction)
-    borrowing = Resume(before.address, before.state, before.add_to_rsp, before.set_registers, restore_borrowed=True)
-    writer.add(_with_register(instruction, code, register), borrowing)
+    writer.add(_with_register(instruction, code, register), replace(before, restore_borrowed=True))
     return register
 
 

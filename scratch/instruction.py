@@ -74,6 +74,7 @@ class Instruction:
 _MASK: Final = (1 << 64) - 1
 _NUMBER: Final = re.compile(r"0x[0-9a-f]+|[0-9]+")
 _RIP_OPERAND: Final = re.compile(r"\[([re])ip(?: ([+-]) (0x[0-9a-f]+|\d+))?\]")
+_DATA: Final = frozenset((Kind.COMMON, Kind.RIP_RELATIVE, Kind.PRIVILEGED))
 _DIRECT: Final = frozenset((Kind.JCC, Kind.JMP, Kind.LOOP, Kind.JRCXZ, Kind.CALL, Kind.XBEGIN))
 
 
@@ -115,6 +116,8 @@ def _agreed(code: bytes, address: int, size: int, mnemonic: str, operands: str) 
     kind = _kind(encoding)
     after = address + size
     target = operand = None
+    if 0xF0 in encoding.prefixes and kind not in _DATA:
+        return Undecodable("a lock prefix that is not allowed here")
     if kind in _DIRECT:
         target = (after + _signed(code, encoding.immediate_offset, encoding.immediate_size)) & _MASK
         if 0x66 in encoding.prefixes and not encoding.rex & 8:

@@ -130,6 +130,9 @@ LOWER_STACK: Final = Template((b"\x48\x8d\x64\x24\xf8",))
 LEAVE_RED_ZONE: Final = Template((b"\x48\x8d\x64\x24\x80",))
 """lea -128(%rsp),%rsp"""
 
+PUSH_TOP: Final = Template((b"\xff\x34\x24",))
+"""pushq (%rsp): the word on top of the stack once more"""
+
 REPLACE_RETURN_LOW: Final = Template((b"\xc7\x44\x24\x08", Hole("return_address", Field.LOW32)))
 """movl $low,8(%rsp)"""
 

@@ -1,31 +1,33 @@
-"""The engine: from a thread's stop at a site to its resumption. Runs in the one thread that seized the process.
+"""The engine: from a thread's stop at a site to its resumption. Runs in the one thread that seized the
+process.
 
-The life of a hit. A thread executes the int3 that stands over a site, and stops with SIGTRAP. The hot loop (`loop`) calls
-the clauses with its registers, sends it to the site's copy in scratch space (`scratch_space`) and resumes it; the copy
-executes the displaced instruction and jumps back behind it. The int3 stays where it is, so no thread slips past. What is
-not that simple comes here: the first hit of a site, which makes the copy; signals (`signals`), new threads, forked
-children, exec, the end.
+The life of a hit. A thread executes the int3 that stands over a site, and stops with SIGTRAP. The hot loop
+(`loop`) calls the clauses with its registers, sends it to the site's copy in scratch space and resumes it;
+the copy executes the displaced instruction and jumps back behind it. The int3 stays where it is, so no
+thread slips past. What is not that simple comes here: the first hit of a site, which makes the copy
+(`tracepoints`); signals (`signals`), new threads, forked children, exec, the end.
 
-A forked child has the int3s in its copy of the text: they are taken away before it runs, and it goes free. A vfork child
-shares the memory and keeps it: it is our *guest*, executing copies without counting, until it executes a program.
+A forked child has the int3s in its copy of the text: they are taken away before it runs, and it goes free.
+A vfork child shares the memory and keeps it: it is our *guest*, executing copies without counting, until it
+executes a program.
 """
 
 import contextlib
 import ctypes
 import os
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from signal import SIGTRAP
+from typing import assert_never
 
-from backend.errors import CannotInject, ProcessGone
-from backend.fasttrap import inject, text
+from backend.errors import CommandNotStarted, ProcessGone
+from backend.fasttrap import inject, signals, text
 from backend.fasttrap.affinity import CpuFollower
-from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
-from backend.fasttrap.scratch_space import REACH, ScratchSpace
-from backend.fasttrap.signals import Signals
-from backend.fasttrap.tracee import OPTIONS, Memory, Thread, Threads, shares_memory
+from backend.fasttrap.loop import Control, HotLoop, Reason
+from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads, shares_memory
+from backend.fasttrap.tracepoints import Outcome, Site, Tracepoints
 from backend.linux import procfs, ptrace
-from backend.linux.ptrace import Option
+from backend.linux.ptrace import Option, Registers
 from backend.linux.wait_status import (
     Event,
     EventStop,
@@ -37,19 +39,18 @@ from backend.linux.wait_status import (
     SyscallStop,
     decode,
 )
-from scratch.displaced import Copy, OutOfLine, Refuse, Way, plan
-from scratch.instruction import Undecodable, decode as decode_instruction
+from backend.target_process import run_to_entry
 
-SIGTRAP = 5
 SI_KERNEL = 0x80
+"""si_code of the SIGTRAP that an int3 raises."""
+
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
 
-Outcome = Way | Refuse
-"""How a site is served, or why it isn't."""
-
 CLAUSES = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
-"""`void hit(uint64_t site, struct user_regs_struct *registers, uint32_t pid, uint32_t tid)`: `site` is the identifier."""
+"""`void hit(uint64_t site, struct user_regs_struct *registers, uint32_t pid, uint32_t tid)`; `site`:
+Site.identifier.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The process has executed another program: its probes are gone with the old one. It is held in the stop of exec."""
+    """The process has executed another program: the probes went with the old one. It is held in the stop of
+    exec.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,49 +74,79 @@ Happening = Ended | Executed | Called
 
 
 class Engine:
-    """One process under trace. `held` between `attach` (or `adopt`) and `go`, and after `hold`; else running."""
+    """One process under trace: held from `attach` or `adopt` to `go`, and from `hold` to `go`; else
+    running.
+    """
 
     def __init__(self, loop: HotLoop, clauses: int, *, whole_registers: bool) -> None:
-        """`clauses`: address of the native function that every hit calls; `whole_registers`: it reads more than rip."""
+        """`clauses`: address of the native function that every hit calls. `whole_registers`: it reads more
+        than rip.
+        """
         self._loop = loop
         self._clauses = CLAUSES(clauses)
         self.control = Control(clauses=clauses, whole_registers=whole_registers, window=WINDOW_HITS)
         self._cpu = CpuFollower()
-        self._reset(0)
+        self._pid = 0
+        self._threads = Threads(0)
+        self._tracepoints: Tracepoints | None = None
+        self._unusual: set[int] = set()
+        self._released = True
 
-    def _reset(self, pid: int) -> None:
-        self._threads = Threads(pid)
-        self._space = ScratchSpace()
-        self._displaced: dict[int, int] = {}
-        self._copies: dict[int, Copy] = {}
-        self._gate: procfs.RemoteAddr | None = None
-        self._memory: Memory | None = None
-        self._use(SiteTable(()))
-        self.control.pid = pid
+    @property
+    def released(self) -> bool:
+        """Whether the process has run under us, or was running before us: then it must not end with us."""
+        return self._released
 
-    def _use(self, table: SiteTable) -> None:
-        self.table = table
-        table.install(self.control)
-
-    # --- taking and leaving a process -----------------------------------------------------------------------------
+    # --- taking a process and letting it go -------------------------------------------------------------
 
     def attach(self, pid: int) -> None:
         """Seize all threads of a running process and hold them. Raises ProcessGone, PermissionError."""
-        self._reset(pid)
+        self._released = True
+        self._threads = Threads(pid)
         self._threads.seize_all()
-        self._memory = Memory(pid)
+        self._begin(pid)
 
     def adopt(self, pid: int) -> None:
-        """Take over our own child, which this thread created and which is held; it outlives us from now on."""
-        self._reset(pid)
+        """Take over a process that this thread traces already and holds (our own child): it outlives us
+        from now on.
+        """
         ptrace.set_options(pid, OPTIONS)
+        self._threads = Threads(pid)
         self._threads.known[pid] = Thread(pid)
-        self._threads.held[pid] = _HELD_STATUS
+        self._threads.held[pid] = PLAIN_STOP
         self._threads.seize_all()
-        self._memory = Memory(pid)
+        self._begin(pid)
+
+    def _begin(self, pid: int) -> None:
+        self._pid = self.control.pid = pid
+        self._gate = inject.find_gate(pid)
+        self._tracepoints = Tracepoints(Memory(pid), self.control)
+        self._unusual.clear()
+        self.hold()
+
+    @property
+    def tracepoints(self) -> Tracepoints:
+        assert self._tracepoints is not None, "no process is held"
+        return self._tracepoints
+
+    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
+        """Write an int3 at each site that can be served; return how each is, in the order given. The
+        process is held.
+
+        Raises ProcessGone, and CannotInject if there can be no scratch space, in which case nothing has
+        been changed.
+        """
+        shadow_stack = "shstk" in procfs.status(self._pid).thread_features
+        tid = next(iter(self._threads.held))
+        with inject.seccomp_suspended(tid, OPTIONS):
+            return self.tracepoints.arm(sites, tid, self._gate, shadow_stack=shadow_stack)
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
+        if not self._released:
+            self._released = True
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.set_options(self._pid, OPTIONS)
         held, self._threads.held = self._threads.held, {}
         happening: Happening | None = None
         for tid, status in held.items():
@@ -121,83 +154,204 @@ class Engine:
         return happening
 
     def hold(self) -> None:
-        """Stop the world."""
+        """Stop every thread where it is."""
         self._threads.hold_all()
         for tid in [tid for tid in self._threads.held if tid not in self._threads.known]:
-            if self._meet(tid) is None:
-                del self._threads.held[tid]
-
-    @property
-    def memory(self) -> Memory:
-        assert self._memory is not None
-        return self._memory
+            with contextlib.suppress(ProcessLookupError, ProcessGone):
+                if not self._meet(tid):
+                    self._threads.held.pop(tid)
 
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one.
 
-        A thread that can't be stopped (it waits for a vfork child) is let go by the tracer's own end.
+        A thread that can't be stopped (it waits for its vfork child) is let go by the end of the tracer.
         """
         self.hold()
         with contextlib.suppress(ProcessGone):
             for tid in list(self._threads.held):
                 self._settle(tid)
-            text.restore(self.memory, self._displaced)
+            text.restore(self.tracepoints.memory, self.tracepoints.displaced)
+            for thread in self._threads.known.values():
+                signals.stop_finishing(thread, self.tracepoints)
         for tid, status in list(self._threads.held.items()):
-            with contextlib.suppress(ProcessLookupError):
-                ptrace.detach(tid, self._last_word(self._threads.known[tid], status))
+            with contextlib.suppress(ProcessLookupError, ProcessGone):
+                self._let_go(self._threads.known[tid], status)
             self._threads.forget(tid)
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        self.tracepoints.memory.close()
+        self._tracepoints = None
 
     def _settle(self, tid: int) -> None:
-        """Bring a thread that has executed an int3, but isn't told yet, to the SIGTRAP that is pending for it."""
+        """Bring a thread that has executed an int3, but isn't told yet, to the SIGTRAP that is pending for
+        it.
+        """
         if isinstance(decode(self._threads.held[tid]), SignalStop):
             return
         with contextlib.suppress(ProcessLookupError, ProcessGone):
-            if ptrace.registers(tid).rip - 1 in self._displaced and _pending(tid) & 1 << SIGTRAP - 1:
+            behind = ptrace.registers(tid).rip - 1
+            if behind in self.tracepoints.displaced and _pending(tid) & 1 << SIGTRAP - 1:
                 ptrace.cont(tid)
                 self._threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
                 self._settle(tid)
 
-    def _last_word(self, thread: Thread, status: int) -> int:
-        """Put a held thread's registers right for a life without us; return the signal to deliver with the detach."""
-        signal = 0
-        match decode(status):
-            case SignalStop(number) if number != SIGTRAP or not self._rewind(thread):
-                signal = number
-                self._signals.leave_copy(thread)
-            case _:
-                self._signals.leave_copy(thread)
-        return signal or self._signals.last_waiting(thread)
-
-    def _rewind(self, thread: Thread) -> bool:
-        """If the thread has just executed one of our int3s, let it execute what was there instead."""
+    def _let_go(self, thread: Thread, status: int) -> None:
+        """Detach from a held thread, its registers as they would be without us."""
         registers = ptrace.registers(thread.tid)
-        if registers.rip - 1 not in self._displaced or ptrace.signal_info(thread.tid).code != SI_KERNEL:
-            return False
-        ptrace.set_registers(thread.tid, replace(registers, rip=registers.rip - 1))
-        return True
+        number, pc = 0, registers.rip
+        match decode(status):
+            case SignalStop(signal) if signal != SIGTRAP:
+                number = signal
+            case SignalStop() if self._is_trap(thread.tid, registers):
+                registers = replace(registers, rip=registers.rip - 1)
+            case SignalStop() if self.tracepoints.ends_copy(registers.rip - 1):
+                pc -= 1
+            case SignalStop():
+                number = SIGTRAP
+        route = self.tracepoints.route_at(pc)
+        resume = route and route.copy.translate(pc)
+        if route and resume and not signals.may_restart(route, registers):
+            registers = signals.resumed(registers, resume)
+        ptrace.set_registers(thread.tid, registers)
+        signals.send_waiting(thread, self._pid)
+        ptrace.detach(thread.tid, number)
 
-    # --- sites ------------------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------------
 
-    def arm(self, sites: Sequence[tuple[int, int]]) -> list[Outcome]:
-        """Write an int3 at each site that can be served; return how each is, in the order given.
-
-        `sites`: pairs of address and identifier, none armed before. The process is held. Raises ProcessGone, and
-        CannotInject if no executable memory can be had, in which case nothing has been changed.
+    def serve(self) -> Happening:
+        """Serve hits and everything else that stops a thread, until something has happened that others must
+        know.
         """
-        code = text.Code(self.memory, self._displaced)
-        shadow_stack = "shstk" in procfs.status(self._threads.pid).thread_features
-        plans = [_judge(code.at(address), address, shadow_stack=shadow_stack) for address, _ in sites]
-        served = sorted(address for (address, _), how in zip(sites, plans, strict=True) if isinstance(how, OutOfLine))
-        if served:
-            self._map_scratch(served)
-        outcomes = [self._outcome(how) for how in plans]
-        kept = [site for site, outcome in zip(sites, outcomes, strict=True) if isinstance(outcome, Way)]
-        self._use(self.table.with_sites(kept, [len(code.at(address)) for address, _ in kept]))
-        for place, address in enumerate(self.table.addresses):
-            if address in self._copies:
-                continue
-        self._displaced |= text.insert(self.memory, (address for address, _ in kept))
-        return outcomes
+        while True:
+            match self._loop.run(self.control):
+                case Reason.STATUS:
+                    happening = self._dispatch(self.control.tid, self.control.status)
+                    if happening is not None:
+                        return happening
+                case Reason.WINDOW:
+                    self.control.window = WINDOW_HITS
+                    self._cpu.follow(self.control.tid)
+                case Reason.ATTENTION:
+                    self.control.attention = 0
+                    return Called()
+                case Reason.INTERRUPTED:
+                    return Called()
+                case Reason.NO_TRACEES:
+                    return Ended()
+
+    def _dispatch(self, tid: int, status: int) -> Happening | None:
+        """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
+        meaning = decode(status)
+        if isinstance(meaning, Exited | Killed):
+            return self._forget(tid)
+        with contextlib.suppress(ProcessLookupError, ProcessGone):
+            if tid not in self._threads.known:
+                self._threads.has_come(tid)
+                if not self._meet(tid):
+                    return None
+            thread = self._threads.known[tid]
+            match meaning:
+                case SignalStop(number) if number == SIGTRAP:
+                    self._trapped(thread)
+                case SignalStop(number):
+                    signals.deliver(thread, number, self.tracepoints)
+                case GroupStop():
+                    ptrace.listen(tid)
+                case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
+                    self._threads.expect(ptrace.event_message(tid))
+                    ptrace.cont(tid)
+                case EventStop(Event.EXEC):
+                    return self._executed(thread)
+                case Interrupted() | EventStop() | SyscallStop():
+                    ptrace.cont(tid)
+                case _:
+                    assert_never(meaning)
+            self._note(thread)
+        return None
+
+    def _forget(self, tid: int) -> Happening | None:
+        self._threads.forget(tid)
+        self._unusual.discard(tid)
+        self.control.every_hit = len(self._unusual)
+        return None if any(not thread.guest for thread in self._threads.known.values()) else Ended()
+
+    def _note(self, thread: Thread) -> None:
+        """Keep the hot loop away from hits as long as some thread is unusual."""
+        if thread.usual:
+            self._unusual.discard(thread.tid)
+        else:
+            self._unusual.add(thread.tid)
+        self.control.every_hit = len(self._unusual)
+
+    def _meet(self, tid: int) -> bool:
+        """At the first stop of a thread or child: take it in, or set it free and return False."""
+        if procfs.status(tid).tgid == self._pid:
+            self._threads.known[tid] = Thread(tid)
+            return True
+        if shares_memory(self._pid, tid):
+            self._threads.known[tid] = Thread(tid, guest=True)
+            return True
+        memory = Memory(tid)
+        try:
+            text.restore(memory, self.tracepoints.displaced)
+        finally:
+            memory.close()
+        ptrace.detach(tid)
+        return False
+
+    def _executed(self, thread: Thread) -> Happening | None:
+        """A guest that executes a program goes free; if it is the process itself, all that we knew of it is
+        gone.
+        """
+        if thread.guest:
+            ptrace.detach(thread.tid)
+            return self._forget(thread.tid)
+        self.tracepoints.memory.close()
+        ptrace.set_options(self._pid, OPTIONS & ~Option.TRACECLONE)
+        try:
+            run_to_entry(self._pid)
+        except CommandNotStarted:
+            return Ended()
+        self._take_over(self._pid, OPTIONS)
+        return Executed()
+
+    # --- hits that the loop leaves to us ----------------------------------------------------------------
+
+    def _is_trap(self, tid: int, registers: Registers) -> bool:
+        """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
+        return registers.rip - 1 in self.tracepoints.displaced and ptrace.signal_info(tid).code == SI_KERNEL
+
+    def _trapped(self, thread: Thread) -> None:
+        """A SIGTRAP: a hit of ours, the end of a copy that was being finished, or the program's own."""
+        tid = thread.tid
+        registers = ptrace.registers(tid)
+        if not self._is_trap(tid, registers):
+            if not signals.completed(thread, registers, self.tracepoints, self._pid):
+                signals.deliver(thread, SIGTRAP, self.tracepoints)
+            return
+        site = registers.rip - 1
+        place = self.tracepoints.table.index(site)
+        assert place is not None, hex(site)
+        route = self.tracepoints.route(place)
+        at_site = replace(registers, rip=site)
+        if self._counts(thread, at_site):
+            self.tracepoints.table.hits[place] += 1
+            ctypes.memmove(self.control.registers, at_site.to_bytes(), ptrace.USER_REGS_SIZE)
+            address = ctypes.addressof(self.control) + Control.registers.offset
+            self._clauses(self.tracepoints.table.identifiers[place], address, self._pid, tid)
+        ptrace.set_registers(tid, replace(registers, rip=route.copy.slot))
+        ptrace.cont(tid)
+
+    def _counts(self, thread: Thread, registers: Registers) -> bool:
+        """Tell whether this hit is one: not a guest's, and not the repetition after a signal."""
+        if thread.skip is not None:
+            site, rsp = thread.skip
+            if registers.rsp >= rsp:
+                thread.skip = None
+            if (site, rsp) == (registers.rip, registers.rsp):
+                return False
+        return not thread.guest
+
+
+def _pending(tid: int) -> int:
+    """Return the signals pending for one thread, bit n-1 for signal n, from /proc/TID/status."""
+    with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
+        return next(int(line.split()[1], 16) for line in file if line.startswith("SigPnd:"))

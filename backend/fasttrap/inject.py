@@ -1,10 +1,12 @@
-"""A system call made by a stopped tracee in our name: for memory (mmap) and for SIGTRAP's disposition (rt_sigaction).
+"""A system call made by a stopped tracee in our name: for memory (mmap) and for SIGTRAP's disposition
+(rt_sigaction).
 
-A `syscall` instruction is borrowed from code that the process has (the vdso), so no text is written. The tracee runs from
-there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and after the call. Unlike a single step
-these stops force no SIGTRAP, which would reset an ignored or blocked one. Afterwards registers and mask are put back, and
-the tracee is led to an ordinary PTRACE_EVENT_STOP: an interrupted system call of its own restarts only from there, since
-the kernel looks for restarts where it looks for signals, which the way out of a system call passes only on demand.
+A `syscall` instruction is borrowed from code that the process has (the vdso), so no text is written. The
+tracee runs from there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and
+after the call. Unlike a single step these stops force no SIGTRAP, which would reset an ignored or blocked
+one. Afterwards registers and mask are put back, and the tracee is led to an ordinary PTRACE_EVENT_STOP: an
+interrupted system call of its own restarts only from there, since the kernel looks for restarts where it
+looks for signals, which the way out of a system call passes only on demand.
 """
 
 import contextlib
@@ -47,7 +49,8 @@ class Syscall(IntEnum):
 
 
 def find_gate(pid: int) -> RemoteAddr:
-    """Return the address of a `syscall` instruction in process `pid`: the vdso's, or that of some executable file.
+    """Return the address of a `syscall` instruction in process `pid`: the vdso's, or that of some
+    executable file.
 
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
@@ -64,13 +67,16 @@ def find_gate(pid: int) -> RemoteAddr:
 def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     """Make the stopped tracee execute system call `number` at `gate`; return its result (negative: -errno).
 
-    Required: `tid` is in any ptrace-stop, its options include TRACESYSGOOD. A signal of a signal-delivery-stop is not
-    delivered. Afterwards the tracee is in a PTRACE_EVENT_STOP; if its process was stopped by a signal meanwhile, that
-    group-stop is reported anew by the next wait after it is resumed. Raises TraceeEnded, or the OSError of a request.
+    Required: `tid` is in any ptrace-stop, its options include TRACESYSGOOD. A signal of a
+    signal-delivery-stop is not delivered. Afterwards the tracee is in a PTRACE_EVENT_STOP; if its process
+    was stopped by a signal meanwhile, that group-stop is reported anew by the next wait after it is
+    resumed. Raises TraceeEnded, or the OSError of a request.
     """
     assert len(arguments) <= 6, arguments
     saved, mask = ptrace.registers(tid), ptrace.signal_mask(tid)
-    words = dict(zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), (word % _WORD for word in arguments), strict=False))
+    words = dict(
+        zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), (word % _WORD for word in arguments), strict=False)
+    )
     ptrace.set_signal_mask(tid, _EVERY_SIGNAL)
     ptrace.set_registers(tid, replace(saved, rip=gate, rax=number, orig_rax=_NO_SYSCALL, **words))
     stopped = _run_to_syscall_stop(tid)
@@ -89,7 +95,9 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
 
 
 def _run_to_syscall_stop(tid: int) -> bool:
-    """Resume until a system call starts or ends; tell whether a stop signal was met, which nothing can block."""
+    """Resume until a system call starts or ends; tell whether a stop signal was met, which nothing can
+    block.
+    """
     stopped = False
     while True:
         ptrace.syscall(tid)
@@ -111,10 +119,12 @@ def _run_to_syscall_stop(tid: int) -> bool:
 
 @contextlib.contextmanager
 def seccomp_suspended(tid: int, options: Option) -> Iterator[None]:
-    """Within, the stopped tracee's system calls pass no seccomp filter; `options` are those it has and gets back.
+    """Within, the stopped tracee's system calls pass no seccomp filter; `options` are those it has and gets
+    back.
 
-    A filter answers a call that it doesn't know with an error or with SIGKILL, so without the right to suspend it
-    (CAP_SYS_ADMIN) nothing may be injected: CannotInject. Without any filter there is nothing to do.
+    A filter answers a call that it doesn't know with an error or with SIGKILL, so without the right to
+    suspend it (CAP_SYS_ADMIN) nothing may be injected: CannotInject. Without any filter there is nothing to
+    do.
     """
     if procfs.status(tid).seccomp == 0:
         yield

@@ -2,16 +2,17 @@
 
     wait4 -> SIGTRAP right behind a site's int3 -> registers -> clauses -> rip := copy -> PTRACE_CONT
 
-Whatever is not that (another signal, an event, a site that has no copy yet, a thread with something unusual about it) is
-returned to `engine`, which deals with it in Python and enters the loop again. The loop asks for all registers only if the
-clauses read them, and sets nothing but rip, so that a hit costs four system calls. State lives in one `Control` structure
-and in arrays parallel to the sorted addresses of the sites (`SiteTable`).
+Whatever is not that (another signal, an event, a site that has no copy yet, a thread with something unusual
+about it) is returned to `engine`, which deals with it in Python and enters the loop again. The loop asks
+for all registers only if the clauses read them, and sets nothing but rip, so that a hit costs four system
+calls. State lives in one `Control` structure and in arrays parallel to the sorted addresses of the sites
+(`SiteTable`).
 """
 
 import ctypes
-import mmap
 from array import array
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -24,7 +25,9 @@ class Reason(IntEnum):
     """Why the loop returned."""
 
     STATUS = 0
-    """A status that is not an ordinary hit: `Control.tid`, `Control.status`; the tracee is as it was when it stopped."""
+    """A status that is not an ordinary hit: `Control.tid`, `Control.status`; the tracee is as it was when
+    it stopped.
+    """
     ATTENTION = 1
     """Somebody set `Control.attention`."""
     WINDOW = 2
@@ -45,11 +48,17 @@ class Control(ctypes.Structure):
         ("every_hit", ctypes.c_uint32),  # non-zero: return every trap, some thread is unusual
         ("count", ctypes.c_uint64),
         ("addresses", ctypes.c_uint64),  # uint64_t[count], ascending
-        ("copies", ctypes.c_uint64),  # uint64_t[count]: where the displaced instruction is executed; 0: not planned
+        (
+            "copies",
+            ctypes.c_uint64,
+        ),  # uint64_t[count]: where the displaced instruction is executed; 0: not planned
         ("identifiers", ctypes.c_uint64),  # uint64_t[count]: what the clauses call the site
         ("hits", ctypes.c_uint64),  # uint64_t[count]
         ("ambiguous", ctypes.c_uint64),  # uint8_t[count]: the byte after the site begins an instruction
-        ("clauses", ctypes.c_uint64),  # void (*)(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)
+        (
+            "clauses",
+            ctypes.c_uint64,
+        ),  # void (*)(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)
         ("pid", ctypes.c_uint32),
         ("whole_registers", ctypes.c_uint32),  # non-zero: the clauses read more than rip
         ("window", ctypes.c_uint64),
@@ -84,8 +93,17 @@ define internal i64 @ptrace(i64 %request, i64 %tid, i64 %address, i64 %data) alw
   ret i64 %result
 }}
 
+@watched = internal global ptr null
+
+define void @call_attention(i32 %signal) {{
+  %control = load ptr, ptr @watched
+  store volatile i32 1, ptr %control
+  ret void
+}}
+
 define i32 @run(ptr %control) {{
 entry:
+  store ptr %control, ptr @watched
   %status_at = getelementptr i8, ptr %control, i64 {status}
   %tid_at = getelementptr i8, ptr %control, i64 {tid}
   %every_hit_at = getelementptr i8, ptr %control, i64 {every_hit}
@@ -243,7 +261,9 @@ return_none:
 
 
 class HotLoop:
-    """The compiled loop. Keeps its code alive; `run` may be called by the one thread that seized the tracees."""
+    """The compiled loop. Keeps its code alive; `run` may be called by the one thread that seized the
+    tracees.
+    """
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
@@ -256,6 +276,10 @@ class HotLoop:
         self._engine.finalize_object()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
         self._run = prototype(self._engine.get_function_address("run"))
+        self.attention_handler: int = self._engine.get_function_address("call_attention")
+        """Address of a signal handler that makes the running loop return with ATTENTION; valid once it has
+        run.
+        """
 
     def run(self, control: Control) -> Reason:
         """Serve hits until something else is to be done. Other Python threads run meanwhile."""
@@ -282,34 +306,39 @@ def _numbers() -> dict[str, int | str]:
 
 
 class SiteTable:
-    """The arrays of the loop, one element for each site in ascending order of address.
-
-    `hits` lies in shared memory: dtrap's own process reads it while the tracer writes. A table doesn't grow: more sites
-    are a new table.
+    """The arrays of the loop, one element for each site in ascending order of address. More sites are a new
+    table.
     """
 
-    def __init__(self, sites: Sequence[tuple[int, int]]) -> None:
-        """`sites`: pairs of address and identifier, without duplicate addresses."""
+    def __init__(self, sites: Sequence[tuple[int, int, bool]]) -> None:
+        """`sites`: address, identifier, and whether an instruction begins at the byte after the address."""
         ordered = sorted(sites)
-        self.addresses = array("Q", (address for address, _ in ordered))
-        self.identifiers = array("Q", (identifier for _, identifier in ordered))
+        self.addresses = array("Q", (address for address, _, _ in ordered))
+        self.identifiers = array("Q", (identifier for _, identifier, _ in ordered))
+        self.ambiguous = array("B", (doubt for _, _, doubt in ordered))
         self.copies = array("Q", bytes(8 * len(ordered)))
-        self.ambiguous = array("B", bytes(len(ordered)))
-        self._shared = mmap.mmap(-1, max(8 * len(ordered), 1))
-        self.hits = (ctypes.c_uint64 * len(ordered)).from_buffer(self._shared)
+        self.hits = array("Q", bytes(8 * len(ordered)))
 
     def __len__(self) -> int:
         return len(self.addresses)
 
+    def index(self, address: int) -> int | None:
+        """Return the place of a site, or None."""
+        place = bisect_left(self.addresses, address)
+        return place if place < len(self) and self.addresses[place] == address else None
+
+    def with_sites(self, sites: Sequence[tuple[int, int, bool]]) -> "SiteTable":
+        """Return a table of these sites as well, which knows what this one knows."""
+        own = zip(self.addresses, self.identifiers, map(bool, self.ambiguous), strict=True)
+        table = SiteTable([*own, *sites])
+        for address, copy, hits in zip(self.addresses, self.copies, self.hits, strict=True):
+            place = table.index(address)
+            assert place is not None, address
+            table.copies[place], table.hits[place] = copy, hits
+        return table
+
     def install(self, control: Control) -> None:
         """Make the loop use this table, which must live as long as it does."""
         control.count = len(self)
-        control.addresses = self.addresses.buffer_info()[0]
-        control.identifiers = self.identifiers.buffer_info()[0]
-        control.copies = self.copies.buffer_info()[0]
-        control.ambiguous = self.ambiguous.buffer_info()[0]
-        control.hits = ctypes.addressof(self.hits)
-
-
-Clauses = Callable[[int, int, int, int], None]
-"""`void hit(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)`; the engine takes its address."""
+        for name in ("addresses", "identifiers", "ambiguous", "copies", "hits"):
+            setattr(control, name, getattr(self, name).buffer_info()[0])

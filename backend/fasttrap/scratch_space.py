@@ -1,14 +1,17 @@
-"""Executable memory in the traced process for copies of displaced instructions: where it lies, and whose slot is whose.
+"""Executable memory in the traced process for copies of displaced instructions: where it lies, and whose
+slot is whose.
 
-Regions are mapped readable and executable, never writable, within reach of a 32-bit displacement of the sites that they
-serve, and are written through the tracer. A region has one slot for each of its sites, in the order of the sites, so that
-looking up either from the other is arithmetic; the kernel gives it pages only as copies are written. A slot is the site's for
-good: it is written at the site's first hit and then never again, so threads share it without waiting for each other, a
-system call may sleep in it, and a forked child finds it in its own memory. Regions are never unmapped: a thread may be inside.
+Regions are mapped readable and executable, never writable, within reach of a 32-bit displacement of the
+sites that they serve, and are written through the tracer. A region has one slot for each of its sites, in
+the order of the sites, so that looking up either from the other is arithmetic; the kernel gives it pages
+only as copies are written. A slot is the site's for good: it is written at the site's first hit and then
+never again, so threads share it without waiting for each other, a system call may sleep in it, and a forked
+child finds it in its own memory. Regions are never unmapped: a thread may be inside.
 """
 
 import errno
 import os
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +41,9 @@ _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A mapping of `size` bytes at `start`: a header page, then the slot of `sites[n]` at `start + HEADER_SIZE + n * SLOT_SIZE`."""
+    """A mapping of `size` bytes at `start`: a header page, then the slot of `sites[n]` at `start +
+    HEADER_SIZE + n * SLOT_SIZE`.
+    """
 
     start: int
     size: int
@@ -67,24 +72,25 @@ class ScratchSpace:
                 return region.owner(pc)
         return None
 
-    def region_of(self, site: int) -> Region:
-        """Return the region that serves a site for which there is one."""
+    def slot(self, site: int) -> int:
+        """Return the address of the slot of a site that `map_for` was asked to serve."""
         for region in self.regions:
             place = bisect_left(region.sites, site)
             if place < len(region.sites) and region.sites[place] == site:
-                return region
+                return region.slot(site)
         raise KeyError(site)
 
     def map_for(self, sites: Sequence[int], tid: int, gate: RemoteAddr) -> None:
-        """Map regions for the sites, which are sorted and have none yet, by calls injected into the held thread `tid`.
+        """Map regions for the sites, which are sorted and have none yet, by calls injected into the held
+        thread `tid`.
 
-        Raises CannotInject when the kernel refuses executable memory. Where no room is left within reach, the region lies
-        wherever the kernel likes, and copies are as good as they can be there.
+        Raises CannotInject when the kernel refuses executable memory. Where no room is left within reach,
+        the region lies wherever the kernel likes, and copies are as good as they can be there.
         """
         start = 0
         while start < len(sites):
             end = bisect_right(sites, sites[start] + CLUSTER)
-            cluster = sites[start:end]
+            cluster = array("Q", sites[start:end])
             size = _whole_pages(HEADER_SIZE + len(cluster) * SLOT_SIZE)
             self.regions.append(Region(_map(tid, gate, size, cluster[0], cluster[-1]), size, cluster))
             start = end
@@ -109,9 +115,11 @@ def _map(tid: int, gate: RemoteAddr, size: int, low: int, high: int) -> int:
 
 
 def gaps(taken: Sequence[tuple[int, int]], size: int, low: int, high: int) -> list[int]:
-    """Return page addresses where `size` bytes fit between the ascending mappings `taken`, within reach of [low, high].
+    """Return page addresses where `size` bytes fit between the ascending mappings `taken`, within reach of
+    [low, high].
 
-    One for each gap, nearest first, a guard page away from its neighbours. At most a few: they are tried in turn.
+    One for each gap, nearest first, a guard page away from its neighbours. At most a few: they are tried in
+    turn.
     """
     first, last = max(LOWEST, high - REACH), min(HIGHEST, low + REACH) - size
     edges = [0, *(end for _, end in taken)]

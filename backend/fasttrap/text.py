@@ -1,7 +1,7 @@
 """Writing int3s over a process's text and taking them away again, page by page.
 
-A page's sites are written with one read and one write, which is what makes thousands of them cheap. Whoever calls stops
-the threads that execute the text first.
+A page's sites are written with one read and one write, which is what makes thousands of them cheap. Whoever
+calls stops the threads that execute the text first.
 """
 
 import errno
@@ -34,9 +34,11 @@ def insert(memory: Memory, addresses: Iterable[int]) -> dict[int, int]:
 
 
 def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
-    """Put the displaced bytes back wherever our int3 still stands; a page that was unmapped meanwhile is passed over.
+    """Put the displaced bytes back wherever our int3 still stands; a page that was unmapped meanwhile is
+    passed over.
 
-    A byte that is no int3 any more is the program's own change (a library unloaded, another in its place), and stays.
+    A byte that is no int3 any more is the program's own change (a library unloaded, another in its place),
+    and stays.
     """
     for first, run in _by_page(sorted(displaced)):
         try:
@@ -58,7 +60,9 @@ def _by_page(addresses: Sequence[int]) -> Iterable[tuple[int, list[int]]]:
 
 
 class Code:
-    """The text as the program wrote it, in small reads through a cache of pages: without the int3s that are in place."""
+    """The text as the program wrote it, in small reads through a cache of pages: without the int3s that are
+    in place.
+    """
 
     def __init__(self, memory: Memory, displaced: Mapping[int, int]) -> None:
         self._memory = memory

@@ -1,33 +1,38 @@
-"""The threads of one traced process and its memory: seizing, stopping the world, waiting. No sites, no signals' fate.
+"""The threads of one traced process and its memory: seizing, stopping the world, waiting. No sites, no
+signals' fate.
 
-A thread is *held* when its stop has been reported and nothing has resumed it: `held` keeps the raw wait status, which
-`engine` later deals with as if it had just arrived. Every function here belongs to the one thread that traces.
+A thread is *held* when its stop has been reported and nothing has resumed it: `held` keeps the raw wait
+status, which `engine` later deals with as if it had just arrived. Every function here belongs to the one
+thread that traces.
 """
 
 import contextlib
 import ctypes
 import os
 from dataclasses import dataclass, field
+from signal import SIGTRAP
 
 from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
 from backend.linux.libc import libc
 from backend.linux.ptrace import Option, SignalInfo
-from backend.linux.wait_status import Exited, Killed, decode
+from backend.linux.wait_status import Event, EventStop, Exited, Killed, decode
 
 WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
 """__WALL | __WNOTHREAD: all kinds of tracees, but only ours. Source: include/uapi/linux/wait.h."""
 
-OPTIONS = (
-    Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACEEXEC
-)
+OPTIONS = Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACEEXEC
 """Without EXITKILL: the process must outlive its tracer."""
+
+PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
+"""The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
 
 _KCMP, _KCMP_VM = 312, 1
 
 
 class Memory:
-    """The memory of a traced process, for reading and for writing through protections; a context manager's content.
+    """The memory of a traced process, for reading and for writing through protections; a context manager's
+    content.
 
     Every access raises ProcessGone when the address space has gone, by exec or exit.
     """
@@ -43,14 +48,18 @@ class Memory:
         os.close(self._descriptor)
 
     def read(self, address: int, size: int) -> bytes:
-        """Return `size` bytes, or fewer where an unmapped page follows. Raises OSError(EIO) if the first one is."""
+        """Return `size` bytes, or fewer where an unmapped page follows. Raises OSError(EIO) if the first
+        one is.
+        """
         data = os.pread(self._descriptor, size, address)
         if not data:
             raise ProcessGone(self._tid)
         return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write all of `data`, also over code and read-only pages. Raises OSError(EIO) where nothing is mapped."""
+        """Write all of `data`, also over code and read-only pages. Raises OSError(EIO) where nothing is
+        mapped.
+        """
         if os.pwrite(self._descriptor, data, address) != len(data):
             raise ProcessGone(self._tid)
 
@@ -63,7 +72,9 @@ class Thread:
     guest: bool = False
     """A process of its own that shares the memory (a vfork child): its hits execute but don't count."""
     skip: tuple[int, int] | None = None
-    """(site, rsp): the next hit there repeats one that has counted, since a signal was delivered in between."""
+    """(site, rsp): the next hit there repeats one that has counted, since a signal was delivered in
+    between.
+    """
     finishing: int | None = None
     """The site whose copy this thread completes before the signals in `waiting` are delivered."""
     waiting: list[SignalInfo] = field(default_factory=list)
@@ -78,8 +89,8 @@ class Thread:
 class Threads:
     """The seized threads of a process, and which of them are held.
 
-    A thread that is being made is reported twice, in either order: by its maker's event and by its own first stop.
-    `expected` are those whose event came first, `early` those whose stop did.
+    A thread that is being made is reported twice, in either order: by its maker's event and by its own
+    first stop. `expected` are those whose event came first, `early` those whose stop did.
     """
 
     def __init__(self, pid: int) -> None:
@@ -98,7 +109,8 @@ class Threads:
             new = [tid for tid in procfs.threads(self.pid) if tid not in self.known]
             for tid in new:
                 with contextlib.suppress(ProcessLookupError):
-                    ptrace.seize(tid, OPTIONS)
+                    if tid not in self.held:  # else a thread of ours has just made it, and it is ours already
+                        ptrace.seize(tid, OPTIONS)
                     self.known[tid] = Thread(tid)
             self.hold_all()
             if not new:
@@ -107,7 +119,8 @@ class Threads:
             raise ProcessGone(self.pid)
 
     def hold_all(self) -> None:
-        """Stop every thread that runs; one that ends meanwhile is forgotten, one that appears is held as well.
+        """Stop every thread that runs; one that ends meanwhile is forgotten, one that appears is held as
+        well.
 
         A thread blocked by vfork can't be stopped before its child lets it go, and isn't waited for.
         """
@@ -122,20 +135,27 @@ class Threads:
                 self.known.clear()
                 self._expected.clear()
                 return
-            if isinstance(decode(status), Exited | Killed):
-                self.forget(tid)
-            else:
-                self.held[tid] = status
+            self._hold(tid, status)
 
-    def is_new(self, tid: int) -> bool:
-        """Tell, at a stop, whether it is the first one of a thread or process that didn't exist before; note that it came."""
-        if tid in self.known:
-            return False
+    def _hold(self, tid: int, status: int) -> None:
+        match decode(status):
+            case Exited() | Killed():
+                self.forget(tid)
+                return
+            case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
+                with contextlib.suppress(ProcessLookupError):
+                    self.expect(ptrace.event_message(tid))
+                status = PLAIN_STOP
+        if tid not in self.known and tid not in self.held:
+            self.has_come(tid)
+        self.held[tid] = status
+
+    def has_come(self, tid: int) -> None:
+        """Note the first stop of a thread or process that didn't exist before."""
         if tid in self._expected:
             self._expected.remove(tid)
         else:
             self._early.add(tid)
-        return True
 
     def expect(self, tid: int) -> None:
         """Note that the kernel announced `tid`, whose first stop has come or will."""

@@ -118,8 +118,9 @@ def parse_mappings(text: bytes) -> Iterator[MappedRange]:
 
 
 def threads(pid: int) -> tuple[int, ...]:
-    """Return the thread ids of process `pid`, ascending: those that existed at some moment of the call, not a
-    snapshot.
+    """Return the thread ids of process `pid`, ascending.
+
+    Those that existed at some moment of the call: no snapshot.
     """
     with _process_errors(pid, "task"):
         return tuple(sorted(int(name) for name in os.listdir(f"/proc/{pid}/task")))
@@ -150,8 +151,9 @@ def _number(fields: Mapping[str, list[str]], key: str, position: int) -> int:
 
 
 def start_time_ticks(pid: int) -> int:
-    """Return when the process started, in clock ticks since boot: with the pid it names a process for good,
-    pids being reused.
+    """Return when the process started, in clock ticks since boot.
+
+    With the pid it names a process for good: pids are used again.
     """
     # The command's name stands in parentheses and may hold any character, so the fields are counted from the
     # last closing one.
@@ -165,16 +167,18 @@ def comm(pid: int) -> str:
 
 
 def exe(pid: int) -> str:
-    """Return the path of the program, as the process's mount namespace names it, ` (deleted)` appended by the
-    kernel where it is gone.
+    """Return the program's path as its process's mount namespace names it.
+
+    The kernel appends ` (deleted)` where the file is gone.
     """
     with _process_errors(pid, "exe"):
         return os.readlink(f"/proc/{pid}/exe")
 
 
 def auxiliary_vector(pid: int) -> dict[int, int]:
-    """Return the auxiliary vector that the kernel gave the program: see AuxiliaryKey. Empty for a kernel
-    thread or a zombie.
+    """Return the auxiliary vector that the kernel gave the program: see AuxiliaryKey.
+
+    Empty for a kernel thread or a zombie.
     """
     data = _read(pid, "auxv")
     return dict(struct.iter_unpack("<QQ", data[: len(data) // 16 * 16]))
@@ -197,8 +201,7 @@ class Memory:
         os.close(self._fd)
 
     def read(self, address: int, size: int) -> bytes:
-        """Return the readable bytes of `[address, address + size)` up to the first unreadable one: fewer than
-        asked, or none.
+        """Return the readable bytes from `address` on: `size`, or fewer up to the first unreadable one.
 
         Raises ProcessGone when the address space is gone, which exec replaces as well.
         """
@@ -225,20 +228,18 @@ class Memory:
 
 
 def read_memory(pid: int, address: int, size: int) -> bytes:
-    """Return the readable bytes of `[address, address + size)`: one read of `Memory`, for a caller that needs
-    no more.
-    """
+    """Return up to `size` readable bytes from `address`: one read of `Memory`, for who needs no more."""
     with Memory(pid) as memory:
         return memory.read(address, size)
 
 
 def open_mapped_file(pid: int, mapping: MappedRange) -> int:
-    """Return a new read-only file descriptor of the regular file behind `mapping`, deleted or in another
-    mount namespace or not.
+    """Return a new read-only descriptor of the regular file behind `mapping`.
 
-    /proc/PID/map_files leads to the very file, but only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE;
-    without, the path is followed inside the process's root, and the inode compared. Raises
-    MappedFileUnavailable when neither leads to the file.
+    Deleted, replaced or in another mount namespace: it is the file that is mapped. /proc/PID/map_files leads
+    to the very file, but only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; without, the path is followed
+    inside the process's root, and the inode compared. Raises MappedFileUnavailable when neither leads to the
+    file.
     """
     reason = ""
     inside_root = f"/proc/{pid}/root{mapping.path}"

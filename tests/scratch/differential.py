@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
-from scratch.displaced import Copy, OutOfLine, Resume, State, plan
+from scratch.displaced import SLOT_SIZE, Copy, OutOfLine, Resume, State, plan
 from scratch.instruction import Instruction, Kind, Undecodable, decode
 from tests.scratch.forms import MASK, site, start_for
 from tests.scratch.sacrifice import ARENA, ARENA_SIZE, CODE, FAR, GENERAL, NEAR, PAGE, Sacrifice, Start, Stop
@@ -45,7 +45,7 @@ def runnable(code: bytes) -> bool:
 
 
 def compare(process: Sacrifice, code: bytes, chance: random.Random) -> list[Difference]:
-    """Run the instruction at home, from a near slot and from a far one; return the differences to home."""
+    """Run the instruction at home, from a near slot and from a far one, all from one random state; return the differences to home."""
     address = site(chance)
     first = decode(code, address)
     assert isinstance(first, Instruction), code
@@ -54,22 +54,31 @@ def compare(process: Sacrifice, code: bytes, chance: random.Random) -> list[Diff
     assert isinstance(instruction, Instruction), code
     if instruction.target is not None and address <= instruction.target < instruction.next:
         return []
-    process.write(CODE, INT3 * (address - CODE) + code + INT3 * (PAGE - len(code) - (address - CODE)))
-    native = process.run(start, address)
+    native = at_home(process, instruction, start)
     if instruction.kind is Kind.POPF and native.registers["flags"] & TF:
         return []
-    process.write(address, INT3)
+    slots = [page + SLOT_SIZE * chance.randrange(PAGE // SLOT_SIZE) for page in (NEAR, FAR)]
+    compared = [(slot, out_of_line(process, instruction, slot, start, native)) for slot in slots]
+    return [Difference(instruction, slot, fields) for slot, fields in compared if fields]
+
+
+def at_home(process: Sacrifice, instruction: Instruction, start: Start) -> Stop:
+    """Run the instruction where it is, among int3s; then put a trap instruction in its place."""
+    before = instruction.address - CODE
+    process.write(CODE, INT3 * before + instruction.code + INT3 * (PAGE - before - instruction.size))
+    native = process.run(start, instruction.address)
+    process.write(instruction.address, INT3)
+    return native
+
+
+def out_of_line(
+    process: Sacrifice, instruction: Instruction, slot: int, start: Start, native: Stop
+) -> tuple[tuple[str, object, object], ...]:
+    """Run the instruction from the slot; return what differs from how it ended at home, by name."""
     planned = plan(instruction)
-    assert isinstance(planned, OutOfLine)
-    differences = []
-    for page in (NEAR, FAR):
-        slot = page + 64 * chance.randrange(PAGE // 64)
-        copied = run_copy(process, planned.at(slot), start)
-        copied = without_traces(instruction, copied, native)
-        fields = different(native, copied)
-        if fields:
-            differences.append(Difference(instruction, slot, fields))
-    return differences
+    assert isinstance(planned, OutOfLine), planned
+    copied = run_copy(process, planned.at(slot), start)
+    return different(native, without_traces(instruction, copied, native))
 
 
 def without_traces(instruction: Instruction, copied: Stop, native: Stop) -> Stop:
@@ -97,10 +106,10 @@ def run_copy(process: Sacrifice, copy: Copy, start: Start) -> Stop:
         at = copy.borrowed.restore_offset
         code = code[:at] + registers[name].to_bytes(8, "little") + code[at + 8 :]
         registers = {**registers, name: copy.borrowed.value}
-    process.write(copy.slot, code + INT3 * (64 - len(code)))
+    process.write(copy.slot, code + INT3 * (SLOT_SIZE - len(code)))
     stop = process.run(replace(start, registers=registers), copy.slot)
     pc = stop.registers["rip"]
-    if not copy.slot <= pc < copy.slot + 64:
+    if not copy.slot <= pc < copy.slot + SLOT_SIZE:
         return stop
     resume = copy.translate(pc)
     assert resume is not None, f"stopped inside an instruction of the copy: {pc:#x} {stop.signal}"

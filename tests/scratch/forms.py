@@ -82,8 +82,8 @@ def start_for(code: bytes, encoding: Encoding, chance: random.Random, vectors: b
         general["rcx"] = chance.choice((0, 1, 2, 3, 40, 1 << 32, (1 << 32) + 1))
     if chance.random() < 0.9:
         code = _aim(code, encoding, general, chance, address)
-    if (encoding.opcode_map, encoding.opcode) in ((1, 0x05), (0, 0xCD)):
-        general["rax"] = chance.choice((39, 1000, 20, 102))
+    if (encoding.opcode_map, encoding.opcode) in _SYSTEM_CALLS:
+        general["rax"] = chance.choice(_SYSTEM_CALLS[encoding.opcode_map, encoding.opcode])
     registers = {
         **general,
         "flags": 0x202 | chance.getrandbits(12) & 0x8D5 | (chance.random() < 0.2) << 10 | (chance.random() < 0.05) << 18,
@@ -91,6 +91,10 @@ def start_for(code: bytes, encoding: Encoding, chance: random.Random, vectors: b
         "gs_base": _pointer(chance),
     }
     return code, Start(registers, _vectors(vectors, chance), chance.randbytes(ARENA_SIZE))
+
+
+# syscall and int 0x80, with calls that change nothing: getpid, getuid or getppid, and one that does not exist.
+_SYSTEM_CALLS = {(1, 0x05): (39, 102, 1000), (0, 0xCD): (20, 64, 1000)}
 
 
 def _value(chance: random.Random) -> int:

@@ -21,7 +21,7 @@ ARENA_SIZE = 0x8000
 PAGE = 0x1000
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4
-_CONT, _GETSIGINFO, _GETREGSET, _SETREGSET = 7, 0x4202, 0x4204, 0x4205
+_CONT, _SINGLESTEP, _GETSIGINFO, _GETREGSET, _SETREGSET = 7, 9, 0x4202, 0x4204, 0x4205
 _NT_PRSTATUS, _NT_X86_XSTATE = 1, 0x202
 _SIGINFO_SIZE = 128
 _XSTATE_MOST = 16384
@@ -75,11 +75,23 @@ class Sacrifice:
 
     def run(self, start: Start, rip: int) -> Stop:
         """Let the child go from `rip` with these registers and this arena until a signal stops it."""
+        self.load(start, rip)
+        self._request(_CONT, None, None)
+        return self._stopped()
+
+    def load(self, start: Start, rip: int) -> None:
+        """Give the child these registers, with another rip, and this arena."""
         os.pwrite(self.memory, start.arena, ARENA)
         values = {**self.first, **start.registers, "rip": rip, "orig_rax": (1 << 64) - 1}
         self._set(_NT_PRSTATUS, struct.pack("<27Q", *(values[name] for name in NAMES)))
         self._set(_NT_X86_XSTATE, start.vectors)
-        self._request(_CONT, None, None)
+
+    def step(self) -> Stop:
+        """Let the child execute one instruction."""
+        self._request(_SINGLESTEP, None, None)
+        return self._stopped()
+
+    def _stopped(self) -> Stop:
         _, status = os.waitpid(self.pid, 0)
         assert os.WIFSTOPPED(status), f"the child died: {status:#x}"
         information = ctypes.create_string_buffer(_SIGINFO_SIZE)
@@ -88,7 +100,7 @@ class Sacrifice:
         assert number == os.WSTOPSIG(status)
         return Stop(
             self._registers(),
-            self._get(_NT_X86_XSTATE, len(start.vectors)),
+            self._get(_NT_X86_XSTATE, len(self.first_vectors)),
             os.pread(self.memory, ARENA_SIZE, ARENA),
             number,
             code,

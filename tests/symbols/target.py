@@ -1,6 +1,4 @@
-"""Processes to look at: triggers that wait, ended by closing their standard input, killed by pid if that does
-not end them.
-"""
+"""Processes to look at: triggers that wait until they are killed, by their pids."""
 
 import shutil
 import subprocess
@@ -47,8 +45,9 @@ def copied(triggers: Triggers, path: Path) -> Path:
 
 @contextmanager
 def symbols_of(pid: int, roots: Sequence[str] = ()) -> Iterator[Symbols]:
-    """The symbols of a process; debug files are looked for only in `roots`, so that results don't depend on
-    what is installed.
+    """The symbols of a process.
+
+    Debug files are looked for only in `roots`, so that results don't depend on what is installed.
     """
     with ExitStack() as files:
         memory = files.enter_context(Memory(pid))

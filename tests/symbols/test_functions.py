@@ -1,6 +1,4 @@
-"""Symbol tables -> functions: which symbols count, which name is chosen, how sizes are bounded, hostile
-files.
-"""
+"""Symbol tables -> functions: which symbols count, their names and sizes, hostile files."""
 
 import os
 import random
@@ -210,6 +208,32 @@ def test_error_a_table_larger_than_any_real_one_is_not_read() -> None:
     sparse = Image(lambda size, offset: bytes(data[offset : offset + size]), 1 << 50)
     with pytest.raises(MalformedElf, match="too large"):
         read_functions(read_elf(sparse))
+
+
+def test_a_table_listed_a_thousand_times_is_read_once() -> None:
+    rows = b"".join(struct.pack("<IBBHQQ", 1, 0x12, 0, 1, AT + at, 1) for at in range(500))
+    again = [RawSection(b".symtab", 2, 0, 0, b"", link=3)] * 1000
+    data = bytearray(
+        elf_with_sections(
+            [
+                RawSection(b".symtab", 2, 0, 0, rows, link=3),
+                RawSection(b".strtab", 3, 0, 0, b"\0f\0"),
+                *again,
+            ]
+        )
+    )
+    headers = struct.unpack_from("<Q", data, 40)[0]
+    table = struct.unpack_from("<QQ", data, headers + 2 * 64 + 24)
+    for index in range(4, 1004):
+        struct.pack_into("<QQ", data, headers + index * 64 + 24, *table)
+    reads: list[int] = []
+
+    def pread(size: int, offset: int) -> bytes:
+        reads.append(size)
+        return bytes(data[offset : offset + size])
+
+    assert len(read_functions(read_elf(Image(pread, len(data)))).functions) == 500
+    assert reads.count(len(rows)) == 1
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,0 +1,119 @@
+"""From program texts to a plan: check the clauses, match their descriptions with probes, number the enablings.
+
+The language itself is dlang's; this is where it meets the probes that exist. Hands a Plan to an engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from backend.engine import Plan, plan
+from backend.probes import Probe, Probes
+from dlang import probe_description
+from dlang.check import assemble, check
+from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail
+from dlang.names import Names, macro_text
+from dlang.parse import parse
+from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError
+from dlang.program import Clause, Enabling
+from dlang.source import Source, Span
+
+_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramText:
+    """A program as it was given. `level` is the field that a command-line description ends with."""
+
+    source: Source
+    level: Level = Level.NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """`matched` is how many probes the descriptions of each text matched, in the order of the texts."""
+
+    plan: Plan
+    matched: tuple[int, ...]
+
+
+class FailedText(Exception):
+    """A program text that does not compile: which, and why."""
+
+    def __init__(self, text: ProgramText, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.text = text
+        self.diagnostic = diagnostic
+
+
+def compile_texts(
+    texts: Sequence[ProgramText], names: Names, probes: Probes, *, empty_allowed: bool, zero_allowed: bool
+) -> Compiled:
+    """Compile all texts of a run in order; raises FailedText at the first error, as dtrace(1) does."""
+    enablings: list[tuple[Enabling, Sequence[Probe]]] = []
+    clauses: list[Clause] = []
+    matched = []
+    for text in texts:
+        try:
+            program = parse(text.source)
+            if not program.items and not empty_allowed:
+                fail("D_EMPTY", Span(0, 0), "empty D program translation unit")
+            own = check(program, text.source, names)
+            found = [
+                (clause, probe_list)
+                for clause in own
+                for probe_list in _match_clause(clause, text, names, probes, zero_allowed=zero_allowed)
+            ]
+        except CompileError as error:
+            raise FailedText(text, error.diagnostic) from None
+        clauses.extend(own)
+        for clause, probe_list in found:
+            enablings.append((Enabling(len(enablings), clause), probe_list))
+        matched.append(sum(len(probe_list) for _, probe_list in found))
+    return Compiled(plan(assemble(clauses, names), enablings, probes.names), tuple(matched))
+
+
+def _match_clause(
+    clause: Clause, text: ProgramText, names: Names, probes: Probes, *, zero_allowed: bool
+) -> list[list[Probe]]:
+    """Return the probes of each of a clause's descriptions."""
+    found = []
+    for node in clause.descriptions:
+        description = _description(node.text, node.span, text.level, names)
+        matched = probes.match(description, node.span)
+        if not matched and not zero_allowed:
+            message = f"probe description {description} does not match any probes"
+            fail("D_PDESC_ZERO", node.span, message, _hint(description))
+        found.append(matched)
+    return found
+
+
+def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDescription:
+    def expanded(macro: re.Match[str]) -> str:
+        return macro_text(macro[2], as_string=len(macro[1]) == 2, span=span, names=names)
+
+    try:
+        return probe_description.parse(_MACRO.sub(expanded, text), level)
+    except CompileError as error:
+        if error.diagnostic.tag != "D_MACRO_UNDEF":
+            raise
+        hint = error.diagnostic.hint
+        if "$target" in text:
+            hint = "name the process: -p PID or -c COMMAND"
+        reason = "Undefined macro variable in probe description"
+        message = f'invalid probe description "{text}": {reason}'
+        raise CompileError(replace(error.diagnostic, tag="D_PDESC_INVAL", message=message, hint=hint)) from None
+    except ProbeDescriptionError as error:
+        fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": {error.message}')
+
+
+def _hint(description: ProbeDescription) -> str:
+    """Return what may have been meant by a description that matches nothing."""
+    if description.provider.startswith("pid") or description.module or description.function:
+        known = ("dtrace", "profile")
+        near = did_you_mean(description.provider, known)
+        return near or ("" if description.provider else "functions of a process are pid$target:library:function:entry")
+    return did_you_mean(description.name, ("BEGIN", "END", "ERROR", "tick-1s"))

@@ -1,0 +1,144 @@
+"""Signals that find a thread out of line: they reach the program as if it had never left its own text.
+
+The rule: a signal is delivered when the displaced instruction has either not begun or completed, with the
+original pc.
+
+- The thread is behind the displaced instruction, on its jump back: pc := where the jump leads. - The
+instruction itself faulted: pc := site, and si_addr with it where it names the instruction. The program's
+handler sees what it would have seen, and when it returns, the instruction is executed again. That
+repetition is no new hit. - Any other signal before the instruction: the signal waits, an int3 is put where
+the copy completes, and the thread runs on to it; then the signal is delivered there. Nothing is counted
+twice, whatever the handler does. - Copies that don't come back (returns, indirect branches) and system
+calls, which may block for ever: pc := site, and the next hit there with the same stack pointer is the
+repetition. - A system call that was interrupted and may be restarted stays in its copy, which is its own
+and immutable: the kernel steps back by 2 bytes into it.
+"""
+
+import ctypes
+from dataclasses import replace
+from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+
+from backend.fasttrap.text import INT3
+from backend.fasttrap.tracee import Thread
+from backend.fasttrap.tracepoints import Route, Tracepoints
+from backend.linux import ptrace
+from backend.linux.libc import libc
+from backend.linux.ptrace import Registers, SignalInfo
+from scratch.displaced import Lifetime, Resume, State
+
+FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
+NAMES_THE_INSTRUCTION = frozenset({SIGILL, SIGFPE, SIGTRAP})
+"""Signals whose si_addr is the address of the instruction; for SIGSEGV and SIGBUS it is the memory's."""
+
+_TGKILL = 234
+_SI_TKILL = -6
+_RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
+"""Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
+
+_BY_NUMBER = {1: "rcx", 4: "rsp"}
+"""Names in `Registers` of the x86 register numbers that copies set."""
+
+
+def deliver(thread: Thread, number: int, tracepoints: Tracepoints) -> None:
+    """Deal with the signal-delivery-stop of a thread, and resume it, with the signal or to a place fit for
+    it.
+
+    Raises ProcessLookupError or ProcessGone if the thread is killed meanwhile.
+    """
+    info = _as_first_reported(thread, number)
+    registers = ptrace.registers(thread.tid)
+    route = tracepoints.route_at(registers.rip)
+    if route is None:
+        ptrace.cont(thread.tid, number)
+        return
+    resume = route.copy.translate(registers.rip)
+    assert resume is not None, (hex(registers.rip), route)
+    if resume.state is State.COMPLETED:
+        if not may_restart(route, registers):
+            ptrace.set_registers(thread.tid, resumed(registers, resume))
+        ptrace.cont(thread.tid, number)
+    elif number in FAULTS and info.code > 0:
+        _repeat_after_handler(thread, route, registers, resume)
+        if number in NAMES_THE_INSTRUCTION:
+            ptrace.set_signal_info(thread.tid, info.with_address(route.site))
+        ptrace.cont(thread.tid, number)
+    elif route.lifetime is Lifetime.STEP and route.completions():
+        thread.waiting.append(info)
+        if thread.finishing is None:
+            thread.finishing = route.site
+            for address in route.completions():
+                tracepoints.memory.write(address, bytes([INT3]))
+        ptrace.cont(thread.tid)
+    else:
+        _repeat_after_handler(thread, route, registers, resume)
+        ptrace.cont(thread.tid, number)
+
+
+def _repeat_after_handler(thread: Thread, route: Route, registers: Registers, resume: Resume) -> None:
+    home = resumed(registers, resume)
+    thread.skip = (route.site, home.rsp)
+    ptrace.set_registers(thread.tid, home)
+
+
+def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pid: int) -> bool:
+    """At a SIGTRAP: if it is an int3 put where a copy completes, move on from there and deliver what waits.
+
+    Any thread may run into one, or come late to one that has been taken away. False if it is something else.
+    """
+    address = registers.rip - 1
+    route = tracepoints.route_at(address)
+    if route is None or not tracepoints.ends_copy(address):
+        return False
+    resume = route.copy.translate(address)
+    assert resume is not None
+    ptrace.set_registers(thread.tid, resumed(registers, resume))
+    if thread.finishing != route.site:
+        ptrace.cont(thread.tid)
+        return True
+    stop_finishing(thread, tracepoints)
+    first = thread.waiting.pop(0)
+    send_waiting(thread, pid)
+    ptrace.set_signal_info(thread.tid, first)
+    ptrace.cont(thread.tid, first.signal)
+    return True
+
+
+def stop_finishing(thread: Thread, tracepoints: Tracepoints) -> None:
+    """Take the int3s where the thread's copy completes away again, if there are any."""
+    if thread.finishing is not None:
+        route = tracepoints.route_of(thread.finishing)
+        tracepoints.memory.write(route.copy.slot, route.copy.code)
+        thread.finishing = None
+
+
+def send_waiting(thread: Thread, pid: int) -> None:
+    """Send the signals that wait for the thread anew: each stops it again, and is then given its first
+    siginfo.
+    """
+    for info in thread.waiting:
+        libc().syscall(_TGKILL, ctypes.c_int(pid), ctypes.c_int(thread.tid), ctypes.c_int(info.signal))
+
+
+def resumed(registers: Registers, resume: Resume) -> Registers:
+    """Return the registers as the program would have them at the place that a copy's boundary stands for."""
+    changes = {_BY_NUMBER[number]: value for number, value in resume.set_registers}
+    return replace(registers, rip=resume.address, **{"rsp": registers.rsp + resume.add_to_rsp, **changes})
+
+
+def may_restart(route: Route, registers: Registers) -> bool:
+    """Tell whether a thread behind the `syscall` of a copy is in a call that the kernel may step back to."""
+    return route.lifetime is Lifetime.SITE and registers.orig_rax < 1 << 63 and registers.rax in _RESTARTS
+
+
+def _as_first_reported(thread: Thread, number: int) -> SignalInfo:
+    """Return the siginfo of the signal that stopped the thread; if we sent it anew, with its first siginfo
+    put back.
+    """
+    info = ptrace.signal_info(thread.tid)
+    if thread.finishing is None and info.code == _SI_TKILL:
+        for waiting in thread.waiting:
+            if waiting.signal == number:
+                thread.waiting.remove(waiting)
+                ptrace.set_signal_info(thread.tid, waiting)
+                return waiting
+    return info

@@ -1,0 +1,287 @@
+"""The tracer: a process of its own that runs the engine, and dtrap's handle on it.
+
+Why a process: whoever kills dtrap (SIGKILL, out of memory, Ctrl-C twice) kills the process that the user
+started, and not this one. It notices at once (its end of the connection reads end of file), takes the int3s
+away, and lets the target go: no moment of an attachment, a system call being injected, or a hit is left
+half done. The other way round, dtrap looks after the target when the tracer is killed (`guardian`). It is
+forked, not executed anew, so that compiled clauses are at the same addresses in both; what they write must
+lie in memory shared before the fork.
+
+The connection carries requests (a method's name and arguments), their replies in order, and in between what
+has happened to the target. The tracer is in a process group of its own, so that the terminal's signals
+reach dtrap and the target only, as if it were not there.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from typing import Any, NoReturn
+
+from backend.errors import NoSuchProcess, ProcessGone, TracerDied
+from backend.fasttrap.engine import Called, Engine, Executed, Happening
+from backend.fasttrap.loop import HotLoop
+from backend.fasttrap.tracepoints import Outcome, Site
+from backend.linux import interruption
+from backend.target_process import Created, create, not_permitted
+
+LOOK_UP_S = 0.05
+"""How often the tracer looks at its connection even if the signal that calls it was lost between two
+instructions.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """What came of a request to arm: how each site is served, and what the guardian must know to undo it
+    alone.
+    """
+
+    outcomes: list[Outcome]
+    displaced: dict[int, int]
+
+
+class Tracer:
+    """dtrap's end: every method is a request to the tracer's process, done when it returns.
+
+    Raises TracerDied if that process is gone; `guardian.rescue` is due then.
+    """
+
+    def __init__(self, clauses: int, *, whole_registers: bool) -> None:
+        """Start the process. `clauses`, `whole_registers`: see Engine."""
+        self._connection, other = Pipe()
+        self.pid = 0
+        self._group = os.getpgrp()
+        self._happenings: list[Happening] = []
+        self.displaced: dict[int, int] = {}
+        self._process = os.fork()
+        if self._process == 0:
+            _run(self._connection, other, clauses, whole_registers=whole_registers)
+        other.close()
+
+    def __enter__(self) -> "Tracer":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when something has happened, or the tracer has died."""
+        return self._connection.fileno()
+
+    def create(self, command: str, ignored_signals: frozenset[int] = frozenset()) -> int:
+        """Start a program and hold it at its entry point; return its pid. Raises CommandNotStarted.
+
+        It is the tracer's child, in our process group. See target_process.create.
+        """
+        self.pid = self._request("create", command, ignored_signals, self._group)
+        return self.pid
+
+    def attach(self, pid: int) -> None:
+        """Seize and hold a running process. Raises NoSuchProcess, NotPermitted."""
+        self.pid = pid
+        self._request("attach", pid)
+
+    def hold(self) -> None:
+        """Stop every thread of the process, to arm more sites."""
+        self._request("hold")
+
+    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
+        """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
+        armed: Armed = self._request("arm", sites)
+        self.displaced |= armed.displaced
+        return armed.outcomes
+
+    def go(self) -> None:
+        """Let the held process run."""
+        self._request("go")
+
+    def hits(self) -> dict[int, int]:
+        """Return how often each site was hit, by identifier; sites never hit are left out."""
+        hits: dict[int, int] = self._request("hits")
+        return hits
+
+    def happening(self) -> Happening:
+        """Return what has happened next, waiting for it: Ended or Executed (held at its new entry point,
+        disarmed).
+        """
+        while not self._happenings:
+            self._receive()
+        return self._happenings.pop(0)
+
+    def detach(self) -> None:
+        """Disarm everything and let the process go."""
+        self._request("detach")
+        self.displaced.clear()
+
+    def close(self) -> None:
+        """End the tracer's process, which detaches first if need be, and wait for it."""
+        self._connection.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._process, 0)
+
+    def _request(self, name: str, *arguments: object) -> Any:
+        try:
+            self._connection.send((name, arguments))
+        except OSError:
+            raise TracerDied(self.pid) from None
+        while True:
+            reply = self._receive()
+            if reply is not None:
+                return reply[0]
+
+    def _receive(self) -> tuple[Any] | None:
+        """Take one message: return a reply's value in a tuple, or queue what has happened and return None."""
+        try:
+            message = self._connection.recv()
+        except (EOFError, OSError):
+            raise TracerDied(self.pid) from None
+        match message:
+            case ("reply", value):
+                return (value,)
+            case ("error", kind, arguments, fields):
+                error: Exception = kind.__new__(kind, *arguments)
+                error.__dict__.update(fields)
+                raise error
+            case ("happening", Executed() as happening):
+                self.displaced.clear()
+                self._happenings.append(happening)
+            case ("happening", happening):
+                self._happenings.append(happening)
+        return None
+
+
+# --- the other side -----------------------------------------------------------------------------------------------
+
+
+def _run(mine: Connection, connection: Connection, clauses: int, *, whole_registers: bool) -> NoReturn:
+    """Be the tracer: serve requests and hits until dtrap closes its end of the connection, by will or by
+    death.
+    """
+    try:
+        mine.close()
+        os.setpgid(0, 0)
+        with open("/proc/self/comm", "w", encoding="ascii") as file:
+            file.write("fasttrap")
+        ignored = _settle_signals()
+        _Service(connection, clauses, ignored, whole_registers=whole_registers).run()
+    finally:
+        os._exit(0)
+
+
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def _settle_signals() -> frozenset[int]:
+    """Let no signal but SIGKILL end us before the target is whole; return those that were ignored."""
+    ignored = frozenset(number for number in _TERMINAL_SIGNALS if signal.getsignal(number) is signal.SIG_IGN)
+    for number in _TERMINAL_SIGNALS:
+        signal.signal(number, _pass)
+    return ignored
+
+
+def _pass(number: int, frame: object) -> None:
+    """Do nothing: whoever sends such a signal means dtrap, which gets it as well and ends us by closing."""
+
+
+class _Service:
+    """The requests, each a method, and the loop that they alternate with."""
+
+    def __init__(
+        self, connection: Connection, clauses: int, ignored: frozenset[int], *, whole_registers: bool
+    ) -> None:
+        self._connection = connection
+        self._ignored = ignored
+        loop = HotLoop()
+        self._engine = Engine(loop, clauses, whole_registers=whole_registers)
+        self._created: Created | None = None
+        self._state = "idle"
+        for number in (signal.SIGALRM, signal.SIGIO):
+            interruption.interrupt_calls(number, loop.attention_handler)
+        interruption.signal_when_readable(connection.fileno())
+        signal.setitimer(signal.ITIMER_REAL, LOOK_UP_S, LOOK_UP_S)
+
+    # What dtrap may ask for.
+
+    def create(self, command: str, ignored: frozenset[int], process_group: int) -> int:
+        """See Tracer.create."""
+        self._created = create(command, ignored | self._ignored, process_group)
+        self._engine.adopt(self._created.hand_over())
+        self._state = "held"
+        return self._created.pid
+
+    def attach(self, pid: int) -> None:
+        """See Tracer.attach."""
+        try:
+            self._engine.attach(pid)
+        except ProcessGone:
+            raise NoSuchProcess(pid) from None
+        except PermissionError:
+            raise not_permitted(pid) from None
+        self._state = "held"
+
+    def hold(self) -> None:
+        """See Tracer.hold."""
+        if self._state == "running":
+            self._engine.hold()
+            self._state = "held"
+
+    def arm(self, sites: Sequence[Site]) -> Armed:
+        """See Tracer.arm."""
+        outcomes = self._engine.arm(sites)
+        return Armed(outcomes, dict(self._engine.tracepoints.displaced))
+
+    def go(self) -> None:
+        """See Tracer.go."""
+        self._state = "running"
+        happening = self._engine.go()
+        if happening is not None:
+            self._tell(happening)
+
+    def hits(self) -> dict[int, int]:
+        """See Tracer.hits."""
+        table = self._engine.tracepoints.table
+        return {
+            identifier: hits for identifier, hits in zip(table.identifiers, table.hits, strict=True) if hits
+        }
+
+    def detach(self) -> None:
+        """See Tracer.detach. A program of ours that never ran ends; it would run on without what it was
+        started for.
+        """
+        if self._created is not None and self._state == "held" and not self._engine.released:
+            self._created.kill()
+        elif self._state != "idle":
+            self._engine.detach()
+        self._state = "idle"
+
+    def run(self) -> None:
+        """Serve until the other end of the connection is closed, then let the process go."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                if self._state == "running":
+                    self._serve_hits()
+                    if not self._connection.poll(0):
+                        continue
+                name, arguments = self._connection.recv()
+                self._answer(name, arguments)
+        self.detach()
+
+    def _serve_hits(self) -> None:
+        happening = self._engine.serve()
+        if not isinstance(happening, Called):
+            self._tell(happening)
+
+    def _tell(self, happening: Happening) -> None:
+        self._state = "held" if isinstance(happening, Executed) else "idle"
+        self._connection.send(("happening", happening))
+
+    def _answer(self, name: str, arguments: Sequence[Any]) -> None:
+        try:
+            value = getattr(self, name)(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again where the request was made
+            self._connection.send(("error", type(error), error.args, getattr(error, "__dict__", {})))
+        else:
+            self._connection.send(("reply", value))

@@ -1,0 +1,234 @@
+"""One run: BEGIN, the probes in place, the process let go, records consumed as they come, END.
+
+What ends a run: exit(), the end of the traced process, or a signal. Between the engine and this module go bytes
+and cells; between this module and its caller, text.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final, Protocol
+
+from backend.engine import Engine, Plan, Refusal
+from backend.probes import BEGIN_ID, END_ID, Probe, Tick
+from backend.target_process import TargetProcess
+from dlang.aggregation_store import AggregationStore
+from dlang.items import Row
+from dlang.notices import Drop, drop_notice, runtime_error, tagged_drop_notice
+from dlang.output import OutputOptions, Printer
+from dlang.records import FaultReport, decode
+
+_BATCH: Final = 4096
+"""Records taken at a time."""
+_REFRESH_NS: Final = 1_000_000_000
+
+
+class Terminal(Protocol):
+    """Where a run's text goes."""
+
+    def data(self, text: str) -> None:
+        """Write what the program prints."""
+
+    def notice(self, text: str) -> None:
+        """Write a line about the run itself: errors and losses."""
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """`status_ns` is how often losses are reported, in nanoseconds; `drop_tags` puts their tags before them."""
+
+    output: OutputOptions
+    status_ns: int = 1_000_000_000
+    drop_tags: bool = False
+
+
+class Session:
+    """The consumer's side of a run."""
+
+    def __init__(self, plan: Plan, engine: Engine, options: SessionOptions, terminal: Terminal) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._options = options
+        self._terminal = terminal
+        self._store = AggregationStore(plan.program.aggregations)
+        self._printer = Printer(options.output, self._store)
+        self._reported: dict[Drop, int] = {}
+        self._exit_status: int | None = None
+        self._signals = 0
+
+    def run(
+        self,
+        process: TargetProcess | None,
+        release: Callable[[], None],
+        refused: Callable[[Sequence[Refusal]], None],
+    ) -> int:
+        """Trace until the run ends; returns the exit status.
+
+        `release` lets a created process go once the probes are in place; `refused` is told which could not be.
+        """
+        with self._interruptions() as wakeup:
+            self._fire(BEGIN_ID)
+            self._consume_batch()
+            if self._exit_status is None:
+                refused(self._engine.attach())
+                # Whoever waits for BEGIN's output may let the process go: it is shown once probes are in place.
+                self._terminal.flush()
+                release()
+                self._loop(process, wakeup)
+            self._engine.detach()
+            self._consume()
+            self._fire(END_ID)
+            self._consume()
+            self._finish()
+        return self._exit_status or 0
+
+    # --- the loop
+
+    def _loop(self, process: TargetProcess | None, wakeup: int) -> None:
+        poll = select.poll()
+        poll.register(self._engine.fileno(), select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        if process is not None:
+            poll.register(process.fileno(), select.POLLIN)
+        timers = _Timers(self._plan.probes)
+        refresh_ns = time.monotonic_ns() + _REFRESH_NS
+        report_ns = time.monotonic_ns() + self._options.status_ns
+        while self._exit_status is None and not self._signals:
+            now_ns = time.monotonic_ns()
+            for probe in timers.due(now_ns):
+                self._engine.fire(probe)
+            # One batch at a time: a flood of records must not keep ticks and signals waiting.
+            self._consume_batch()
+            self._terminal.flush()
+            if now_ns >= report_ns:
+                self._report_drops()
+                report_ns = now_ns + self._options.status_ns
+            if now_ns >= refresh_ns:
+                self._engine.refresh()
+                refresh_ns = now_ns + _REFRESH_NS
+            if self._exit_status is not None or (process is not None and not process.alive()):
+                return
+            deadline_ns = min(timers.next_ns, report_ns, refresh_ns)
+            poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
+        if self._signals:
+            self._terminal.data(self._printer.interrupted())
+
+    @contextmanager
+    def _interruptions(self) -> Iterator[int]:
+        """Count SIGINT and SIGTERM, also where they were ignored, and yield a descriptor that they wake.
+
+        The first ends the tracing; a second one ends the program at once, by its default action.
+        """
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+        def count(number: int, _frame: FrameType | None) -> None:
+            self._signals += 1
+            signal.signal(number, signal.SIG_DFL)
+
+        wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        old = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield reading
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+            os.close(reading)
+            os.close(writing)
+
+    def _fire(self, number: int) -> None:
+        for probe in self._plan.probes:
+            if probe.id == number:
+                self._engine.fire(probe)
+
+    # --- records
+
+    def _consume(self) -> None:
+        while self._consume_batch():
+            pass
+        self._terminal.flush()
+
+    def _consume_batch(self) -> int:
+        records = self._engine.drain(_BATCH)
+        for record in records:
+            self._record(record)
+        return len(records)
+
+    def _record(self, record: bytes) -> None:
+        plan = self._plan
+        match decode(record, plan.enablings, plan.names, plan.program.string_size):
+            case Row() as row:
+                self._row(row)
+            case FaultReport() as report:
+                name = plan.names[report.site]
+                self._terminal.notice(
+                    runtime_error(report.enabling, report.site, name, report.fault, report.address, report.where)
+                )
+
+    def _row(self, row: Row) -> None:
+        if row.touches_aggregations:
+            self._update()
+        consumed = self._printer.consume(row)
+        self._terminal.data(consumed.text)
+        for request in consumed.requests:
+            self._engine.carry_out(request)
+        if consumed.exit_status is not None and self._exit_status is None:
+            self._exit_status = consumed.exit_status
+
+    def _update(self) -> None:
+        for aggregation in self._plan.program.aggregations:
+            self._store.update(aggregation, self._engine.snapshot(aggregation))
+
+    def _finish(self) -> None:
+        self._update()
+        self._terminal.data(self._printer.finish())
+        self._report_drops()
+        self._terminal.flush()
+
+    def _report_drops(self) -> None:
+        notice = tagged_drop_notice if self._options.drop_tags else drop_notice
+        for drop, total in self._engine.dropped().items():
+            new = total - self._reported.get(drop, 0)
+            if new:
+                self._reported[drop] = total
+                self._terminal.notice(notice(drop, new))
+
+
+class _Timers:
+    """When each tick probe fires next, in nanoseconds of the monotonic clock.
+
+    A tick that could not be served in time is made up for once, not as often as it was missed.
+    """
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        now_ns = time.monotonic_ns()
+        self._heap = [
+            (now_ns + probe.event.period_ns, order, probe, probe.event.period_ns)
+            for order, probe in enumerate(probes)
+            if isinstance(probe.event, Tick)
+        ]
+        heapq.heapify(self._heap)
+
+    @property
+    def next_ns(self) -> int:
+        """When the next tick is due; far away where there is none."""
+        return self._heap[0][0] if self._heap else 1 << 62
+
+    def due(self, now_ns: int) -> Iterator[Probe]:
+        """Yield the probes whose time has come."""
+        while self._heap and self._heap[0][0] <= now_ns:
+            when, order, probe, period_ns = self._heap[0]
+            missed = (now_ns - when) // period_ns
+            heapq.heapreplace(self._heap, (when + (missed + 1) * period_ns, order, probe, period_ns))
+            yield probe

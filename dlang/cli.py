@@ -1,0 +1,353 @@
+"""The command: arguments and errors to text and exit status. The only file of `dlang` that imports `backend`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
+from backend.engine import Refusal
+from backend.errors import CannotGrab, CommandNotStarted, MissingPackage, ProcessGone, ProcessNotPermitted
+from backend.linux.bpf_features import missing_privilege
+from backend.linux.procfs import Memory
+from backend.objects import loaded_objects
+from backend.probes import Probe, Probes, listed_by_default
+from backend.process_symbols import Symbols
+from backend.session import Session, SessionOptions
+from backend.target_process import Created, Grabbed, TargetProcess, create, grab
+from backend.uprobes.engine import KernelEngine, KernelOptions
+from dlang.aggregation_store import SortOptions
+from dlang.command_line import (
+    USAGE,
+    VERSION,
+    BadPid,
+    CommandLine,
+    Mode,
+    OneLiner,
+    Script,
+    TargetCommand,
+    TargetPid,
+    UsageError,
+    parse,
+)
+from dlang.diagnostics import CompileError, fail, render
+from dlang.escape import printable_name
+from dlang.names import Macros, Names
+from dlang.options import OptionError, Options, apply_control_lines, from_environment, set_option
+from dlang.output import OutputOptions, listing
+from dlang.probe_description import Level
+from dlang.source import Source, Span
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+
+
+class Failure(Exception):
+    """The run can't go on: `message` is printed behind our name, and the exit status is EXIT_ERROR."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def main() -> int:
+    """Run the command with the process's arguments; returns its exit status."""
+    ignored = _ignored_signals()
+    try:
+        return _run(parse(sys.argv[1:]), ignored)
+    except UsageError as error:
+        _complain(f"{error}")
+        sys.stderr.write(USAGE)
+        return EXIT_USAGE
+    except BadPid as error:
+        _complain(f"{error}")
+    except Failure as failure:
+        _complain(failure.message)
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return EXIT_ERROR
+
+
+def _ignored_signals() -> frozenset[int]:
+    """Return the signals that we were started with as ignored: a command's process ignores them again."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    return frozenset(number for number in numbers if signal.getsignal(number) is signal.SIG_IGN)
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"{_name()}: {message}\n")
+
+
+def _name() -> str:
+    name = Path(sys.argv[0]).name
+    return "dtrap" if name in ("cli.py", "__main__.py") else name
+
+
+def _run(line: CommandLine, ignored: frozenset[int]) -> int:
+    if line.mode is Mode.HELP:
+        sys.stdout.write(USAGE)
+        return 0
+    if line.mode is Mode.VERSION:
+        sys.stdout.write(f"{_name()}: {VERSION}\n")
+        return 0
+    options = _options(line)
+    texts = [_text(program) for program in line.programs]
+    for text in texts:
+        options = _with_control_lines(options, text)
+    if not texts and line.mode is not Mode.LIST:
+        raise Failure("no probes specified")
+    with ExitStack() as stack:
+        run = _Run(line, options, stack)
+        run.take_process(ignored)
+        return run.go(texts)
+
+
+# --- what was asked for -------------------------------------------------------------------------------------
+
+
+def _options(line: CommandLine) -> Options:
+    try:
+        options = from_environment(os.environ)
+    except OptionError as error:
+        raise Failure(f"failed to set options of the environment: {error}") from None
+    for name, value in line.settings:
+        try:
+            options = set_option(options, name, value)
+        except OptionError as error:
+            hint = f"\n    hint: {error.hint}" if error.hint else ""
+            raise Failure(f"failed to set -x {name}: {error}{hint}") from None
+    return options
+
+
+def _text(program: OneLiner | Script) -> ProgramText:
+    match program:
+        case OneLiner(level=level, text=text):
+            return ProgramText(Source(text), level)
+        case Script(path=path):
+            try:
+                content = Path(path).read_bytes()
+            except OSError as error:
+                raise Failure(f"failed to open {path}: {os.strerror(error.errno or errno.EIO)}") from None
+            return ProgramText(Source(content.decode("utf-8", "surrogateescape"), path), Level.NAME)
+
+
+def _with_control_lines(options: Options, text: ProgramText) -> Options:
+    try:
+        return apply_control_lines(options, text.source)
+    except CompileError as error:
+        raise Failure(render(error.diagnostic, text.source, with_tag=options.errtags)) from None
+
+
+# --- one run ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a run holds on to: `stack` closes it."""
+
+    line: CommandLine
+    options: Options
+    stack: ExitStack
+    process: Created | Grabbed | None = None
+    symbols: dict[int, Symbols] = field(default_factory=dict)
+
+    def take_process(self, ignored: frozenset[int]) -> None:
+        """Create or grab the process that -c or -p names."""
+        try:
+            match self.line.target:
+                case TargetCommand(text=command):
+                    self.process = self.stack.enter_context(create(command, ignored))
+                case TargetPid(pid=pid):
+                    self.process = self.stack.enter_context(grab(pid))
+        except (CommandNotStarted, CannotGrab) as error:
+            raise Failure(str(error)) from None
+
+    def go(self, texts: Sequence[ProgramText]) -> int:
+        probes = Probes(self._symbols_of)
+        compiled = self._compile(texts, probes)
+        if self.line.mode is Mode.LIST:
+            found = list(compiled.plan.probes) if texts else listed_by_default(probes)
+            sys.stdout.write(listing((probe.id, probe.name) for probe in found))
+            return 0
+        if self.line.mode is Mode.COMPILE_ONLY:
+            return 0
+        if not compiled.plan.probes:
+            raise Failure("no probes matched")
+        self._announce(texts, compiled)
+        return self._trace(compiled, probes)
+
+    def _symbols_of(self, pid: int, span: Span) -> Symbols:
+        if pid not in self.symbols:
+            if pid == os.getpid():
+                fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
+            try:
+                self._grab_named(pid, span)
+                memory = self.stack.enter_context(Memory(pid))
+                objects = loaded_objects(pid, self.stack)
+            except (CannotGrab, ProcessGone, ProcessNotPermitted) as error:
+                fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
+            roots = (f"/proc/{pid}/root", "")
+            self.symbols[pid] = self.stack.enter_context(Symbols(objects, memory.read, roots))
+        return self.symbols[pid]
+
+    def _grab_named(self, pid: int, span: Span) -> None:
+        """Take the process of a `pidN` description, unless it is the run's process already."""
+        if self.process is None:
+            self.process = self.stack.enter_context(grab(pid))
+        elif self.process.pid != pid:
+            hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
+            fail("D_UNKNOWN", span, "not supported by this version of dtrap: two processes in one run", hint)
+
+    def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
+        names = Names(self._macros(texts), self.options.strsize)
+        listing_ = self.line.mode is Mode.LIST
+        try:
+            compiled = compile_texts(
+                texts,
+                names,
+                probes,
+                empty_allowed=self.options.empty,
+                zero_allowed=self.options.zdefs or listing_,
+            )
+            self._check_operands(texts, names)
+        except FailedText as error:
+            raise Failure(render(error.diagnostic, error.text.source, with_tag=self.options.errtags)) from None
+        return compiled
+
+    def _macros(self, texts: Sequence[ProgramText]) -> Macros:
+        variables = {
+            "pid": os.getpid(),
+            "ppid": os.getppid(),
+            "pgid": os.getpgrp(),
+            "sid": os.getsid(0),
+            "uid": os.getuid(),
+            "euid": os.geteuid(),
+            "gid": os.getgid(),
+            "egid": os.getegid(),
+        }
+        if self.process is not None:
+            variables["target"] = self.process.pid
+        script = next((text.source.name for text in texts if text.source.name is not None), _name())
+        return Macros(variables, (script, *self.line.operands), self.options.defaultargs)
+
+    def _check_operands(self, texts: Sequence[ProgramText], names: Names) -> None:
+        """Raise where the last operand is never used, which mostly is a mistake in the command line."""
+        last = len(self.line.operands)
+        if last and last not in names.operands_used and not self.options.argref and texts:
+            message = f"extraneous argument '{self.line.operands[-1]}' (${last} is not referenced)"
+            try:
+                fail("D_MACRO_UNUSED", Span(0, 0), message)
+            except CompileError as error:
+                raise FailedText(texts[-1], error.diagnostic) from None
+
+    def _announce(self, texts: Sequence[ProgramText], compiled: Compiled) -> None:
+        if self.options.quiet:
+            return
+        for text, matched in zip(texts, compiled.matched, strict=True):
+            source = text.source
+            plural = "" if matched == 1 else "s"
+            if source.name is not None:
+                shown = f"script '{source.name}'"
+            else:
+                head = min((i for i in map(source.text.find, "{/;") if i >= 0), default=len(source.text))
+                shown = f"description '{source.text[:head]}'"
+            _complain(f"{shown} matched {matched} probe{plural}")
+
+    # --- tracing
+
+    def _trace(self, compiled: Compiled, probes: Probes) -> int:
+        reason = missing_privilege()
+        if reason is not None:
+            raise Failure(f"could not enable tracing: {reason}")
+        options = self.options
+        sizes = KernelOptions(options.bufsize, options.aggsize, options.dynvarsize, singly=options.singly)
+        terminal = _Terminal(self._output())
+        session_options = SessionOptions(_output_options(options), options.statusrate_ns, options.droptags)
+        pid = self.process.pid if self.process is not None and compiled.plan.sites else None
+        left_out = [
+            Refusal(_site_name(probes, site.object.name, site.function, site.name), site.reason or "")
+            for site in probes.left_out
+        ]
+        try:
+            with KernelEngine(compiled.plan, pid, sizes) as engine:
+                session = Session(compiled.plan, engine, session_options, terminal)
+                process = self.process
+                release: Callable[[], None] = process.release if isinstance(process, Created) else lambda: None
+                status = session.run(process, release, lambda refused: self._left_out([*left_out, *refused]))
+                if isinstance(process, Created):
+                    process.kill()
+                return status
+        except MissingPackage as error:
+            raise Failure(str(error)) from None
+
+    def _output(self) -> TextIO:
+        if self.line.output is None:
+            sys.stdout.reconfigure(errors="surrogateescape", line_buffering=False)  # type: ignore[union-attr]
+            return sys.stdout
+        try:
+            file = open(self.line.output, "a", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        except OSError as error:
+            message = os.strerror(error.errno or errno.EIO)
+            raise Failure(f"failed to open {self.line.output} for write: {message}") from None
+        return self.stack.enter_context(file)
+
+    def _left_out(self, refusals: Sequence[Refusal]) -> None:
+        """Say which matched functions are not traced: their number, and a line for each reason or, with -v, probe."""
+        if not refusals:
+            return
+        plural = "" if len(refusals) == 1 else "s"
+        _complain(f"{len(refusals)} probe{plural} left out")
+        if self.line.verbose:
+            for refusal in refusals:
+                _complain(f"  {printable_name(str(refusal.probe))}: {refusal.reason}")
+            return
+        by_reason: dict[str, list[str]] = {}
+        for refusal in refusals:
+            by_reason.setdefault(refusal.reason, []).append(printable_name(refusal.probe.function))
+        for reason, functions in by_reason.items():
+            shown = ", ".join(functions[:_NAMED]) + (", …" if len(functions) > _NAMED else "")
+            _complain(f"  {reason}: {shown}")
+
+
+_NAMED = 3
+
+
+def _output_options(options: Options) -> OutputOptions:
+    sort = SortOptions(
+        by_key=options.aggsortkey,
+        reverse=options.aggsortrev,
+        key_position=options.aggsortkeypos,
+        aggregation_position=options.aggsortpos,
+    )
+    return OutputOptions(options.quiet, options.flowindent, "_DTRACE_TESTING" in os.environ, sort)
+
+
+class _Terminal:
+    """backend.session.Terminal on the standard streams, or on the file of -o."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def data(self, text: str) -> None:
+        self._output.write(text)
+
+    def notice(self, text: str) -> None:
+        self._output.flush()
+        _complain(text)
+
+    def flush(self) -> None:
+        self._output.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,359 @@
+"""DTrace's options: one row for each, what its value may be, and what dtrap makes of it.
+
+`Options` is what a run looks at. An option comes from the environment, from `-x` on the command line, or from
+`#pragma D option` (pragmas.py), in this order; the last one wins. Not here: the flags that are short for
+options (command_line.py), and what an option does. Sources: d-language.md §14; the names and the values that
+DTrace for Linux 2.0 takes, and those of illumos where it has more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from dlang.diagnostics import did_you_mean
+
+INVALID_NAME: Final = "Invalid option name"
+INVALID_VALUE: Final = "Invalid value for specified option"
+ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
+
+Engine = Literal["auto", "uprobes", "fasttrap"]
+EvaluationTime = Literal["exec", "preinit", "postinit", "main"]
+Value = bool | int | str
+
+
+class OptionError(Exception):
+    """An option that can't be set. `message` is DTrace's where it has one, `hint` dtrap's or empty.
+
+    `value` is None where none was given. The caller says where the option came from.
+    """
+
+    def __init__(self, name: str, value: str | None, message: str, hint: str = "") -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.value = value
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options that have an effect, with DTrace's defaults.
+
+    Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
+    "as data comes". `evaltime` is where a started command is held while its probes are made.
+    """
+
+    quiet: bool = False
+    flowindent: bool = False
+    destructive: bool = False
+    strsize: int = 256
+    bufsize: int = 4 << 20
+    aggsize: int = 4 << 20
+    dynvarsize: int = 1 << 20
+    aggsortkey: bool = False
+    aggsortrev: bool = False
+    aggsortkeypos: int = 0
+    aggsortpos: int = 0
+    aggrate_ns: int = 0
+    switchrate_ns: int = 0
+    statusrate_ns: int = 1_000_000_000
+    zdefs: bool = False
+    errtags: bool = False
+    defaultargs: bool = False
+    argref: bool = False
+    droptags: bool = False
+    empty: bool = False
+    stackindent: int = 14
+    quietresize: bool = False
+    evaltime: EvaluationTime = "postinit"
+    engine: Engine = "auto"
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+_NUMBER: Final = re.compile(r"[ \t]*\+?(0[xX][0-9a-fA-F]{1,20}|[0-9]{1,30})(.*)", re.DOTALL | re.ASCII)
+_LARGEST: Final = (1 << 63) - 1
+_STRSIZE: Final = range(2, 1 << 32)
+_SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_ON: Final = frozenset(["yes", "true", "on", "set", "enable", "enabled"])
+_OFF: Final = frozenset(["", "no", "false", "off", "unset", "disable", "disabled"])
+_SECOND_NS: Final = 1_000_000_000
+_RATE_UNITS_NS: Final = {
+    "": 1,
+    "ns": 1,
+    "nsec": 1,
+    "us": 1_000,
+    "usec": 1_000,
+    "ms": 1_000_000,
+    "msec": 1_000_000,
+    "s": _SECOND_NS,
+    "sec": _SECOND_NS,
+    "m": 60 * _SECOND_NS,
+    "min": 60 * _SECOND_NS,
+    "h": 3600 * _SECOND_NS,
+    "hour": 3600 * _SECOND_NS,
+    "d": 86400 * _SECOND_NS,
+    "day": 86400 * _SECOND_NS,
+}
+
+
+def _number(text: str | None) -> tuple[int, str] | None:
+    """Return the number that `text` starts with, in C's notation (0x16, 020), and the rest in lower case."""
+    match = _NUMBER.fullmatch(text or "")
+    if match is None:
+        return None
+    digits = match[1]
+    is_octal = len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX"
+    if is_octal and not set(digits) <= set("01234567"):
+        return None
+    return int(digits, 8 if is_octal else 0), match[2].lower()
+
+
+def _bounded(number: int) -> int | None:
+    return number if number <= _LARGEST else None
+
+
+def _switch(text: str | None) -> bool | None:
+    """Return on or off. A number is on, as in DTrace; but 0, which is on there too, is refused as ambiguous."""
+    word = "yes" if text is None else text.lower()
+    if word in _ON or word in _OFF:
+        return word in _ON
+    return True if _integer(text) else None
+
+
+def _integer(text: str | None) -> int | None:
+    """Return a number from 0; 0 where no value is given, as in DTrace."""
+    if text is None:
+        return 0
+    number = _number(text)
+    return _bounded(number[0]) if number is not None and not number[1] else None
+
+
+def _size(text: str | None) -> int | None:
+    number = _number(text)
+    if number is None or number[1] not in _SIZE_UNITS:
+        return None
+    return _bounded(number[0] * _SIZE_UNITS[number[1]])
+
+
+def _string_size(text: str | None) -> int | None:
+    size = _size(text)
+    return size if size is not None and size in _STRSIZE else None
+
+
+def _locked_memory(text: str | None) -> int | None:
+    return _LARGEST if text == "unlimited" else _size(text)
+
+
+def _rate(text: str | None) -> int | None:
+    """Return the period in nanoseconds; `10hz` is 100 ms, and no unit means nanoseconds."""
+    number = _number(text)
+    if number is None:
+        return None
+    count, unit = number
+    if unit == "hz":
+        return _SECOND_NS // count if count else 0
+    return _bounded(count * _RATE_UNITS_NS[unit]) if unit in _RATE_UNITS_NS else None
+
+
+def _text(text: str | None) -> str | None:
+    return text or None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: `read` returns it, or None if the text is none; `values` says in words what it takes."""
+
+    read: Callable[[str | None], Value | None]
+    values: str
+
+
+def _one_of(*words: str, note: str = "") -> Kind:
+    return Kind(lambda text: text if text in words else None, f"{' or '.join(words)}{note}")
+
+
+_SWITCH: Final = Kind(_switch, "no value, yes or no")
+_INTEGER: Final = Kind(_integer, "a number from 0")
+_SIZE: Final = Kind(_size, "a number of bytes, or one with k, m, g or t")
+_STRING_SIZE: Final = Kind(_string_size, "a number of bytes from 2 to 4294967295")
+_RATE: Final = Kind(_rate, "a time as 100ms (ns, us, ms, s, m, h, d) or a frequency as 10hz")
+_TEXT: Final = Kind(_text, "a value")
+
+
+# --- the options --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """An option that dtrap follows: its value becomes `field` of Options."""
+
+    name: str
+    kind: Kind
+    field: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An option that changes no result: its value is checked, and nothing comes of it. `reason` says why."""
+
+    name: str
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An option that would change results, or print something, and is not built. `reason` completes the message."""
+
+    name: str
+    reason: str
+
+
+_PREPROCESSOR: Final = "dtrap has no preprocessor to tune (option cpp is refused)"
+_LIBRARIES: Final = "dtrap reads no D libraries"
+_LINKING: Final = "dtrap links no provider definitions (-G is refused)"
+_STACKS: Final = "a program that records stacks is refused"
+_SPECULATION: Final = "a program that speculates is refused"
+_KERNEL_TYPES: Final = "dtrap knows no types of the kernel"
+_OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
+_PROCESSES: Final = "it bounds what DTrace keeps of processes that come and go"
+
+OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
+    Effective("aggrate", _RATE, "aggrate_ns", "how often aggregations are read"),
+    Effective("aggsize", _SIZE, "aggsize", "memory for aggregations"),
+    Effective("aggsortkey", _SWITCH, "aggsortkey", "sort aggregations by key"),
+    Effective("aggsortkeypos", _INTEGER, "aggsortkeypos", "which part of a key sorts first"),
+    Effective("aggsortpos", _INTEGER, "aggsortpos", "which aggregation of a printa() sorts"),
+    Effective("aggsortrev", _SWITCH, "aggsortrev", "sort aggregations in reverse"),
+    Effective("argref", _SWITCH, "argref", "operands may stay unused"),
+    Effective("bufsize", _SIZE, "bufsize", "memory for records, for each processor"),
+    Effective("defaultargs", _SWITCH, "defaultargs", "a missing operand is 0 or an empty string"),
+    Effective("destructive", _SWITCH, "destructive", "allow destructive actions"),
+    Effective("droptags", _SWITCH, "droptags", "show the tags of drops"),
+    Effective("dynvarsize", _SIZE, "dynvarsize", "memory for thread-local variables and associative arrays"),
+    Effective("empty", _SWITCH, "empty", "a program may be empty"),
+    Effective("engine", _one_of("auto", "uprobes", "fasttrap"), "engine", "what serves the probes"),
+    Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
+    Effective("evaltime", _one_of("exec", "preinit", "postinit", "main"), "evaltime", "where -c is held"),
+    Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
+    Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
+    Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
+    Effective("stackindent", _INTEGER, "stackindent", "blanks before a frame of a stack"),
+    Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),
+    Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
+    Effective("switchrate", _RATE, "switchrate_ns", "how often records are printed"),
+    Effective("zdefs", _SWITCH, "zdefs", "descriptions may match nothing"),
+    Accepted("aggpercpu", _SWITCH, "dtrap has no interface that shows aggregations by processor"),
+    Accepted("amin", _TEXT, "dtrap's names have no stability"),
+    Accepted("bpflogsize", _SIZE, "the verifier's log is shown whole where it is needed"),
+    Accepted(
+        "bufpolicy",
+        _one_of("switch", note=" (not ring or fill in this version of dtrap)"),
+        "it is what dtrap does",
+    ),
+    Accepted("bufresize", _one_of("auto", "manual"), "dtrap makes the buffer that was asked for"),
+    Accepted("cleanrate", _RATE, "dtrap's variables need no cleaning"),
+    Accepted("cppargs", _TEXT, _PREPROCESSOR),
+    Accepted("cpphdrs", _SWITCH, _PREPROCESSOR),
+    Accepted("cpppath", _TEXT, _PREPROCESSOR),
+    Accepted("ctfpath", _TEXT, _KERNEL_TYPES),
+    Accepted("debugassert", _TEXT, "it checks DTrace's own code"),
+    Accepted("disasm", _INTEGER, "it selects listings of option -S, which is refused"),
+    Accepted("iregs", _INTEGER, _OWN_CODE),
+    Accepted("jstackframes", _INTEGER, _STACKS),
+    Accepted("jstackstrsize", _SIZE, _STACKS),
+    Accepted("kdefs", _SWITCH, _KERNEL_TYPES),
+    Accepted("knodefs", _SWITCH, _KERNEL_TYPES),
+    Accepted("late", _one_of("dynamic", "static"), "a program with translators is refused"),
+    Accepted("lazyload", _SWITCH, _LINKING),
+    Accepted("ldpath", _TEXT, _LINKING),
+    Accepted("libdir", _TEXT, _LIBRARIES),
+    Accepted("linkmode", _one_of("kernel", "dynamic", "static"), _LINKING),
+    Accepted("linknommap", _SWITCH, _LINKING),
+    Accepted("linktype", _one_of("elf", "dof"), _LINKING),
+    Accepted("lockmem", Kind(_locked_memory, f"unlimited, or {_SIZE.values}"), "dtrap locks what it needs"),
+    Accepted("maxframes", _INTEGER, _STACKS),
+    Accepted("modpath", _TEXT, _KERNEL_TYPES),
+    Accepted("nolibs", _SWITCH, _LIBRARIES),
+    Accepted("noresolve", _SWITCH, _STACKS),
+    Accepted("nspec", _INTEGER, _SPECULATION),
+    Accepted("pcapsize", _SIZE, "a program that captures packets is refused"),
+    Accepted("pgmax", _INTEGER, _PROCESSES),
+    Accepted("preallocate", _SIZE, "it is for tests of DTrace itself"),
+    Accepted("printsize", _SIZE, "a program that calls print() is refused"),
+    Accepted("rawbytes", _SWITCH, "a program that traces arrays of bytes is refused"),
+    Accepted("scratchsize", _SIZE, "a program that calls alloca() is refused"),
+    Accepted("specsize", _SIZE, _SPECULATION),
+    Accepted("stackframes", _INTEGER, _STACKS),
+    Accepted("stdc", _one_of("a", "c", "s", "t"), _PREPROCESSOR),
+    Accepted("strip", _SWITCH, _LINKING),
+    Accepted("syslibdir", _TEXT, _LIBRARIES),
+    Accepted("sysslice", _TEXT, _PROCESSES),
+    Accepted("temporal", _SWITCH, "dtrap prints in the order of time"),
+    Accepted("tregs", _INTEGER, _OWN_CODE),
+    Accepted("udefs", _SWITCH, _KERNEL_TYPES),
+    Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
+    Accepted("useruid", _INTEGER, _PROCESSES),
+    Accepted("ustackframes", _INTEGER, _STACKS),
+    Accepted("version", _TEXT, "dtrap has one version of the language"),
+    Refused("agghist", "bars in the lines of aggregations"),
+    Refused("aggpack", "distributions in one line"),
+    Refused("aggzoom", "bars in proportion to the longest"),
+    Refused("bpflog", "the log of the kernel's verifier"),
+    Refused("core", "a core dump at exit"),
+    Refused("cpp", "the preprocessor"),
+    Refused("cpu", "tracing on one processor"),
+    Refused("ctypes", "writing the C types of a program"),
+    Refused("debug", "debugging output"),
+    Refused("define", "the preprocessor"),
+    Refused("dtypes", "writing the D types of a program"),
+    Refused("encoding", "the choice of characters for bars"),
+    Refused("grabanon", "anonymous tracing"),
+    Refused("incdir", "the preprocessor"),
+    Refused("procfspath", "another place for /proc"),
+    Refused("pspec", "names of types as probe descriptions"),
+    Refused("setenv", "the environment of the command"),
+    Refused("tree", "printing the syntax tree"),
+    Refused("undef", "the preprocessor"),
+    Refused("unsetenv", "the environment of the command"),
+    Refused("verbose", "printing intermediate code"),
+)
+_BY_NAME: Final = {row.name: row for row in OPTIONS}
+
+
+def set_option(options: Options, name: str, value: str | None) -> Options:
+    """Return `options` with one more set; `value` is None for a name alone.
+
+    Raises OptionError for an unknown name, a value that the option does not take, and an option that would
+    change results but that this version does not have.
+    """
+    row = _BY_NAME.get(name)
+    if row is None:
+        raise OptionError(name, value, INVALID_NAME, did_you_mean(name, _BY_NAME))
+    if isinstance(row, Refused):
+        raise OptionError(name, value, f"not supported by this version of dtrap: {row.reason}")
+    read = row.kind.read(value)
+    if read is None:
+        raise OptionError(name, value, INVALID_VALUE, f"{name} takes {row.kind.values}")
+    if isinstance(row, Accepted):
+        return options
+    change: dict[str, Any] = {row.field: read}
+    return replace(options, **change)
+
+
+def from_environment(environ: Mapping[str, str]) -> Options:
+    """Return the defaults with the options that DTRACE_OPT_NAME variables set, NAME in upper case.
+
+    An empty value turns a switch off. Raises OptionError as `set_option` does: DTrace passes over what it
+    can't set there, and so leaves its user in the dark.
+    """
+    options = Options()
+    for variable in sorted(environ):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            options = set_option(options, name, environ[variable])
+    return options

@@ -1,0 +1,210 @@
+"""Control lines, the lines of a program that start with `#`: the options they set, and what is wrong with them.
+
+parse.py finds the lines and lexes around them; here they are read and hand options to options.py. Without a
+preprocessor they mean little else: `#!`, `#ident`, `#line` and pragmas of others are passed over. Source:
+d-language.md §1 and §14; the DTrace guide, "Pragmas"; K&R, A12.8 (unknown pragmas) and A12.9 (a lone `#`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dlang.diagnostics import fail
+from dlang.options import OptionError, Options, set_option
+from dlang.parse import control_lines
+from dlang.source import Source, Span
+
+_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+|"')
+_INTEGER: Final = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]+)[uU]?[lL]{0,2}")
+_VERSION: Final = re.compile(r'"[0-9]+\.[0-9]+(?:\.[0-9]+)?"')
+_STABILITIES: Final = frozenset(
+    ["Internal", "Private", "Obsolete", "External", "Unstable", "Evolving", "Stable", "Standard"]
+)
+_CLASSES: Final = frozenset(["Unknown", "CPU", "Platform", "Group", "ISA", "Common"])
+_PROVIDERS: Final = frozenset(["dtrace", "pid", "profile"])
+_PREPROCESSOR_WORDS: Final = frozenset(
+    ["define", "elif", "else", "endif", "if", "ifdef", "ifndef", "include", "undef"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PragmaOption:
+    """One `#pragma D option NAME[=VALUE]`; `value` is None for a name alone. The span is that of both."""
+
+    span: Span
+    name: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a control line: an integer, a text in quotes, or a run of anything else."""
+
+    span: Span
+    text: str
+
+    @property
+    def is_integer(self) -> bool:
+        return _INTEGER.fullmatch(self.text) is not None
+
+    @property
+    def is_string(self) -> bool:
+        return self.text.startswith('"')
+
+    @property
+    def is_name(self) -> bool:
+        return not (self.is_integer or self.is_string)
+
+
+def apply_control_lines(options: Options, source: Source) -> Options:
+    """Return `options` as the control lines of a program change them, in their order.
+
+    Raises CompileError: D_PRAGMA_OPTSET for an option that can't be set, and what `pragma_options` raises.
+    """
+    for option in pragma_options(source):
+        try:
+            options = set_option(options, option.name, option.value)
+        except OptionError as error:
+            value = "" if option.value is None else f" to '{option.value}'"
+            message = f"failed to set option '{option.name}'{value}: {error.message}"
+            fail("D_PRAGMA_OPTSET", option.span, message, error.hint)
+    return options
+
+
+def pragma_options(source: Source) -> list[PragmaOption]:
+    """Return the options that the control lines of a program set.
+
+    Raises CompileError for a line that is no control line (D_PRAGCTL_INVAL, D_SYNTAX), a pragma of a wrong
+    form (D_PRAGMA_MALFORM) or with wrong words (D_PRAGMA_INVAL), one that asks for what is not there
+    (D_PRAGMA_DEPEND), and `#error` (D_PRAGERR).
+    """
+    found = []
+    for span, _ in control_lines(source.text):
+        option = _control_line(source.text, span)
+        if option is not None:
+            found.append(option)
+    return found
+
+
+def _control_line(text: str, span: Span) -> PragmaOption | None:
+    start = text.index("#", span.start) + 1
+    if text.startswith("!", start):
+        return None
+    words = [
+        _Word(Span(match.start(), match.end()), match[0]) for match in _WORD.finditer(text, start, span.end)
+    ]
+    line = Span(start - 1, words[-1].span.end if words else span.end)
+    for word in words:
+        if word.text == '"':
+            fail("D_SYNTAX", word.span, 'syntax error near """', "the quotation mark is not closed")
+    match words:
+        case [_Word(text="pragma"), _Word(text="D"), directive, *rest]:
+            return _d_pragma(line, directive, rest)
+        case [_Word(text="pragma"), directive, *rest]:
+            _directive(line, directive, rest)
+        case [_Word(text="pragma")] | []:
+            pass
+        case [directive, *rest]:
+            if not _directive(line, directive, rest):
+                hint = "there is no preprocessor in this version of dtrap"
+                fail(
+                    "D_PRAGCTL_INVAL",
+                    directive.span,
+                    f"invalid control directive: #{directive.text}",
+                    hint if directive.text in _PREPROCESSOR_WORDS else "",
+                )
+    return None
+
+
+def _directive(line: Span, directive: _Word, rest: Sequence[_Word]) -> bool:
+    """Check a directive that needs no `pragma D` before it; return whether it is one of them."""
+    if directive.is_string:
+        fail("D_PRAGCTL_INVAL", directive.span, "invalid control directive")
+    if directive.is_integer:
+        _line_number(line, [directive, *rest])
+        return True
+    match directive.text:
+        case "error":
+            words = "".join(f"{word.text.strip('"')} " for word in rest if not word.is_integer)
+            fail("D_PRAGERR", line, f"#error: {words}")
+        case "line":
+            _line_number(line, rest)
+        case "ident":
+            pass
+        case _:
+            return False
+    return True
+
+
+def _line_number(line: Span, words: Sequence[_Word]) -> None:
+    match words:
+        case [number] if number.is_integer:
+            return
+        case [number, file, *states] if number.is_integer and file.is_string:
+            if all(state.is_integer for state in states):
+                return
+    fail("D_PRAGMA_MALFORM", line, 'malformed #line <line> [ ["file"] state ]')
+
+
+def _d_pragma(line: Span, directive: _Word, rest: Sequence[_Word]) -> PragmaOption | None:
+    match directive.text:
+        case "option":
+            return _option(line, rest)
+        case "attributes":
+            _attributes(line, rest)
+        case "binding":
+            _binding(line, rest)
+        case "depends_on":
+            _depends_on(line, rest)
+        case _:
+            if not _directive(line, directive, rest):
+                fail("D_PRAGMA_INVAL", directive.span, f"invalid D pragma: {directive.text}")
+    return None
+
+
+def _option(line: Span, words: Sequence[_Word]) -> PragmaOption:
+    if not words or not words[0].is_name:
+        fail("D_PRAGMA_MALFORM", line, "malformed #pragma option <option>=<val>")
+    if len(words) > 1:
+        span = words[1].span.to(words[-1].span)
+        hint = "write name=value without blanks" if words[1].text.startswith("=") else ""
+        fail("D_PRAGMA_MALFORM", span, "superfluous arguments specified for #pragma option", hint)
+    name, equals, value = words[0].text.partition("=")
+    return PragmaOption(words[0].span, name, value if equals else None)
+
+
+def _attributes(line: Span, words: Sequence[_Word]) -> None:
+    """Check the form; stability is neither kept nor reported, so nothing comes of it."""
+    if len(words) < 2 or not words[0].is_name or not words[1].is_name:
+        fail("D_PRAGMA_MALFORM", line, "malformed #pragma attributes <attributes> <ident>")
+    match words[0].text.split("/"):
+        case [name, data, class_] if {name, data} <= _STABILITIES and class_ in _CLASSES:
+            return
+    fail("D_PRAGMA_INVAL", words[0].span, "invalid attributes specified by #pragma attributes")
+
+
+def _binding(line: Span, words: Sequence[_Word]) -> None:
+    """Check the form; there is one version of the language, so nothing comes of it."""
+    if len(words) < 2 or not words[0].is_string or not words[1].is_name:
+        fail("D_PRAGMA_MALFORM", line, 'malformed #pragma binding "version" <ident>')
+    if _VERSION.fullmatch(words[0].text) is None:
+        fail("D_PRAGMA_INVAL", words[0].span, "invalid version string specified by #pragma binding")
+
+
+def _depends_on(line: Span, words: Sequence[_Word]) -> None:
+    if len(words) < 2 or not words[0].is_name or not words[1].is_name:
+        fail("D_PRAGMA_MALFORM", line, "malformed #pragma depends_on <class> <name>")
+    class_, name = words[0].text, words[1].text
+    match class_:
+        case "library":
+            fail("D_PRAGMA_DEPEND", line, "main program may not explicitly depend on a library")
+        case "provider" if name in _PROVIDERS:
+            return
+        case "provider" | "module":
+            fail("D_PRAGMA_DEPEND", words[1].span, f"program requires {class_} {name}")
+        case _:
+            message = f"invalid class {class_} specified by #pragma depends_on"
+            fail("D_PRAGMA_INVAL", words[0].span, message)

@@ -1,0 +1,102 @@
+"""Records, as compiled clauses write them, to rows: bytes in, plain values out. No I/O.
+
+check_action.py lays records out, lower.py writes them, output.py prints what comes out here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dlang.items import Clear, Denormalize, Exit, Item, Normalize, Printa, Printf, ProbeName, Row, Trace, Truncate
+from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text
+from dlang.printf_render import TypedValue
+from dlang.program import (
+    RECORD_HEADER_SIZE,
+    Action,
+    ClearAction,
+    DenormalizeAction,
+    Enabling,
+    ExitAction,
+    NormalizeAction,
+    PrintaAction,
+    PrintfAction,
+    ProbeText,
+    RecordField,
+    StringConstant,
+    TraceAction,
+    TruncateAction,
+)
+from dlang.types import StringType
+
+_HEADER: Final = struct.Struct("<IIIIQ")
+_FAULT: Final = struct.Struct("<QQQ")
+assert _HEADER.size == RECORD_HEADER_SIZE and _HEADER.size + _FAULT.size == FAULT_RECORD_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReport:
+    """A clause given up at run time. `where` is the place in the program text of the expression at fault."""
+
+    enabling: int
+    site: int
+    cpu: int
+    fault: int
+    address: int
+    where: int
+
+
+def decode(
+    record: bytes, enablings: Sequence[Enabling], names: Sequence[ProbeName], string_size: int
+) -> Row | FaultReport:
+    """Return what a record says. `names` holds each site's probe by the site's number, which is the probe's ID."""
+    site, enabling, cpu, tid, performed = _HEADER.unpack_from(record)
+    if enabling & FAULT_MARK:
+        return FaultReport(enabling ^ FAULT_MARK, site, cpu, *_FAULT.unpack_from(record, _HEADER.size))
+    clause = enablings[enabling].clause
+    items = tuple(
+        _item(action, record, names[site], string_size)
+        for action in clause.actions
+        if performed >> action.bit & 1
+    )
+    return Row(cpu, site, names[site], enabling, tid, items)
+
+
+def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> Item:
+    def value(field: RecordField) -> TypedValue:
+        return _value(field, record, name, string_size)
+
+    def number(field: RecordField) -> int:
+        return int(_value(field, record, name, string_size).value)
+
+    match action:
+        case TraceAction(field=field):
+            return Trace(value(field))
+        case PrintfAction(format=format_, fields=fields):
+            return Printf(format_, tuple(value(field) for field in fields))
+        case PrintaAction(format=format_, aggregations=aggregations):
+            return Printa(format_, aggregations)
+        case ExitAction(field=field):
+            return Exit(number(field))
+        case ClearAction(aggregation=aggregation):
+            return Clear(aggregation)
+        case TruncateAction(aggregation=aggregation, field=keep):
+            return Truncate(aggregation, 0 if keep is None else number(keep))
+        case NormalizeAction(aggregation=aggregation, field=field):
+            return Normalize(aggregation, number(field))
+        case DenormalizeAction(aggregation=aggregation):
+            return Denormalize(aggregation)
+
+
+def _value(field: RecordField, record: bytes, name: ProbeName, string_size: int) -> TypedValue:
+    """Return a field's value; names of probes and string constants are not in the record: they are known here."""
+    match field.value:
+        case ProbeText(field=part):
+            return TypedValue(field.value.type, probe_text(name, part).encode("utf-8", "surrogateescape"))
+        case StringConstant(value=text):
+            return TypedValue(field.value.type, text)
+    size = string_size if isinstance(field.value.type, StringType) else 8
+    raw = record[field.offset : field.offset + size]
+    return TypedValue(field.value.type, decode_value(field.value, raw))
