@@ -105,7 +105,9 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
             hint = "name the process: -p PID or -c COMMAND"
         reason = "Undefined macro variable in probe description"
         message = f'invalid probe description "{text}": {reason}'
-        raise CompileError(replace(error.diagnostic, tag="D_PDESC_INVAL", message=message, hint=hint)) from None
+        raise CompileError(
+            replace(error.diagnostic, tag="D_PDESC_INVAL", message=message, hint=hint)
+        ) from None
     except ProbeDescriptionError as error:
         fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": {error.message}')
 
@@ -115,5 +117,7 @@ def _hint(description: ProbeDescription) -> str:
     if description.provider.startswith("pid") or description.module or description.function:
         known = ("dtrace", "profile")
         near = did_you_mean(description.provider, known)
-        return near or ("" if description.provider else "functions of a process are pid$target:library:function:entry")
+        return near or (
+            "" if description.provider else "functions of a process are pid$target:library:function:entry"
+        )
     return did_you_mean(description.name, ("BEGIN", "END", "ERROR", "tick-1s"))

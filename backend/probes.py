@@ -91,12 +91,21 @@ class Probes:
             fail("D_PROC_BADPROV", span, message, "pid$target, with -p or -c, or a process number behind it")
         found = list(self._match_fixed(description))
         timed = _TIMED.match(description.name)
-        if timed and not description.module and not description.function and matcher(description.provider)("profile"):
+        if (
+            timed
+            and not description.module
+            and not description.function
+            and matcher(description.provider)("profile")
+        ):
             found.extend(self._match_timed(timed, description.name, span))
         return found
 
     def _match_fixed(self, description: ProbeDescription) -> Iterator[Probe]:
-        if matcher(description.provider)("dtrace") and matcher(description.module)("") and matcher(description.function)(""):
+        if (
+            matcher(description.provider)("dtrace")
+            and matcher(description.module)("")
+            and matcher(description.function)("")
+        ):
             accepts = matcher(description.name)
             for name, number in _FIXED.items():
                 if accepts(name):
@@ -179,7 +188,12 @@ def _explain_no_function(description: ProbeDescription, symbols: Symbols, span: 
     objects = [loaded for loaded in symbols.objects if matches_module(module, loaded)]
     if not objects:
         return
-    names = [name for loaded in objects for known in symbols.functions(loaded).table.functions for name in known.names]
+    names = [
+        name
+        for loaded in objects
+        for known in symbols.functions(loaded).table.functions
+        for name in known.names
+    ]
     near = near_names(function, names)
     hint = f"did you mean {', '.join(near)}?" if near else ""
     fail("D_PROC_FUNC", span, f"failed to lookup '{function}' in module '{module}'", hint)

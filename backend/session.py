@@ -173,7 +173,9 @@ class Session:
             case FaultReport() as report:
                 name = plan.names[report.site]
                 self._terminal.notice(
-                    runtime_error(report.enabling, report.site, name, report.fault, report.address, report.where)
+                    runtime_error(
+                        report.enabling, report.site, name, report.fault, report.address, report.where
+                    )
                 )
 
     def _row(self, row: Row) -> None:

@@ -42,6 +42,7 @@ from backend.linux.wait_status import (
     Interrupted,
     Killed,
     SignalStop,
+    SyscallStop,
     decode,
 )
 
@@ -180,7 +181,7 @@ def create(
         try:
             ptrace.seize(pid, Option.EXITKILL | Option.TRACEEXEC | Option.TRACEFORK | Option.TRACEVFORK)
             go_end.write(b"!")
-            _run_to_entry(words[0], pid, error_end.read)
+            _wait_for_entry(words[0], pid, error_end.read, None)
         except BaseException:
             created.close()
             raise
@@ -188,14 +189,14 @@ def create(
 
 
 def _become(
-    words: list[str], go: tuple[int, int], error: tuple[int, int], ignored: Set[int], process_group: int
+    words: list[str], go: tuple[int, int], error: tuple[int, int], ignored: Set[int], group: int
 ) -> NoReturn:
     """In the child: wait until we are seized (end of file: the parent has gone), then execute the program."""
     try:
         os.close(go[1])
         os.close(error[0])
-        if process_group != os.getpgrp():
-            os.setpgid(0, process_group)
+        if group != os.getpgrp():
+            os.setpgid(0, group)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if number in ignored:
                 signal.signal(number, signal.SIG_IGN)
@@ -223,14 +224,26 @@ class _EntryTrap:
         _write(self.memory, self.entry, self.displaced)
 
 
-def _run_to_entry(name: str, pid: int, exec_error: Callable[[], bytes]) -> None:
-    """Resume the seized child until it is at its program's entry point, its text and registers as the
-    program expects.
+def run_to_entry(pid: int) -> None:
+    """From the stop of exec, let the program that our tracee executes go on until it is held at its entry
+    point.
+
+    The tracee's options must not include TRACECLONE: nobody here resumes new threads. Raises
+    CommandNotStarted if it ends before.
+    """
+    name = procfs.comm(pid)
+    with contextlib.suppress(ProcessLookupError):
+        trap = _set_entry_trap(name, pid)
+        ptrace.cont(pid)
+        _wait_for_entry(name, pid, bytes, trap)
+
+
+def _wait_for_entry(name: str, pid: int, exec_error: Callable[[], bytes], trap: _EntryTrap | None) -> None:
+    """Wait until the child is at its program's entry point, its text and registers as the program expects.
 
     The child may be killed in any of the stops: requests then fail with ESRCH, and its end is the next
     status.
     """
-    trap: _EntryTrap | None = None
     try:
         while True:
             status = decode(os.waitpid(pid, WALL)[1])
@@ -256,7 +269,7 @@ def _run_to_entry(name: str, pid: int, exec_error: Callable[[], bytes]) -> None:
                         ptrace.cont(pid, number)
                     case GroupStop():
                         ptrace.listen(pid)
-                    case Interrupted() | EventStop():
+                    case Interrupted() | EventStop() | SyscallStop():
                         ptrace.cont(pid)
                     case _:
                         assert_never(status)

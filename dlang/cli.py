@@ -18,7 +18,7 @@ from backend.errors import CannotGrab, CommandNotStarted, MissingPackage, Proces
 from backend.linux.bpf_features import missing_privilege
 from backend.linux.procfs import Memory
 from backend.objects import loaded_objects
-from backend.probes import Probe, Probes, listed_by_default
+from backend.probes import Probes, listed_by_default
 from backend.process_symbols import Symbols
 from backend.session import Session, SessionOptions
 from backend.target_process import Created, Grabbed, TargetProcess, create, grab
@@ -39,9 +39,11 @@ from dlang.command_line import (
 )
 from dlang.diagnostics import CompileError, fail, render
 from dlang.escape import printable_name
+from dlang.items import ProbeName
 from dlang.names import Macros, Names
-from dlang.options import OptionError, Options, apply_control_lines, from_environment, set_option
+from dlang.options import OptionError, Options, from_environment, set_option
 from dlang.output import OutputOptions, listing
+from dlang.pragmas import apply_control_lines
 from dlang.probe_description import Level
 from dlang.source import Source, Span
 
@@ -119,13 +121,13 @@ def _options(line: CommandLine) -> Options:
     try:
         options = from_environment(os.environ)
     except OptionError as error:
-        raise Failure(f"failed to set options of the environment: {error}") from None
+        raise Failure(f"failed to set option {error.name} of the environment: {error.message}") from None
     for name, value in line.settings:
         try:
             options = set_option(options, name, value)
         except OptionError as error:
             hint = f"\n    hint: {error.hint}" if error.hint else ""
-            raise Failure(f"failed to set -x {name}: {error}{hint}") from None
+            raise Failure(f"failed to set -x {name}: {error.message}{hint}") from None
     return options
 
 
@@ -221,7 +223,9 @@ class _Run:
             )
             self._check_operands(texts, names)
         except FailedText as error:
-            raise Failure(render(error.diagnostic, error.text.source, with_tag=self.options.errtags)) from None
+            raise Failure(
+                render(error.diagnostic, error.text.source, with_tag=self.options.errtags)
+            ) from None
         return compiled
 
     def _macros(self, texts: Sequence[ProgramText]) -> Macros:
@@ -270,19 +274,22 @@ class _Run:
         if reason is not None:
             raise Failure(f"could not enable tracing: {reason}")
         options = self.options
-        sizes = KernelOptions(options.bufsize, options.aggsize, options.dynvarsize, singly=options.singly)
+        sizes = KernelOptions(options.bufsize, options.aggsize, options.dynvarsize)
         terminal = _Terminal(self._output())
         session_options = SessionOptions(_output_options(options), options.statusrate_ns, options.droptags)
         pid = self.process.pid if self.process is not None and compiled.plan.sites else None
         left_out = [
-            Refusal(_site_name(probes, site.object.name, site.function, site.name), site.reason or "")
+            Refusal(ProbeName("pid", site.object.name, site.function, site.name), site.reason or "")
             for site in probes.left_out
         ]
         try:
-            with KernelEngine(compiled.plan, pid, sizes) as engine:
+            symbols = self.symbols.get(pid) if pid is not None else None
+            with KernelEngine(compiled.plan, pid, symbols, sizes) as engine:
                 session = Session(compiled.plan, engine, session_options, terminal)
                 process = self.process
-                release: Callable[[], None] = process.release if isinstance(process, Created) else lambda: None
+                release: Callable[[], None] = (
+                    process.release if isinstance(process, Created) else lambda: None
+                )
                 status = session.run(process, release, lambda refused: self._left_out([*left_out, *refused]))
                 if isinstance(process, Created):
                     process.kill()

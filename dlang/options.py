@@ -27,11 +27,11 @@ Value = bool | int | str
 class OptionError(Exception):
     """An option that can't be set. `message` is DTrace's where it has one, `hint` dtrap's or empty.
 
-    `value` is None where none was given. The caller says where the option came from.
+    `value` is None where none was given. The text of the exception is the message.
     """
 
     def __init__(self, name: str, value: str | None, message: str, hint: str = "") -> None:
-        super().__init__(f"{name}: {message}")
+        super().__init__(message)
         self.name = name
         self.value = value
         self.message = message
@@ -43,7 +43,8 @@ class Options:
     """The options that have an effect, with DTrace's defaults.
 
     Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
-    "as data comes". `evaltime` is where a started command is held while its probes are made.
+    "as data comes". `evaltime` is where a started command is held while its probes are made; `engine` and
+    `singly` are dtrap's own.
     """
 
     quiet: bool = False
@@ -70,6 +71,7 @@ class Options:
     quietresize: bool = False
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
+    singly: bool = False
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -117,7 +119,7 @@ def _bounded(number: int) -> int | None:
 
 
 def _switch(text: str | None) -> bool | None:
-    """Return on or off. A number is on, as in DTrace; but 0, which is on there too, is refused as ambiguous."""
+    """Return on or off. A number is on, as in DTrace; 0, which is on there too, is refused as ambiguous."""
     word = "yes" if text is None else text.lower()
     if word in _ON or word in _OFF:
         return word in _ON
@@ -165,7 +167,7 @@ def _text(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value: `read` returns it, or None if the text is none; `values` says in words what it takes."""
+    """A kind of value: `read` returns it, or None for a wrong text; `values` says in words what it takes."""
 
     read: Callable[[str | None], Value | None]
     values: str
@@ -207,7 +209,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An option that would change results, or print something, and is not built. `reason` completes the message."""
+    """An option that would change results, or print something, and is not built; `reason` says what."""
 
     name: str
     reason: str
@@ -242,6 +244,7 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
     Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
+    Effective("singly", _SWITCH, "singly", "attach uprobes one by one, as on kernels before 6.6"),
     Effective("stackindent", _INTEGER, "stackindent", "blanks before a frame of a stack"),
     Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),
     Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
@@ -348,12 +351,16 @@ def set_option(options: Options, name: str, value: str | None) -> Options:
 def from_environment(environ: Mapping[str, str]) -> Options:
     """Return the defaults with the options that DTRACE_OPT_NAME variables set, NAME in upper case.
 
-    An empty value turns a switch off. Raises OptionError as `set_option` does: DTrace passes over what it
-    can't set there, and so leaves its user in the dark.
+    An empty value turns a switch off. Raises OptionError as `set_option` does, with the variable before the
+    message: DTrace passes over what it can't set there, and so leaves its user in the dark.
     """
     options = Options()
     for variable in sorted(environ):
         if variable.startswith(ENVIRONMENT_PREFIX):
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            options = set_option(options, name, environ[variable])
+            try:
+                options = set_option(options, name, environ[variable])
+            except OptionError as error:
+                message = f"{variable}: {error.message}"
+                raise OptionError(name, error.value, message, error.hint) from None
     return options

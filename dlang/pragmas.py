@@ -1,4 +1,4 @@
-"""Control lines, the lines of a program that start with `#`: the options they set, and what is wrong with them.
+"""Control lines, those of a program that start with `#`: the options they set, and what is wrong in them.
 
 parse.py finds the lines and lexes around them; here they are read and hand options to options.py. Without a
 preprocessor they mean little else: `#!`, `#ident`, `#line` and pragmas of others are passed over. Source:
@@ -128,8 +128,8 @@ def _directive(line: Span, directive: _Word, rest: Sequence[_Word]) -> bool:
         return True
     match directive.text:
         case "error":
-            words = "".join(f"{word.text.strip('"')} " for word in rest if not word.is_integer)
-            fail("D_PRAGERR", line, f"#error: {words}")
+            words = [word.text.strip('"') for word in rest if not word.is_integer]
+            fail("D_PRAGERR", line, "#error: " + "".join(f"{word} " for word in words))
         case "line":
             _line_number(line, rest)
         case "ident":

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dlang.items import Clear, Denormalize, Exit, Item, Normalize, Printa, Printf, ProbeName, Row, Trace, Truncate
+from dlang.items import (
+    Clear,
+    Denormalize,
+    Exit,
+    Item,
+    Normalize,
+    Printa,
+    Printf,
+    ProbeName,
+    Row,
+    Trace,
+    Truncate,
+)
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text
 from dlang.printf_render import TypedValue
 from dlang.program import (

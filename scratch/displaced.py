@@ -168,7 +168,17 @@ _REFUSED: Final = {
     Kind.TRANSACTION: "inside a transaction, which a trap aborts for ever",
 }
 _REWRITTEN: Final = frozenset(
-    (Kind.RIP_RELATIVE, Kind.JCC, Kind.JMP, Kind.LOOP, Kind.JRCXZ, Kind.CALL, Kind.INDIRECT_CALL, Kind.XBEGIN, Kind.SYSCALL)
+    (
+        Kind.RIP_RELATIVE,
+        Kind.JCC,
+        Kind.JMP,
+        Kind.LOOP,
+        Kind.JRCXZ,
+        Kind.CALL,
+        Kind.INDIRECT_CALL,
+        Kind.XBEGIN,
+        Kind.SYSCALL,
+    )
 )
 
 
@@ -183,7 +193,11 @@ def plan(instruction: Instruction) -> Plan:
     if kind in (Kind.LOOP, Kind.JRCXZ) and (0xF2 in encoding.prefixes or 0xF3 in encoding.prefixes):
         # Seen on AMD: f2 turns loope into loopne.
         return Refuse("a loop with a repeat prefix, which processors disagree on")
-    if kind in (Kind.INDIRECT_CALL, Kind.INDIRECT_JMP, Kind.RET) and 0x66 in encoding.prefixes and not encoding.rex & 8:
+    if (
+        kind in (Kind.INDIRECT_CALL, Kind.INDIRECT_JMP, Kind.RET)
+        and 0x66 in encoding.prefixes
+        and not encoding.rex & 8
+    ):
         return Refuse("a branch with a 66 prefix, which processors disagree on")
     rewritten = kind in _REWRITTEN or encoding.rip_relative
     return OutOfLine(
@@ -254,7 +268,9 @@ def _write(writer: _Writer, instruction: Instruction) -> None:
         case Kind.INDIRECT_CALL:
             if instruction.encoding.modrm >= 0xC0:
                 _write_return_address(writer, instruction, home)
-                writer.add(_as_group_5(instruction, _JMP), Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=8))
+                writer.add(
+                    _as_group_5(instruction, _JMP), Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=8)
+                )
             else:
                 _write_call_through_memory(writer, instruction, home)
         case Kind.INDIRECT_JMP:
@@ -437,4 +453,3 @@ def _with_register(instruction: Instruction, code: bytes, register: int) -> byte
         case never:
             assert_never(never)
     return bytes(changed)
-

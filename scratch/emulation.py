@@ -51,7 +51,7 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The memory at `address` could not be read or written; nothing has changed."""
+    """The memory at `address` could not be read or written, or `address` is where to go and none at all; nothing has changed."""
 
     address: int
 
@@ -67,7 +67,9 @@ def emulate(
         case Kind.JMP:
             return replace(registers, rip=_target(instruction))
         case Kind.JCC:
-            return _branch(instruction, registers, taken=condition(instruction.encoding.opcode & 0x0F, registers.flags))
+            return _branch(
+                instruction, registers, taken=condition(instruction.encoding.opcode & 0x0F, registers.flags)
+            )
         case Kind.LOOP | Kind.JRCXZ:
             return _counted(instruction, registers)
         case Kind.XBEGIN:
@@ -79,7 +81,7 @@ def emulate(
             if isinstance(target, Fault):
                 return target
             if instruction.kind is Kind.INDIRECT_JMP:
-                return replace(registers, rip=target)
+                return replace(registers, rip=target) if canonical(target) else Fault(target)
             return _call(instruction, registers, target, write_word)
         case Kind.RET:
             return _return(instruction, registers, read_word)
@@ -109,6 +111,11 @@ def condition(number: int, flags: int) -> bool:
     return holds != bool(number & 1)
 
 
+def canonical(address: int) -> bool:
+    """Whether an address is one, with four-level page tables: bits 47 to 63 are equal."""
+    return address >> 47 in (0, 0x1FFFF)
+
+
 def _target(instruction: Instruction) -> int:
     assert instruction.target is not None, instruction
     return instruction.target
@@ -131,7 +138,11 @@ def _counted(instruction: Instruction, registers: Registers) -> Registers:
     return _branch(instruction, registers.with_general(_RCX, count), taken=count != 0 and wanted)
 
 
-def _call(instruction: Instruction, registers: Registers, target: int, write_word: WriteWord) -> Registers | Fault:
+def _call(
+    instruction: Instruction, registers: Registers, target: int, write_word: WriteWord
+) -> Registers | Fault:
+    if not canonical(target):
+        return Fault(target)
     top = (registers.general[_RSP] - 8) & MASK
     if not write_word(top, instruction.next):
         return Fault(top)
@@ -143,6 +154,8 @@ def _return(instruction: Instruction, registers: Registers, read_word: ReadWord)
     target = read_word(top)
     if target is None:
         return Fault(top)
+    if not canonical(target):
+        return Fault(target)
     encoding = instruction.encoding
     at = encoding.immediate_offset
     dropped = int.from_bytes(instruction.code[at : at + encoding.immediate_size], "little")
@@ -161,7 +174,11 @@ def _indirect_target(instruction: Instruction, registers: Registers, read_word: 
 def effective_address(instruction: Instruction, registers: Registers) -> int:
     """Return the linear address of ModRM's memory operand (general registers only, no vector index)."""
     encoding = instruction.encoding
-    address = instruction.operand if instruction.operand is not None else _sum_of_parts(instruction, encoding, registers)
+    address = (
+        instruction.operand
+        if instruction.operand is not None
+        else _sum_of_parts(instruction, encoding, registers)
+    )
     if 0x67 in encoding.prefixes:
         address &= 0xFFFFFFFF
     if 0x64 in encoding.prefixes or 0x65 in encoding.prefixes:

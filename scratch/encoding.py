@@ -222,7 +222,12 @@ def _parse(code: bytes) -> Encoding | Undecodable:
             at += displacement_size
         if kind == "G" or kind == "H":
             kind = _GROUP_3_TEST[kind] if modrm & 0x30 == 0 else "M"
-        elif opcode_map == 1 and opcode == 0x78 and scheme is Scheme.LEGACY and (0x66 in found or 0xF2 in found):
+        elif (
+            opcode_map == 1
+            and opcode == 0x78
+            and scheme is Scheme.LEGACY
+            and (0x66 in found or 0xF2 in found)
+        ):
             kind = "W"
     size = _IMMEDIATE_SIZES[kind]
     if size < 0:

@@ -129,7 +129,9 @@ def _agreed(code: bytes, address: int, size: int, mnemonic: str, operands: str) 
     if encoding.rip_relative:
         displacement = _signed(code, encoding.displacement_offset, 4)
         if shown_operand is None or _shown_displacement(shown_operand) != displacement:
-            return Undecodable(f"two decoders disagree about the operand: rip{displacement:+#x}, or {operands}")
+            return Undecodable(
+                f"two decoders disagree about the operand: rip{displacement:+#x}, or {operands}"
+            )
         if shown_operand[1] == "e" or 0x67 in encoding.prefixes:
             return Undecodable("an operand relative to eip")
         operand = (after + displacement) & _MASK

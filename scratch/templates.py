@@ -111,7 +111,8 @@ JUMP_NEAR: Final = Template((b"\xe9", Hole("target", Field.REL32)))
 """jmp target"""
 
 JUMP_FAR: Final = tuple(
-    Template((b"\xff\x25" + pad.to_bytes(4, "little") + bytes(pad), Hole("target", Field.ABS64))) for pad in range(8)
+    Template((b"\xff\x25" + pad.to_bytes(4, "little") + bytes(pad), Hole("target", Field.ABS64)))
+    for pad in range(8)
 )
 """jmp *pad(%rip); pad bytes of nothing; .quad target. The quad must be aligned: with AC set in flags the load would fault."""
 

@@ -107,10 +107,12 @@ class Engine:
         self._begin(pid)
 
     def adopt(self, pid: int) -> None:
-        """Take over a process that this thread traces already and holds (our own child): it outlives us
-        from now on.
-        """
-        ptrace.set_options(pid, OPTIONS)
+        """Take over our own child, which this thread has created and holds: from `go` on it outlives us."""
+        self._released = False
+        self._take_over(pid, OPTIONS | Option.EXITKILL)
+
+    def _take_over(self, pid: int, options: Option) -> None:
+        ptrace.set_options(pid, options)
         self._threads = Threads(pid)
         self._threads.known[pid] = Thread(pid)
         self._threads.held[pid] = PLAIN_STOP

@@ -101,9 +101,13 @@ define void @call_attention(i32 %signal) {{
   ret void
 }}
 
+define void @watch(ptr %control) {{
+  store ptr %control, ptr @watched
+  ret void
+}}
+
 define i32 @run(ptr %control) {{
 entry:
-  store ptr %control, ptr @watched
   %status_at = getelementptr i8, ptr %control, i64 {status}
   %tid_at = getelementptr i8, ptr %control, i64 {tid}
   %every_hit_at = getelementptr i8, ptr %control, i64 {every_hit}
@@ -276,10 +280,13 @@ class HotLoop:
         self._engine.finalize_object()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
         self._run = prototype(self._engine.get_function_address("run"))
-        self.attention_handler: int = self._engine.get_function_address("call_attention")
-        """Address of a signal handler that makes the running loop return with ATTENTION; valid once it has
-        run.
-        """
+        self._watch = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address("watch"))
+
+    def attention_handler(self, control: Control) -> int:
+        """Return the address of a signal handler that makes the loop on `control`, wherever it is, return ATTENTION."""
+        self._watch(ctypes.addressof(control))
+        address: int = self._engine.get_function_address("call_attention")
+        return address
 
     def run(self, control: Control) -> Reason:
         """Serve hits until something else is to be done. Other Python threads run meanwhile."""

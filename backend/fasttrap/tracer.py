@@ -15,6 +15,7 @@ reach dtrap and the target only, as if it were not there.
 import contextlib
 import os
 import signal
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -153,7 +154,7 @@ class Tracer:
         return None
 
 
-# --- the other side -----------------------------------------------------------------------------------------------
+# --- the other side ------------------------------------------------------------------------------------
 
 
 def _run(mine: Connection, connection: Connection, clauses: int, *, whole_registers: bool) -> NoReturn:
@@ -167,6 +168,10 @@ def _run(mine: Connection, connection: Connection, clauses: int, *, whole_regist
             file.write("fasttrap")
         ignored = _settle_signals()
         _Service(connection, clauses, ignored, whole_registers=whole_registers).run()
+    except BaseException:
+        # Nobody is left to raise it to: dtrap learns of our end, the user of the reason.
+        traceback.print_exc()
+        raise
     finally:
         os._exit(0)
 
@@ -198,8 +203,9 @@ class _Service:
         self._engine = Engine(loop, clauses, whole_registers=whole_registers)
         self._created: Created | None = None
         self._state = "idle"
+        handler = loop.attention_handler(self._engine.control)
         for number in (signal.SIGALRM, signal.SIGIO):
-            interruption.interrupt_calls(number, loop.attention_handler)
+            interruption.interrupt_calls(number, handler)
         interruption.signal_when_readable(connection.fileno())
         signal.setitimer(signal.ITIMER_REAL, LOOK_UP_S, LOOK_UP_S)
 
@@ -259,15 +265,22 @@ class _Service:
 
     def run(self) -> None:
         """Serve until the other end of the connection is closed, then let the process go."""
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                if self._state == "running":
-                    self._serve_hits()
-                    if not self._connection.poll(0):
-                        continue
-                name, arguments = self._connection.recv()
-                self._answer(name, arguments)
-        self.detach()
+        try:
+            while self._serve_request():
+                pass
+        finally:
+            self.detach()
+
+    def _serve_request(self) -> bool:
+        """Serve one request, and hits until it comes; False if there will be none any more."""
+        try:
+            while self._state == "running" and not self._connection.poll(0):
+                self._serve_hits()
+            name, arguments = self._connection.recv()
+            self._answer(name, arguments)
+        except (EOFError, ConnectionError):
+            return False
+        return True
 
     def _serve_hits(self) -> None:
         happening = self._engine.serve()

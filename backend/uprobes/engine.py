@@ -23,10 +23,12 @@ from backend.errors import ProcessGone
 from backend.linux import bpf, bpf_features, procfs
 from backend.linux.ring_buffer import RingBuffer
 from backend.probes import Probe
+from backend.process_symbols import Symbols
 from backend.sites import Site
 from backend.uprobes import attach
 from backend.uprobes.cells import Cells
 from backend.uprobes.kernel_rules import Accepted, rule_at_entry
+from backend.uprobes.moving import moves, reads_of
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
 from backend.uprobes.process_filter import narrow
 from backend.uprobes.target import (
@@ -67,13 +69,17 @@ class KernelOptions:
 
 
 class KernelEngine:
-    """backend.engine.Engine on the kernel; `pid` is the traced process, or None where the plan has no sites.
+    """backend.engine.Engine on the kernel; `pid` is the traced process and `symbols` are its, both None where the
+    plan has no sites.
 
     Making one compiles and loads the clauses: raises OSError, VerifierRejected, MissingPackage.
     """
 
-    def __init__(self, plan: Plan, pid: int | None, options: KernelOptions) -> None:
+    def __init__(
+        self, plan: Plan, pid: int | None, symbols: Symbols | None, options: KernelOptions
+    ) -> None:
         self._plan = plan
+        self._symbols = symbols
         self._pid = pid
         self._singly = options.singly
         self._stack = ExitStack()
@@ -134,7 +140,8 @@ class KernelEngine:
         size, limit = self._plan.program.string_size, self._plan.program.string_limit
         for number, name in enumerate(self._plan.names):
             texts = (
-                probe_text(name, field).encode("utf-8", "surrogateescape") for field in self._machine.text_fields
+                probe_text(name, field).encode("utf-8", "surrogateescape")
+                for field in self._machine.text_fields
             )
             entry = b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts)
             bpf.map_update(self._loaded.maps[index], struct.pack("<I", number), entry)
@@ -154,37 +161,41 @@ class KernelEngine:
         refusals: list[Refusal] = []
         groups: dict[tuple[str, int], list[Probe]] = {}
         for probe in self._plan.sites:
-            site = probe.event
-            assert isinstance(site, Site)
-            rule = rule_at_entry(site.code)
-            if isinstance(rule, Accepted):
-                groups.setdefault((site.object.open_path, self._plan.unit_of[probe.id]), []).append(probe)
-            else:
-                refusals.append(Refusal(probe.name, rule.reason))
+            site = _site(probe)
+            groups.setdefault((site.object.open_path, self._plan.unit_of[probe.id]), []).append(probe)
         for (path, unit), probes in groups.items():
             refusals.extend(self._attach_group(path, unit, probes))
         return tuple(refusals)
 
     def _attach_group(self, path: str, unit: int, probes: Sequence[Probe]) -> list[Refusal]:
+        """Attach one program to its sites in one object."""
+        assert self._narrowing is not None and self._symbols is not None
+        sites = [_site(probe) for probe in probes]
+        reads = reads_of(self._plan.units[unit].enablings)
+        points: list[attach.Point] = []
+        refusals: list[Refusal] = []
+        offsets = moves(sites[0].object, sites, reads, self._symbols)
+        for probe, site, offset in zip(probes, sites, offsets, strict=True):
+            rule = rule_at_entry(site.code[offset:])
+            if isinstance(rule, Accepted):
+                points.append(attach.Point(site.file_offset + offset, probe.id))
+            else:
+                refusals.append(Refusal(probe.name, rule.reason))
+        attached = self._attach_points(path, unit, points)
+        self._attached.append(attached)
+        by_id = {probe.id: probe.name for probe in probes}
+        for refused in attached.refused:
+            reason = f"the kernel refuses it ({_error(refused.errno)})"
+            refusals.append(Refusal(by_id[refused.point.cookie], reason))
+        return refusals
+
+    def _attach_points(self, path: str, unit: int, points: Sequence[attach.Point]) -> attach.Attached:
         assert self._narrowing is not None
         section = PROGRAM_PREFIX + self._plan.units[unit].name
-        points = []
-        by_cookie = {}
-        for probe in probes:
-            assert isinstance(probe.event, Site)
-            points.append(attach.Point(probe.event.file_offset, probe.id))
-            by_cookie[probe.id] = probe
         pid = self._narrowing.attach_pid
         if self._attach_type() is bpf.AttachType.NONE:
-            code = self._loaded.code[section]
-            attached = attach.attach_singly(code, f"dtrap_u{unit}", path, points, pid)
-        else:
-            attached = attach.attach_together(self._loaded.programs[section], path, points, pid)
-        self._attached.append(attached)
-        return [
-            Refusal(by_cookie[refused.point.cookie].name, f"the kernel refuses it ({_error(refused.errno)})")
-            for refused in attached.refused
-        ]
+            return attach.attach_singly(self._loaded.code[section], f"dtrap_u{unit}", path, points, pid)
+        return attach.attach_together(self._loaded.programs[section], path, points, pid)
 
     def detach(self) -> None:
         links = [link for attached in self._attached for link in attached.links]
@@ -222,6 +233,11 @@ class KernelEngine:
 
     def _set_word(self, offset: int, value: int) -> None:
         struct.pack_into("<q", self._state, offset, value)
+
+
+def _site(probe: Probe) -> Site:
+    assert isinstance(probe.event, Site), probe
+    return probe.event
 
 
 def _error(number: int) -> str:

@@ -126,7 +126,9 @@ def _vector_rule(encoding: Encoding) -> KernelRule:
     if encoding.scheme is Scheme.XOP:
         return Corrupts("XOP is taken for pop")
     if opcode in _UNSUPPORTED:
-        return Refused(f"{encoding.scheme.value} opcode {opcode:02x} is taken for an unsupported one-byte opcode")
+        return Refused(
+            f"{encoding.scheme.value} opcode {opcode:02x} is taken for an unsupported one-byte opcode"
+        )
     if opcode == _MOV_TO_SEGMENT and encoding.reg == _SS:
         return Refused(f"{encoding.scheme.value} opcode 8e is taken for mov to ss")
     if opcode in _TAKEN_FOR:

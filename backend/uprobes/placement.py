@@ -274,7 +274,9 @@ _DISPLACEMENT: Final = Struct("<i")
 
 def _short_branch_into(text: bytes, start: int, end: int) -> bool:
     """Whether bytes that could be a branch by 8 bits lead to an address in (start, end], seen from any offset of the text."""
-    for found in _SHORT_BRANCH.finditer(text, max(start - _SHORT_REACH, 0), min(end + _SHORT_REACH, len(text) - 1)):
+    for found in _SHORT_BRANCH.finditer(
+        text, max(start - _SHORT_REACH, 0), min(end + _SHORT_REACH, len(text) - 1)
+    ):
         after = found.end() + 1
         displacement = text[after - 1]
         if start < after + (displacement - 256 if displacement > 127 else displacement) <= end:

@@ -19,5 +19,8 @@ def assemble(sources: Mapping[str, str]) -> dict[str, bytes]:
         with path.open("rb") as file:
             elf = ELFFile(file)
             text = elf.get_section_by_name(".text").data()
-            at = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
+            at = {
+                symbol.name: symbol["st_value"]
+                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
+            }
     return {name: text[at[f"start_{n}"] : at[f"end_{n}"]] for n, name in enumerate(sources)}

@@ -146,7 +146,9 @@ def different(native: Stop, copied: Stop) -> tuple[tuple[str, object, object], .
         if one != other:
             fields.append((name, one, other))
     if _without_fip(native.vectors) != _without_fip(copied.vectors):
-        fields.append(("vectors", *_first_difference(_without_fip(native.vectors), _without_fip(copied.vectors))))
+        fields.append(
+            ("vectors", *_first_difference(_without_fip(native.vectors), _without_fip(copied.vectors)))
+        )
     if native.arena != copied.arena:
         fields.append(("arena", *_first_difference(native.arena, copied.arena)))
     return tuple(fields)

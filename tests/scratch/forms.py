@@ -38,7 +38,12 @@ def form(encoding: Encoding) -> tuple[object, ...]:
         shape = (3, encoding.reg)
     else:
         base = modrm & 7
-        shape = (modrm >> 6, encoding.reg, base if base in (4, 5) else 0, *((encoding.sib & 7 in (4, 5),) if base == 4 else ()))
+        shape = (
+            modrm >> 6,
+            encoding.reg,
+            base if base in (4, 5) else 0,
+            *((encoding.sib & 7 in (4, 5),) if base == 4 else ()),
+        )
     return (
         encoding.scheme,
         bytes(sorted(encoding.prefixes)),
@@ -69,7 +74,9 @@ def distinct_forms(paths: tuple[str, ...]) -> Iterator[bytes]:
             at += encoding.size
 
 
-def start_for(code: bytes, encoding: Encoding, chance: random.Random, vectors: bytes, address: int) -> tuple[bytes, Start]:
+def start_for(
+    code: bytes, encoding: Encoding, chance: random.Random, vectors: bytes, address: int
+) -> tuple[bytes, Start]:
     """Return the instruction, moved to `address` with an operand it can reach, and what to start it with.
 
     Most memory operands lie in the arena, some elsewhere so that they fault; rcx is mostly small, for loops and `rep`.
@@ -86,7 +93,10 @@ def start_for(code: bytes, encoding: Encoding, chance: random.Random, vectors: b
         general["rax"] = chance.choice(_SYSTEM_CALLS[encoding.opcode_map, encoding.opcode])
     registers = {
         **general,
-        "flags": 0x202 | chance.getrandbits(12) & 0x8D5 | (chance.random() < 0.2) << 10 | (chance.random() < 0.05) << 18,
+        "flags": 0x202
+        | chance.getrandbits(12) & 0x8D5
+        | (chance.random() < 0.2) << 10
+        | (chance.random() < 0.05) << 18,
         "fs_base": _pointer(chance),
         "gs_base": _pointer(chance),
     }
@@ -112,7 +122,9 @@ def _pointer(chance: random.Random) -> int:
     return ARENA + ARENA_SIZE // 2 + 64 * chance.randrange(-24, 24) + chance.choice((0, 0, 0, 8, 16, 32, 1))
 
 
-def _aim(code: bytes, encoding: Encoding, general: dict[str, int], chance: random.Random, address: int) -> bytes:
+def _aim(
+    code: bytes, encoding: Encoding, general: dict[str, int], chance: random.Random, address: int
+) -> bytes:
     """Let the instruction's memory operand lie in the arena: by its base register, or its displacement beside rip."""
     if not 0 <= encoding.modrm < 0xC0:
         return code

@@ -29,7 +29,13 @@ def made_up(chance: random.Random) -> bytes:
     elif kind == 6:
         head = b"\xc4" + bytes((chance.randrange(8) << 5 | chance.randrange(1, 4), chance.randrange(256)))
     else:
-        head = b"\x62" + bytes((chance.randrange(16) << 4 | chance.randrange(1, 4), chance.randrange(256) | 4, chance.randrange(256)))
+        head = b"\x62" + bytes(
+            (
+                chance.randrange(16) << 4 | chance.randrange(1, 4),
+                chance.randrange(256) | 4,
+                chance.randrange(256),
+            )
+        )
     modrm = chance.randrange(256) if chance.random() < 0.7 else chance.randrange(8) << 3 | 5
     return (head + bytes((chance.randrange(256), modrm)) + chance.randbytes(15))[:15]
 

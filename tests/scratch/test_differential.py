@@ -37,7 +37,9 @@ def forms() -> list[bytes]:
     return found
 
 
-def test_every_form_of_libc_and_libstdcxx_runs_out_of_line_as_at_home(process: Sacrifice, forms: list[bytes]) -> None:
+def test_every_form_of_libc_and_libstdcxx_runs_out_of_line_as_at_home(
+    process: Sacrifice, forms: list[bytes]
+) -> None:
     chance = random.Random(SEED)
     assert len(forms) > 7000
     differences = [difference for code in forms for difference in compare(process, code, chance)]
@@ -89,7 +91,10 @@ def test_thread_found_anywhere_in_a_copy_goes_on_at_home_as_if_nothing_had_happe
             for found in stepped(process, instruction, slot, start):
                 process.write(instruction.address, instruction.code)
                 end = process.run(Start(found.registers, found.vectors, found.arena), found.registers["rip"])
-                assert different(native, without_traces(instruction, end, native)) == (), (instruction, hex(slot))
+                assert different(native, without_traces(instruction, end, native)) == (), (
+                    instruction,
+                    hex(slot),
+                )
     assert tried > 400
 
 

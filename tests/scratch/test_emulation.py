@@ -60,12 +60,14 @@ def test_emulation_does_what_the_processor_does(process: Sacrifice, name: str) -
         decoded = decode(CODES[name], SITE)
         assert isinstance(decoded, Instruction), decoded
         code, start = start_for(CODES[name], decoded.encoding, chance, process.first_vectors, SITE)
-        arena = b"".join((CODE + 8 * chance.randrange(256)).to_bytes(8, "little") for _ in range(ARENA_SIZE // 8))
+        arena = b"".join(
+            (CODE + 8 * chance.randrange(256)).to_bytes(8, "little") for _ in range(ARENA_SIZE // 8)
+        )
         for register in ("rax", "r11", "r13", "rdx"):
             if register in SOURCES[name] and "(" not in SOURCES[name]:
                 start.registers[register] = CODE + chance.randrange(0x400)
         flags = start.registers["flags"] & ~(1 << 18)
-        start = replace(start, arena=arena, registers={**start.registers, "flags": flags})
+        start = replace(start, arena=arena, registers={**start.registers, "flags": flags, "gs_base": 64})
         instruction = decode(code, SITE)
         assert isinstance(instruction, Instruction)
         native = at_home(process, instruction, start)

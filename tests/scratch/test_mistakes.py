@@ -142,7 +142,9 @@ IN_PLACE = {
 }
 
 
-def start(process: Sacrifice, code: bytes, seed: int, registers: Mapping[str, int]) -> tuple[Instruction, Start]:
+def start(
+    process: Sacrifice, code: bytes, seed: int, registers: Mapping[str, int]
+) -> tuple[Instruction, Start]:
     """Return the instruction at SITE, its rip-relative operand in the arena, and a state to start it with."""
     decoded = decode(code, SITE)
     assert isinstance(decoded, Instruction), decoded
@@ -229,7 +231,11 @@ def test_pushed_flags_have_no_trap_flag(process: Sacrifice) -> None:
 
 def test_syscall_returns_the_original_rcx(process: Sacrifice) -> None:
     stop = same(process, CODES["syscall"], 1, {"rax": 39, "flags": 0x246})
-    assert (stop.registers["rax"], stop.registers["rcx"], stop.registers["r11"]) == (process.pid, SITE + 2, 0x246)
+    assert (stop.registers["rax"], stop.registers["rcx"], stop.registers["r11"]) == (
+        process.pid,
+        SITE + 2,
+        0x246,
+    )
 
 
 @pytest.mark.parametrize("name", ["call", "call_register", "call_through_rsp_8", "call_through"])
@@ -250,7 +256,9 @@ def test_calls_push_the_original_return_address(process: Sacrifice, name: str) -
 
 
 @pytest.mark.parametrize("target", [MASK, 0xFFFF_FFFF, 0x7FFF_FFFF_FFFF, 1 << 47, 0], ids=hex)
-@pytest.mark.parametrize("name", ["ret", "jump_to_register", "call_register", "jump_through_rsp", "call_through_rsp"])
+@pytest.mark.parametrize(
+    "name", ["ret", "jump_to_register", "call_register", "jump_through_rsp", "call_through_rsp"]
+)
 def test_any_target_is_gone_to(process: Sacrifice, name: str, target: int) -> None:
     arena_word = target.to_bytes(8, "little")
     instruction, begin = start(process, CODES[name], 1, {"rsp": MIDDLE, "r11": target, "rdx": target})
@@ -261,12 +269,22 @@ def test_any_target_is_gone_to(process: Sacrifice, name: str, target: int) -> No
         assert out_of_line(process, instruction, slot, begin, native) == ()
 
 
-STRINGS = assemble({"movsb": "rep movsb", "movsq": "rep movsq", "stosb": "rep stosb", "cmpsb": "repe cmpsb", "scasw": "repne scasw"})
+STRINGS = assemble(
+    {
+        "movsb": "rep movsb",
+        "movsq": "rep movsq",
+        "stosb": "rep stosb",
+        "cmpsb": "repe cmpsb",
+        "scasw": "repne scasw",
+    }
+)
 
 
 @pytest.mark.parametrize("flags", [0x202, 0x202 | DF], ids=["up", "down"])
 @pytest.mark.parametrize("name", STRINGS)
-def test_repeated_string_instruction_runs_whole_or_faults_half_way(process: Sacrifice, name: str, flags: int) -> None:
+def test_repeated_string_instruction_runs_whole_or_faults_half_way(
+    process: Sacrifice, name: str, flags: int
+) -> None:
     whole = {"rsi": MIDDLE + 1000, "rdi": MIDDLE - 1000, "flags": flags}
     assert same(process, STRINGS[name], 1, {**whole, "rcx": 100}).signal == 5
     same(process, STRINGS[name], 1, {**whole, "rcx": 0})
@@ -300,7 +318,9 @@ def test_transaction_is_aborted_at_its_fallback() -> None:
     planned = plan(instruction)
     assert isinstance(planned, OutOfLine)
     copy = planned.at(NEAR)
-    assert copy.code == b"\xb8\x00\x00\x00\x00\xe9" + (SITE + 6 + 0x40 - NEAR - 10).to_bytes(4, "little", signed=True)
+    assert copy.code == b"\xb8\x00\x00\x00\x00\xe9" + (SITE + 6 + 0x40 - NEAR - 10).to_bytes(
+        4, "little", signed=True
+    )
     last = copy.translate(NEAR + 5)
     assert last is not None
     assert (last.address, last.state) == (SITE + 6 + 0x40, State.COMPLETED)

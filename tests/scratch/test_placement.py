@@ -63,7 +63,9 @@ def test_code_larger_than_the_reach_has_no_place() -> None:
     assert list(candidates([Mapped(*code)], code, PAGE)) == []
 
 
-ranges = st.tuples(st.integers(16, 1 << 20), st.integers(1, 1 << 12)).map(lambda r: (r[0] * PAGE, (r[0] + r[1]) * PAGE))
+ranges = st.tuples(st.integers(16, 1 << 20), st.integers(1, 1 << 12)).map(
+    lambda r: (r[0] * PAGE, (r[0] + r[1]) * PAGE)
+)
 
 
 @given(st.lists(st.tuples(ranges, st.sampled_from(Growth)), max_size=20), ranges, st.integers(1, 1 << 22))

@@ -24,7 +24,21 @@ class ProbeRefused(Exception):
 def uprobe(path: Path, offset: int, pid: int) -> Iterator[int]:
     """Attach a counting uprobe to byte `offset` of the file `path` for process `pid`; yield its descriptor."""
     name = ctypes.create_string_buffer(os.fsencode(path))
-    attributes = struct.pack("<IIQQQQQIIQQQ", int(_PMU_TYPE.read_text()), 112, 0, 0, 0, 0, 0, 0, 0, ctypes.addressof(name), offset, 0)
+    attributes = struct.pack(
+        "<IIQQQQQIIQQQ",
+        int(_PMU_TYPE.read_text()),
+        112,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        ctypes.addressof(name),
+        offset,
+        0,
+    )
     attributes = attributes.ljust(112, b"\0")
     fd = _libc.syscall(_PERF_EVENT_OPEN, attributes, pid, -1, -1, 8)
     if fd < 0:

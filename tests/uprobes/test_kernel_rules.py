@@ -118,9 +118,7 @@ CORRUPTS = {
     "rep_movsb": "mov $50,%ecx; mov %rdi,%rsi; lea 100(%rdi),%rdi; SITE rep movsb; xor %eax,%eax; ret",
     "syscall": "mov $39,%eax; SITE syscall; mov %r11,%rax; ret",
 }
-RED_ZONE = (
-    "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0; add -8(%rsp),%rax; dec %ecx; jnz 1b; ret"
-)
+RED_ZONE = "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0; add -8(%rsp),%rax; dec %ecx; jnz 1b; ret"
 CASES = {**EMULATED, **STEPPED, **EITHER, **REFUSED, **CORRUPTS, "red_zone": RED_ZONE}
 
 
@@ -144,7 +142,9 @@ class Code:
             symbols = ELFFile(file).get_section_by_name(".symtab")
             text = ELFFile(file).get_section_by_name(".text")
             delta = text["sh_offset"] - text["sh_addr"]
-            self.offsets = {s.name: s["st_value"] + delta for s in symbols.iter_symbols() if s.name.startswith("site_")}
+            self.offsets = {
+                s.name: s["st_value"] + delta for s in symbols.iter_symbols() if s.name.startswith("site_")
+            }
 
     def site(self, name: str) -> int:
         return self.offsets[f"site_{name}"]
@@ -214,7 +214,13 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
     folder = tmp_path_factory.mktemp("kernel_rules")
     lines = [".text"]
     for name, body in CASES.items():
-        lines += [".balign 64", f".globl case_{name}", f"case_{name}:", body.replace("SITE", f"site_{name}:"), ".balign 64, 0x90"]
+        lines += [
+            ".balign 64",
+            f".globl case_{name}",
+            f"case_{name}:",
+            body.replace("SITE", f"site_{name}:"),
+            ".balign 64, 0x90",
+        ]
     lines += [".data", "scratch_word: .quad 0x123456789", '.section .note.GNU-stack,"",@progbits', ""]
     source = folder / "cases.S"
     source.write_text("\n".join(lines))

@@ -51,12 +51,18 @@ FUNCTIONS: dict[str, tuple[Reads, str]] = {
     "pxor": (ARGS, "pxor %xmm0,%xmm0; PROBE push %rbp; ret"),
     "nop_at_the_end": (ARGS, "mov %rdi,%rax; PROBE .byte 0x0f,0x1f,0x44,0,0; ret"),
     "return_first": (NONE, "mov %rdi,%rax; ret"),
-    "jump_by_8_bits_into_it": (NONE, "xor %eax,%eax; 1: mov %rdi,%rdx; push %rbp; pop %rbp; inc %eax; jne 1b; ret"),
+    "jump_by_8_bits_into_it": (
+        NONE,
+        "xor %eax,%eax; 1: mov %rdi,%rdx; push %rbp; pop %rbp; inc %eax; jne 1b; ret",
+    ),
     "jump_by_32_bits_to_the_probe": (NONE, "xor %eax,%eax; 1: push %rbp; .skip 200,0x90; jne 1b; ret"),
     "jump_to_the_entry": (NONE, "1: xor %eax,%eax; PROBE push %rbp; .skip 200,0x90; jne 1b; ret"),
     "loop_into_it": (NONE, "mov $5,%ecx; 1: xor %eax,%eax; jmp 2f; 2: loop 1b; ret"),
     "indirect_jump_elsewhere_and_nop": (NONE, "xor %eax,%eax; nop; lea 1f(%rip),%rdx; jmp *%rdx; 1: ret"),
-    "indirect_jump_elsewhere_and_push": (NONE, "xor %eax,%eax; PROBE push %rbp; lea 1f(%rip),%rdx; jmp *%rdx; 1: ret"),
+    "indirect_jump_elsewhere_and_push": (
+        NONE,
+        "xor %eax,%eax; PROBE push %rbp; lea 1f(%rip),%rdx; jmp *%rdx; 1: ret",
+    ),
     "symbol_inside": (NONE, "xor %eax,%eax; inner_symbol: push %rbp; ret"),
     "symbol_behind": (NONE, "xor %eax,%eax; PROBE push %rbp; behind_symbol: ret"),
     "too_far": (NONE, "movabs $1,%rax; movabs $2,%rcx; mov $3,%edx; push %rbp; ret"),
@@ -125,8 +131,12 @@ def test_branch_from_another_function_keeps_the_probe_at_the_entry(tmp_path: Pat
         tmp_path,
         [".text", "victim: xor %eax,%eax", "1: push %rbp", "ret", ".skip 4096,0x90", "other: call 1b", "ret"],
     )
-    alone = assemble(tmp_path, [".text", "victim: xor %eax,%eax", "1: push %rbp", "ret", ".skip 4096,0x90", "other: ret"])
-    results = [place([Function(o.symbols["victim"], 4)], o.text, o.address, entries(o), NONE) for o in (both, alone)]
+    alone = assemble(
+        tmp_path, [".text", "victim: xor %eax,%eax", "1: push %rbp", "ret", ".skip 4096,0x90", "other: ret"]
+    )
+    results = [
+        place([Function(o.symbols["victim"], 4)], o.text, o.address, entries(o), NONE) for o in (both, alone)
+    ]
     assert results == [[0], [2]]
 
 
@@ -142,7 +152,11 @@ def test_function_outside_of_the_text_is_left_alone() -> None:
 
 
 def test_every_moved_probe_of_libc_is_at_an_emulated_instruction() -> None:
-    path = next(Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so.6" in line)
+    path = next(
+        Path(line.split()[-1])
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libc.so.6" in line
+    )
     with path.open("rb") as file:
         elf = ELFFile(file)
         segment = next(s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_flags"] & 1)
@@ -173,7 +187,11 @@ long run(long n) { long s = 0; for (long i = 0; i < n; i++) s += tail(i, i) + su
 """
 
 
-@pytest.mark.parametrize("options", [["-O2"], ["-O1", "-fcf-protection=none"], ["-O2", "-fno-omit-frame-pointer", "-fcf-protection"]], ids="-".join)
+@pytest.mark.parametrize(
+    "options",
+    [["-O2"], ["-O1", "-fcf-protection=none"], ["-O2", "-fno-omit-frame-pointer", "-fcf-protection"]],
+    ids="-".join,
+)
 def test_moved_probes_count_what_entry_probes_count(tmp_path: Path, options: list[str]) -> None:
     source = tmp_path / "counted.c"
     source.write_text(COUNTED)
@@ -188,7 +206,10 @@ def test_moved_probes_count_what_entry_probes_count(tmp_path: Path, options: lis
     library = ctypes.CDLL(str(path))
     counts = []
     for function, offset in moved:
-        with uprobe(path, function.address, os.getpid()) as entry, uprobe(path, function.address + offset, os.getpid()) as place_:
+        with (
+            uprobe(path, function.address, os.getpid()) as entry,
+            uprobe(path, function.address + offset, os.getpid()) as place_,
+        ):
             library.run(100)
             counts.append((hits(entry), hits(place_)))
     assert all(entry == moved_to > 0 for entry, moved_to in counts), counts

@@ -1,0 +1,74 @@
+"""Probes moved to where the kernel serves them cheaply: what clauses read, and the offsets that placement.py finds.
+
+The kernel emulates a few instructions and single-steps the rest at fifteen times the price. placement.py decides
+from code alone; this module gives it a process's functions and what the clauses of their probes can notice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Final
+
+from backend.objects import LoadedObject
+from backend.process_symbols import Symbols
+from backend.sites import Site
+from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
+from dlang.builtins import REGISTER_NUMBER
+from dlang.program import Argument, Constant, Enabling, Register
+
+_EVERYTHING: Final = Reads((1 << 18) - 1)
+_ARGUMENTS: Final = (Reads.RDI, Reads.RSI, Reads.RDX, Reads.RCX, Reads.R8, Reads.R9)
+_OTHER_NAMES: Final = {"RFL": "FLAGS"}
+_BY_INDEX: Final = {
+    index: Reads[_OTHER_NAMES.get(name, name)]
+    for name, index in REGISTER_NUMBER.items()
+    if _OTHER_NAMES.get(name, name) in Reads.__members__
+}
+
+
+def reads_of(enablings: Sequence[Enabling]) -> Reads:
+    """Return what clauses read of the thread's state. Memory is not among it: nothing stores on the way."""
+    reads = Reads.NOTHING
+    for node in _nodes(enablings):
+        match node:
+            case Argument(number=number):
+                reads |= _ARGUMENTS[number] if number < len(_ARGUMENTS) else Reads.RSP
+            case Register(index=Constant(value=index)):
+                reads |= _BY_INDEX.get(index, Reads.NOTHING)
+            case Register():
+                return _EVERYTHING
+    return reads
+
+
+def _nodes(value: object) -> Iterator[object]:
+    """Yield a value and all values in it, through dataclasses and tuples."""
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _nodes(item)
+    elif is_dataclass(value):
+        yield value
+        for field in fields(value):
+            yield from _nodes(getattr(value, field.name))
+
+
+def moves(loaded: LoadedObject, sites: Sequence[Site], reads: Reads, symbols: Symbols) -> list[int]:
+    """Return, for each site of an object, how many bytes behind the function's entry its probe goes."""
+    offsets = [0] * len(sites)
+    entries = [function.address for function in symbols.functions(loaded).table.functions]
+    for segment in loaded.segments:
+        if not 0 < segment.file_bytes <= LARGEST_TEXT:
+            continue
+        chosen = [
+            (index, Function(site.address - loaded.bias, site.size))
+            for index, site in enumerate(sites)
+            if site.address - loaded.bias in segment
+        ]
+        if not chosen:
+            continue
+        text = os.pread(loaded.fd, segment.file_bytes, segment.offset)
+        found = place([function for _, function in chosen], text, segment.address, entries, reads)
+        for (index, _), offset in zip(chosen, found, strict=True):
+            offsets[index] = offset
+    return offsets
