@@ -1,15 +1,23 @@
-"""LLVM IR to object bytes: the only user of llvmlite.binding.
+"""LLVM IR to code: for BPF an object to load into the kernel, for x86-64 an object that any process can execute.
 
 BPF code is made for the third instruction set (`v3`): atomics, 32-bit operations; every kernel from 5.12 runs it.
+Native code is position-independent and uses general registers only, so that whoever runs it in the middle of
+something else has no others to save.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 
 _BPF_TRIPLE = "bpfel"
 _BPF_LEVEL = "v3"
+
+_NATIVE_TRIPLE = "x86_64-pc-linux-gnu"
+_NATIVE_LEVEL = "x86-64"
+_GENERAL_REGISTERS_ONLY = "-x87,-mmx,-sse,-sse2,-fxsr"
 
 
 def bpf_object(module: ir.Module) -> bytes:
@@ -22,3 +30,55 @@ def bpf_object(module: ir.Module) -> bytes:
     with llvm.parse_assembly(str(module)) as parsed:
         parsed.verify()
         return bytes(machine.emit_object(parsed))
+
+
+def native_object(module: ir.Module, support: str, exported: Collection[str]) -> bytes:
+    """Return the ELF object of a module linked with `support`, assembly of the functions that it calls.
+
+    Only the functions in `exported` can be found in the object by name.
+    """
+    machine = _native_machine()
+    module.triple = _NATIVE_TRIPLE
+    module.data_layout = str(machine.target_data)
+    with llvm.parse_assembly(str(module)) as linked:
+        linked.link_in(llvm.parse_assembly(support))
+        for function in linked.functions:
+            if not function.is_declaration and function.name not in exported:
+                function.linkage = "internal"
+        linked.verify()
+        # Vector units are off: vectorising would only cost time here.
+        tuning = llvm.PipelineTuningOptions(speed_level=2)
+        tuning.loop_vectorization = tuning.slp_vectorization = False
+        llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
+            linked, llvm.create_pass_builder(machine, tuning)
+        )
+        return bytes(machine.emit_object(linked))
+
+
+def _native_machine() -> llvm.TargetMachine:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()  # for the system call instructions in `support`
+    return llvm.Target.from_triple(_NATIVE_TRIPLE).create_target_machine(
+        cpu=_NATIVE_LEVEL, features=_GENERAL_REGISTERS_ONLY, opt=2, reloc="pic", codemodel="small"
+    )
+
+
+class NativeCode:
+    """An object in this process's memory, and in that of processes forked from it, as long as this lives."""
+
+    def __init__(self, code: bytes) -> None:
+        machine = _native_machine()
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """Return where an exported function begins."""
+        address: int = self._engine.get_function_address(name)
+        assert address, name
+        return address
+
+    def close(self) -> None:
+        """Free the code: no address of it may be used any more."""
+        self._engine.close()

@@ -121,14 +121,17 @@ def _options(line: CommandLine) -> Options:
     try:
         options = from_environment(os.environ)
     except OptionError as error:
-        raise Failure(f"failed to set option {error.name} of the environment: {error.message}") from None
+        raise Failure(f"failed to set option of the environment: {error.message}{_hint(error)}") from None
     for name, value in line.settings:
         try:
             options = set_option(options, name, value)
         except OptionError as error:
-            hint = f"\n    hint: {error.hint}" if error.hint else ""
-            raise Failure(f"failed to set -x {name}: {error.message}{hint}") from None
+            raise Failure(f"failed to set -x {name}: {error.message}{_hint(error)}") from None
     return options
+
+
+def _hint(error: OptionError) -> str:
+    return f"\n    hint: {error.hint}" if error.hint else ""
 
 
 def _text(program: OneLiner | Script) -> ProgramText:
@@ -340,19 +343,26 @@ def _output_options(options: Options) -> OutputOptions:
 
 
 class _Terminal:
-    """backend.session.Terminal on the standard streams, or on the file of -o."""
+    """backend.session.Terminal on the standard streams, or on the file of -o.
+
+    Keeps data until it is flushed, whatever Python's own buffering: a line of output may be somebody's signal that
+    the probes are in place.
+    """
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
+        self._pending: list[str] = []
 
     def data(self, text: str) -> None:
-        self._output.write(text)
+        self._pending.append(text)
 
     def notice(self, text: str) -> None:
-        self._output.flush()
+        self.flush()
         _complain(text)
 
     def flush(self) -> None:
+        self._output.write("".join(self._pending))
+        self._pending.clear()
         self._output.flush()
 
 

@@ -2,7 +2,8 @@
 their argument attached, and may stand behind operands; `--` ends them.
 
 Says what was asked for and checks nothing outside the arguments: cli.py opens files, sets options, finds
-processes. `FLAGS` is the one list of flags; the usage text is made from it. Sources: d-language.md §13, dtrace(1).
+processes. `FLAGS` is the one list of flags; the usage text is made from it. Sources: d-language.md §13 and
+dtrace(1).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ VERSION: Final = "dtrap D 0.1.0"
 
 
 class UsageError(Exception):
-    """Arguments that make no sense. The message goes behind the program's name, USAGE below it; exit status 2."""
+    """Arguments that make no sense: exit status 2, the message behind the command's name, USAGE below it."""
 
 
 class BadPid(Exception):
@@ -135,7 +136,7 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "Operands are $1, $2, ... in the programs. For example, every libc function that a program calls:",
+            "Operands are $1, $2, ... in the programs. For example, count the calls of every libc function:",
             "  dtrap -n 'pid$target:libc.so.6::entry { @[probefunc] = count(); }' -c 'ls -R /usr/share'",
             "",
         ]

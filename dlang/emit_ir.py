@@ -66,9 +66,18 @@ def is_null(b: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
     return b.icmp_unsigned("==", pointer, ir.Constant(POINTER, None))
 
 
-def add_atomically(b: ir.IRBuilder, pointer: ir.Value, value: ir.Value, offset: int = 0) -> ir.Value:
-    """Add to a word that other threads add to as well; returns what was there before."""
-    return b.atomic_rmw("add", at(b, pointer, offset), value, "monotonic")
+def add_atomically(b: ir.IRBuilder, pointer: ir.Value, value: ir.Value, offset: int = 0) -> None:
+    """Add to a word that other threads add to as well."""
+    b.atomic_rmw("add", at(b, pointer, offset), value, "monotonic")
+
+
+def fetch_and_add(b: ir.IRBuilder, pointer: ir.Value, value: ir.Value, offset: int = 0) -> ir.Value:
+    """Add likewise, and return what was there before.
+
+    Sequentially consistent, since LLVM's BPF backend makes a plain addition of a monotonic one whose result is
+    only used in part.
+    """
+    return b.atomic_rmw("add", at(b, pointer, offset), value, "seq_cst")
 
 
 def extend(b: ir.IRBuilder, value: ir.Value, size: int, *, signed: bool) -> ir.Value:

@@ -13,7 +13,7 @@ import llvmlite.ir as ir
 
 from dlang.aggregations import FIRST_BUCKET, AggregatingFunction, Aggregation, scale_of
 from dlang.buckets import QUANTIZE_ZERO_BUCKET, Llquantize, Lquantize, Quantize, llquantize_bounds
-from dlang.emit_ir import add_atomically, as_word, at, constant, is_null, load, store
+from dlang.emit_ir import add_atomically, as_word, at, constant, fetch_and_add, is_null, load, store
 from dlang.frame import Frame, merge_words
 from dlang.layout import HashStore, Store, TableStore, key_bytes, needs_site, runtime_keys
 from dlang.lower_value import divide, drop, string_into, word
@@ -122,7 +122,7 @@ def _add_square(b: ir.IRBuilder, cell: ir.Value, value: ir.Value) -> None:
     sum_low = b.add(low, doubled)
     carry = as_word(b, b.icmp_unsigned("<", sum_low, low))
     high = b.add(b.mul(high_half, high_half), b.add(b.lshr(cross, constant(31)), carry))
-    before = add_atomically(b, cell, sum_low, 16)
+    before = fetch_and_add(b, cell, sum_low, 16)
     lost = as_word(b, b.icmp_unsigned("<", b.add(before, sum_low), sum_low))
     add_atomically(b, cell, b.add(high, lost), 24)
 

@@ -20,6 +20,7 @@ from dlang.emit_ir import (
     constant,
     copy_words,
     extend,
+    fetch_and_add,
     is_null,
     load,
     store,
@@ -215,7 +216,7 @@ def _step(value: Step, frame: Frame) -> ir.Value:
     variable = value.variable
     amount = constant(value.amount)
     if variable.scope is Scope.GLOBAL:
-        old = convert(b, add_atomically(b, place_of(variable, frame), amount), variable.type)
+        old = convert(b, fetch_and_add(b, place_of(variable, frame), amount), variable.type)
         new = convert(b, b.add(old, amount), variable.type)
     else:
         old = _load(variable, frame)

@@ -128,7 +128,7 @@ def _directive(line: Span, directive: _Word, rest: Sequence[_Word]) -> bool:
         return True
     match directive.text:
         case "error":
-            words = [word.text.strip('"') for word in rest if not word.is_integer]
+            words = [word.text[1:-1] if word.is_string else word.text for word in rest if not word.is_integer]
             fail("D_PRAGERR", line, "#error: " + "".join(f"{word} " for word in words))
         case "line":
             _line_number(line, rest)

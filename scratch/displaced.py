@@ -1,30 +1,36 @@
 """How a displaced instruction is executed somewhere else, with the effect that it would have had at home.
 
-`plan` judges an instruction once for each site: it can be executed out of line, or it is refused with a reason. `OutOfLine.at` makes the bytes
-for one slot, a `Copy`. The tracer, at the trap, sets rip to the slot and nothing else; the copy ends in a jump back. It is never
-single-stepped, so no flag, no `rep` and no system call sees anything of it.
+`plan` judges an instruction once for each site: it can be executed out of line, or it is refused with a
+reason. `OutOfLine.at` makes the bytes for one slot, a `Copy`. The tracer, at the trap, sets rip to the slot
+and nothing else; the copy ends in a jump back. It is never single-stepped, so no flag, no `rep` and no system
+call sees anything of it.
 
 Displacement, by kind of instruction:
 
   position independent      its own bytes, unchanged; jump to the next instruction
-  operand relative to rip   the 4 displacement bytes rewritten: same length, registers and flags. Where the operand is farther than
+  operand relative to rip   the 4 displacement bytes rewritten: same length, registers and flags. Where the
+  operand is farther than
                             2 GiB from the slot, a register takes rip's place, which the tracer loads before and the copy puts back after
-  jcc, loop, jrcxz          the same condition, by 8 bits, over a jump to the next instruction onto a jump to the target
-  jmp, xbegin               jump to the target (a transaction is aborted at once, which it must be ready for)
-  call                      the original return address stored below the stack, the stack pointer lowered in one instruction, jump
-  call through memory       the operand is pushed, twice, by its own addressing; the return address takes the place of the first, and `ret`
+  jcc, loop, jrcxz          the same condition, by 8 bits, over a jump to the next instruction onto a jump to
+  the target jmp, xbegin               jump to the target (a transaction is aborted at once, which it must be
+  ready for) call                      the original return address stored below the stack, the stack pointer
+  lowered in one instruction, jump call through memory       the operand is pushed, twice, by its own
+  addressing; the return address takes the place of the first, and `ret`
                             takes the second
   ret, indirect jump        its own bytes: they are position independent and do not come back
-  syscall                   its own bytes, then rcx := next as the processor leaves it, jump. Such a copy is never rewritten, as the call may
+  syscall                   its own bytes, then rcx := next as the processor leaves it, jump. Such a copy is
+  never rewritten, as the call may
                             block, be restarted 2 bytes back, or return twice
 
-A thread may be found anywhere in a copy, by a signal or a fault. Every boundary between a copy's instructions says where the thread is
-as seen from the program: the displaced instruction has not begun, or has completed, and what of the registers to put right
-(`Copy.translate`). Nothing is half done that these repairs do not undo.
+A thread may be found anywhere in a copy, by a signal or a fault. Every boundary between a copy's instructions
+says where the thread is as seen from the program: the displaced instruction has not begun, or has completed,
+and what of the registers to put right (`Copy.translate`). Nothing is half done that these repairs do not
+undo.
 
-What a program can still see, if it looks for it: an x87 instruction records the copy's address for `fnstenv` and `xsave`; a call
-through memory leaves its target in the 8 bytes below the stack that it makes, and if that target is no address at all, the 16 bytes below
-the stack have changed when the fault is delivered; a `popf` that sets the trap flag traps one instruction early.
+What a program can still see, if it looks for it: an x87 instruction records the copy's address for `fnstenv`
+and `xsave`; a call through memory leaves its target in the 8 bytes below the stack that it makes, and if that
+target is no address at all, the 16 bytes below the stack have changed when the fault is delivered; a `popf`
+that sets the trap flag traps one instruction early.
 """
 
 from dataclasses import dataclass, replace
@@ -88,8 +94,9 @@ class Refuse:
 class Resume:
     """Where a thread found in a copy is as seen from the program, and what makes its registers agree.
 
-    `address` is the instruction it would execute next at home. `add_to_rsp` bytes are added to rsp; `set_registers` are pairs of a
-    register's x86 number and its value; with `restore_borrowed` the borrowed register gets back what it held at the trap.
+    `address` is the instruction it would execute next at home. `add_to_rsp` bytes are added to rsp;
+    `set_registers` are pairs of a register's x86 number and its value; with `restore_borrowed` the borrowed
+    register gets back what it held at the trap.
     """
 
     address: int
@@ -103,8 +110,9 @@ class Resume:
 class Borrowed:
     """A register that stands for rip in one copy.
 
-    Before the thread is sent to the copy, general register `register` (x86 number) gets `value`, and the 8 bytes at
-    `restore_offset` of the copy what it held. So such a copy serves one thread, and is written at each hit.
+    Before the thread is sent to the copy, general register `register` (x86 number) gets `value`, and the 8
+    bytes at `restore_offset` of the copy what it held. So such a copy serves one thread, and is written at
+    each hit.
     """
 
     register: int
@@ -116,7 +124,8 @@ class Borrowed:
 class Copy:
     """The bytes that execute one displaced instruction from `slot`.
 
-    `boundaries` pairs the offset of each of the copy's instructions with where a thread is that would execute it next.
+    `boundaries` pairs the offset of each of the copy's instructions with where a thread is that would execute
+    it next.
     """
 
     slot: int
@@ -245,7 +254,9 @@ class _Writer:
 
 
 def jump(address: int, target: int) -> bytes:
-    """Return a jump from `address` to `target`: 5 bytes if that reaches, else up to 21, and never through a register."""
+    """Return a jump from `address` to `target`: 5 bytes if that reaches, else up to 21, and never through a
+    register.
+    """
     if reaches(address + JUMP_NEAR.size, target):
         return JUMP_NEAR.fill(address, target=target)
     return JUMP_FAR[-(address + 6) % 8].fill(address, target=target)
@@ -325,7 +336,9 @@ _DROPPED_BEFORE_BRANCH: Final = frozenset(b"\x3e\x66\xf2\xf3")
 
 
 def _as_group_5(instruction: Instruction, operation: int) -> bytes:
-    """Return the indirect call or jump with another operation on the same operand: ModRM.reg changed, hints left out."""
+    """Return the indirect call or jump with another operation on the same operand: ModRM.reg changed, hints
+    left out.
+    """
     encoding = instruction.encoding
     prefixes = bytes(p for p in encoding.prefixes if p not in _DROPPED_BEFORE_BRANCH)
     rex = bytes((encoding.rex,)) if encoding.rex else b""
@@ -334,10 +347,11 @@ def _as_group_5(instruction: Instruction, operation: int) -> bytes:
 
 
 def _write_call_through_memory(writer: _Writer, instruction: Instruction, home: Resume) -> None:
-    """Append: push the operand, push it again, put the return address in the first one's place, pop the second into rip.
+    """Append: push the operand, push it again, put the return address in the first one's place, pop the
+    second into rip.
 
-    So the operand is read before anything is stored, from where it is while rsp is as it was, and a stack that is not
-    there faults at the address that the call would have stored to.
+    So the operand is read before anything is stored, from where it is while rsp is as it was, and a stack
+    that is not there faults at the address that the call would have stored to.
     """
     push = _as_group_5(instruction, _PUSH)
     borrowed: int | None = None
@@ -363,7 +377,8 @@ def _write_indirect_jump(writer: _Writer, instruction: Instruction, home: Resume
     if near is not None:
         writer.add(near, home)
         return
-    # The borrowed register must be put back before the jump, so the target waits on the stack, below the red zone.
+    # The borrowed register must be put back before the jump, so the target waits on the stack, below the red
+    # zone.
     writer.fill(LEAVE_RED_ZONE, Resume(instruction.address, State.NOT_BEGUN, restore_borrowed=True))
     below = Resume(instruction.address, State.NOT_BEGUN, add_to_rsp=128, restore_borrowed=True)
     borrowed = _write_operand(writer, instruction, _as_group_5(instruction, _PUSH), below)
@@ -381,7 +396,9 @@ def _write_with_operand(writer: _Writer, instruction: Instruction, code: bytes, 
 
 
 def _write_operand(writer: _Writer, instruction: Instruction, code: bytes, before: Resume) -> int | None:
-    """Append `code`, which has the instruction's rip-relative operand; return the register that was borrowed for it, if one was."""
+    """Append `code`, which has the instruction's rip-relative operand; return the register that was borrowed
+    for it, if one was.
+    """
     near = _with_displacement(instruction, code, writer.here)
     if near is not None:
         writer.add(near, before)
@@ -410,9 +427,10 @@ def _with_displacement(instruction: Instruction, code: bytes, address: int) -> b
 def _free_register(instruction: Instruction) -> int:
     """Return the x86 number of a register that the instruction neither reads nor writes: rsi, rdi or rbp.
 
-    No instruction with a memory operand in ModRM uses these three but through ModRM.reg or VEX.vvvv, which name two at
-    most (rax, rcx, rdx and rbx are used implicitly by mul, div, shifts, cmpxchg8b and others; rsp by push and pop). ModRM.reg counts whatever
-    it names, since for some instructions that is a byte register (dh is 6).
+    No instruction with a memory operand in ModRM uses these three but through ModRM.reg or VEX.vvvv, which
+    name two at most (rax, rcx, rdx and rbx are used implicitly by mul, div, shifts, cmpxchg8b and others; rsp
+    by push and pop). ModRM.reg counts whatever it names, since for some instructions that is a byte register
+    (dh is 6).
     """
     encoding = instruction.encoding
     used = {encoding.reg}
@@ -429,10 +447,11 @@ def _free_register(instruction: Instruction) -> int:
 
 
 def _with_register(instruction: Instruction, code: bytes, register: int) -> bytes:
-    """Return `code` with rip replaced by a register below 8, which holds the next instruction's address: same displacement.
+    """Return `code` with rip replaced by a register below 8, which holds the next instruction's address: same
+    displacement.
 
-    The bits that extend a base register mean nothing beside rip but do beside a register: REX.B is cleared, its inverted
-    twins in VEX, XOP and EVEX (and EVEX.X) are set. VEX2 has none.
+    The bits that extend a base register mean nothing beside rip but do beside a register: REX.B is cleared,
+    its inverted twins in VEX, XOP and EVEX (and EVEX.X) are set. VEX2 has none.
     """
     encoding = instruction.encoding
     moved = len(code) - instruction.size

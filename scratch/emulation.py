@@ -1,8 +1,9 @@
 """What a control transfer does, computed from registers: the tracer's way where no scratch space can be had.
 
-Covers the branches, calls and returns, whose effect is a few registers and at most 8 bytes of the stack. Where a copy can run, it is
-preferred (`displaced.py`): it faults as the instruction would, and needs no access to the program's memory. Returns new
-registers for the tracer to set; memory is read and written through the two functions that the caller gives.
+Covers the branches, calls and returns, whose effect is a few registers and at most 8 bytes of the stack.
+Where a copy can run, it is preferred (`displaced.py`): it faults as the instruction would, and needs no
+access to the program's memory. Returns new registers for the tracer to set; memory is read and written
+through the two functions that the caller gives.
 """
 
 from collections.abc import Callable
@@ -51,7 +52,9 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The memory at `address` could not be read or written, or `address` is where to go and none at all; nothing has changed."""
+    """The memory at `address` could not be read or written, or `address` is where to go and none at all;
+    nothing has changed.
+    """
 
     address: int
 
@@ -126,7 +129,9 @@ def _branch(instruction: Instruction, registers: Registers, *, taken: bool) -> R
 
 
 def _counted(instruction: Instruction, registers: Registers) -> Registers:
-    """loop: count down, then test. A 67 prefix counts in ecx, and like every 32-bit write clears rcx's upper half."""
+    """loop: count down, then test. A 67 prefix counts in ecx, and like every 32-bit write clears rcx's upper
+    half.
+    """
     narrow = 0x67 in instruction.encoding.prefixes
     width = 0xFFFFFFFF if narrow else MASK
     count = registers.general[_RCX] & width

@@ -1,10 +1,10 @@
 """Where the fields of one x86-64 instruction lie: prefixes, opcode, ModRM, displacement, immediate.
 
 This is our own decoder of instruction *shape*. It knows lengths and fields, not meanings, imports nothing and
-costs a few microseconds an instruction, so that the kernel engine can judge thousands of sites at start-up. What an
-instruction means is `instruction.py`'s business, which also holds this decoder against capstone: two decoders that
-disagree refuse the instruction. Source of the tables: the opcode maps of the Intel SDM, volume 2, appendix A, and of the AMD
-APM, volume 3, appendix A (64-bit mode).
+costs a few microseconds an instruction, so that the kernel engine can judge thousands of sites at start-up.
+What an instruction means is `instruction.py`'s business, which also holds this decoder against capstone: two
+decoders that disagree refuse the instruction. Source of the tables: the opcode maps of the Intel SDM, volume
+2, appendix A, and of the AMD APM, volume 3, appendix A (64-bit mode).
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Scheme(Enum):
 class Encoding:
     """The fields of one instruction; all offsets count bytes from its first byte.
 
-    `rex` is the effective REX byte (0 when there is none; one that a legacy prefix follows counts for nothing).
-    `opcode_map` is 0 for one-byte opcodes, 1 for 0F, 2 for 0F38, 3 for 0F3A, and the map field of VEX, EVEX and XOP.
-    `modrm` is -1 when there is none. A size of 0 means that the field is absent.
+    `rex` is the effective REX byte (0 when there is none; one that a legacy prefix follows counts for
+    nothing). `opcode_map` is 0 for one-byte opcodes, 1 for 0F, 2 for 0F38, 3 for 0F3A, and the map field of
+    VEX, EVEX and XOP. `modrm` is -1 when there is none. A size of 0 means that the field is absent.
     `scheme_offset` is where VEX, EVEX or XOP begins, or where the opcode's escape bytes begin.
     """
 
@@ -70,10 +70,11 @@ class Undecodable:
     reason: str
 
 
-# One character an opcode. Immediate kinds: '.' none, 'b' 1 byte, 'w' 2 bytes, 'z' 4 bytes (2 under a 66 prefix), 'v' like z but
-# 8 with REX.W, 'o' an absolute address, 'e' enter's 3 bytes, 'j' a branch displacement of 4 bytes. Upper case says
-# that ModRM comes first: 'M' without an immediate, 'B' 1 byte, 'Z' like z, 'G' and 'H' the test forms of groups F6 and F7.
-# '-' is no instruction in 64-bit mode, '*' a prefix or an escape that never reaches the table.
+# One character an opcode. Immediate kinds: '.' none, 'b' 1 byte, 'w' 2 bytes, 'z' 4 bytes (2 under a 66
+# prefix), 'v' like z but 8 with REX.W, 'o' an absolute address, 'e' enter's 3 bytes, 'j' a branch
+# displacement of 4 bytes. Upper case says that ModRM comes first: 'M' without an immediate, 'B' 1 byte, 'Z'
+# like z, 'G' and 'H' the test forms of groups F6 and F7. '-' is no instruction in 64-bit mode, '*' a prefix
+# or an escape that never reaches the table.
 _ARITHMETIC = "MMMMbz--"
 _ONE_BYTE: Final = (
     _ARITHMETIC + "MMMMbz-*"

@@ -1,8 +1,9 @@
 """What one x86-64 instruction is: its kind, its fields, and where it branches to.
 
-`decode` asks two decoders, capstone and our own `encoding.py`, and answers only what both say: a disagreement about length, about
-the memory operand or about a branch target is an `Undecodable`, and so is what capstone does not know. The only importer of
-capstone. What to do with an instruction of each kind is decided in `displaced.py`.
+`decode` asks two decoders, capstone and our own `encoding.py`, and answers only what both say: a disagreement
+about length, about the memory operand or about a branch target is an `Undecodable`, and so is what capstone
+does not know. The only importer of capstone. What to do with an instruction of each kind is decided in
+`displaced.py`.
 """
 
 import re
@@ -49,8 +50,9 @@ class Kind(Enum):
 class Instruction:
     """One instruction at `address`; `code` is exactly its bytes.
 
-    `target` is the absolute address that a direct branch leads to (modulo 2**64), or None. For RIP_RELATIVE and for an indirect
-    branch through memory relative to rip, `operand` is that memory's absolute address, else None.
+    `target` is the absolute address that a direct branch leads to (modulo 2**64), or None. For RIP_RELATIVE
+    and for an indirect branch through memory relative to rip, `operand` is that memory's absolute address,
+    else None.
     """
 
     address: int
@@ -89,7 +91,9 @@ def decode(code: bytes, address: int) -> Instruction | Undecodable:
 
 
 def sweep(code: bytes, address: int) -> Iterator[tuple[int, Instruction | Undecodable]]:
-    """Yield every instruction of `code` from its beginning to its end, with its offset; go on a byte after an undecodable one."""
+    """Yield every instruction of `code` from its beginning to its end, with its offset; go on a byte after an
+    undecodable one.
+    """
     at = 0
     while at < len(code):
         for found, size, mnemonic, operands in _capstone().disasm_lite(code[at:], address + at):
@@ -107,7 +111,9 @@ def _capstone() -> capstone.Cs:
 
 
 def _agreed(code: bytes, address: int, size: int, mnemonic: str, operands: str) -> Instruction | Undecodable:
-    """Return the instruction if our decoder says what capstone said: `size`, `mnemonic` and `operands` (Intel syntax)."""
+    """Return the instruction if our decoder says what capstone said: `size`, `mnemonic` and `operands` (Intel
+    syntax).
+    """
     encoding = parse(code)
     if isinstance(encoding, Undecodable):
         return encoding

@@ -1,7 +1,8 @@
-"""Where a scratch page may be mapped: free addresses from which every byte of some code is within reach of 32 bits.
+"""Where a scratch page may be mapped: free addresses from which every byte of some code is within reach of 32
+bits.
 
-Works on a list of what is mapped; maps nothing. The caller asks the process for the address with MAP_FIXED_NOREPLACE, and tries the
-next candidate if something has appeared there meanwhile.
+Works on a list of what is mapped; maps nothing. The caller asks the process for the address with
+MAP_FIXED_NOREPLACE, and tries the next candidate if something has appeared there meanwhile.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,9 @@ REACH: Final = (1 << 31) - (1 << 16)
 """Distance that a 32-bit displacement spans, less 64 KiB for the lengths of code and slots on either side."""
 
 LOWEST: Final = 0x10000
-"""Below this nothing is mapped: vm.mmap_min_addr as distributions set it, and where null pointers should fault."""
+"""Below this nothing is mapped: vm.mmap_min_addr as distributions set it, and where null pointers should
+fault.
+"""
 
 HIGHEST: Final = 0x7FFF_FFFF_F000
 """End of the user half of the address space with four-level page tables."""
@@ -43,8 +46,9 @@ class Mapped:
 def candidates(mapped: Iterable[Mapped], code: tuple[int, int], size: int) -> Iterator[int]:
     """Yield page-aligned addresses where `size` bytes fit, nearest to the code first.
 
-    `code` is [low, high) of what must be reachable. Every byte of the `size` bytes is within REACH of every byte of the code. Each gap
-    between mappings gives one address at each of its ends; none where the code itself spans more than REACH.
+    `code` is [low, high) of what must be reachable. Every byte of the `size` bytes is within REACH of every
+    byte of the code. Each gap between mappings gives one address at each of its ends; none where the code
+    itself spans more than REACH.
     """
     low, high = code
     size = -(-size // PAGE) * PAGE

@@ -1,13 +1,14 @@
 """Who may use which bytes of scratch space: bookkeeping of slots, pure of processes.
 
-A `Pool` stands for the scratch pages near some code. It hands out slots of SLOT_SIZE bytes in two ways. A thread takes a chunk of
-slots at its first need and keeps it until it exits; in it lie the copies that this thread used last, so a repeated hit
-writes nothing. And a site whose copy must stay as it is (`Lifetime.SITE`), or that is to be shared by all threads, has one slot
-for good.
+A `Pool` stands for the scratch pages near some code. It hands out slots of SLOT_SIZE bytes in two ways. A
+thread takes a chunk of slots at its first need and keeps it until it exits; in it lie the copies that this
+thread used last, so a repeated hit writes nothing. And a site whose copy must stay as it is
+(`Lifetime.SITE`), or that is to be shared by all threads, has one slot for good.
 
-The caller maps pages, writes the bytes when told that a slot is fresh, and guarantees that a thread that asks for a slot is in none of
-its own. Nothing here is ever given back to the process: a thread may be in any slot, or return to it, long after its site is gone.
-A copy depends on its site and its slot alone, so what a chunk holds stays good for the next thread that gets the chunk.
+The caller maps pages, writes the bytes when told that a slot is fresh, and guarantees that a thread that asks
+for a slot is in none of its own. Nothing here is ever given back to the process: a thread may be in any slot,
+or return to it, long after its site is gone. A copy depends on its site and its slot alone, so what a chunk
+holds stays good for the next thread that gets the chunk.
 """
 
 from dataclasses import dataclass, field
@@ -73,7 +74,8 @@ class Pool:
         self._unused.append((address, address + size // CHUNK_SIZE * CHUNK_SIZE))
 
     def slot_for(self, tid: Tid, site: SiteAddress) -> Slot:
-        """Return the slot in the thread's chunk for the copy of a site, which may displace the copy it used longest ago.
+        """Return the slot in the thread's chunk for the copy of a site, which may displace the copy it used
+        longest ago.
 
         Takes a chunk at the thread's first need. Raises NoFreeSpace, and has changed nothing then.
         """
@@ -84,7 +86,9 @@ class Pool:
         return chunk.slot_for(site, self._sites)
 
     def release(self, tid: Tid) -> None:
-        """Put the thread's chunk on the free list, when the thread has exited. Threads without one are no mistake."""
+        """Put the thread's chunk on the free list, when the thread has exited. Threads without one are no
+        mistake.
+        """
         chunk = self._chunks.pop(tid, None)
         if chunk is not None:
             self._free_chunks.append(chunk)

@@ -1,4 +1,5 @@
-"""Pieces of machine code with named fields, their disassembly beside them: filled to make copies, matched to recognise them.
+"""Pieces of machine code with named fields, their disassembly beside them: filled to make copies, matched to
+recognise them.
 
 No knowledge of instructions being displaced lives here; `displaced.py` strings these pieces together.
 """
@@ -114,7 +115,9 @@ JUMP_FAR: Final = tuple(
     Template((b"\xff\x25" + pad.to_bytes(4, "little") + bytes(pad), Hole("target", Field.ABS64)))
     for pad in range(8)
 )
-"""jmp *pad(%rip); pad bytes of nothing; .quad target. The quad must be aligned: with AC set in flags the load would fault."""
+"""jmp *pad(%rip); pad bytes of nothing; .quad target. The quad must be aligned: with AC set in flags the load
+would fault.
+"""
 
 SET_RCX: Final = Template((b"\x48\xb9", Hole("value", Field.ABS64)))
 """movabs $value,%rcx"""

@@ -1,36 +1,119 @@
-"""The tracer's CPU follows its tracee's: handing a stop to another CPU costs ten times the stop itself.
+"""Where the tracer runs: on its tracee's CPU. Handing a stop to another CPU costs several times the stop
+itself.
 
-Only the tracer is moved; where the traced threads run is the kernel's and the program's affair. With
-several threads at work there is no one CPU to follow, and the tracer may run on all that it was allowed to.
+Moving the tracer there is half of it. The kernel wakes the tracee, which the tracer resumes, on an idle CPU
+if there is one, since the tracer still runs on this one: so both would wander for ever. A tracer with the
+policy SCHED_IDLE doesn't count as running for that decision, and the tracee stays. But such a tracer gets
+hardly any time beside a busy competitor, so it is chosen only while the machine has idle CPUs (when it has
+none the tracee stays anyway), and given up for a while whenever the tracer had to wait. It takes the right
+to leave SCHED_IDLE again (CAP_SYS_NICE or RLIMIT_NICE).
+
+Only the tracer is touched; where the traced threads run is the kernel's and the program's affair. With
+several of them at work there is no one CPU to follow, and the tracer runs as any process.
 """
 
+import contextlib
 import os
+import resource
+import time
+from typing import Final
+
+LOOK_AT_LOAD_S: Final = 0.1
+IDLE_CPUS: Final = 0.2
+"""So much of one CPU must be idle for the tracer to give way to everybody."""
+
+LONGEST_WAIT_S: Final = 0.02
+"""Waiting longer than this for a CPU, between two looks at the load, means that the machine is busy after
+all.
+"""
+
+FIRST_PENALTY_S: Final = 5.0
 
 
 class CpuFollower:
-    """Follows the thread that hit a site most recently, asked about now and then."""
+    """Follows the thread that hit a site most recently; told about it every now and then."""
 
     def __init__(self) -> None:
         self._allowed = os.sched_getaffinity(0)
         self._current = self._allowed
         self._last_tid = 0
+        self._may_yield = _may_leave_idle_policy()
+        self._yields = False
+        self._looked_at = time.monotonic()
+        self._idle_s = _idle_s()
+        self._waited_s = _waited_s()
+        self._not_before = 0.0
+        self._penalty_s = FIRST_PENALTY_S
 
     def follow(self, tid: int) -> None:
         """Move the tracer to where thread `tid` runs, if it was also `tid` last time; else set it free."""
         alone, self._last_tid = tid == self._last_tid, tid
         cpu = _cpu_of(tid) if alone else None
-        wanted = self._allowed if cpu is None or cpu not in self._allowed else {cpu}
-        if wanted != self._current:
-            os.sched_setaffinity(0, wanted)
-            self._current = wanted
+        self._run_on(self._allowed if cpu is None or cpu not in self._allowed else {cpu})
+        if self._may_yield:
+            self._choose_policy(alone=alone)
+
+    def _run_on(self, cpus: set[int]) -> None:
+        if cpus != self._current:
+            os.sched_setaffinity(0, cpus)
+            self._current = cpus
+
+    def _choose_policy(self, *, alone: bool) -> None:
+        now = time.monotonic()
+        if not alone:
+            self._yield(False)
+        if now - self._looked_at < LOOK_AT_LOAD_S:
+            return
+        idle_s, waited_s = _idle_s(), _waited_s()
+        has_idle_cpus = idle_s - self._idle_s >= IDLE_CPUS * (now - self._looked_at)
+        had_to_wait = waited_s - self._waited_s > LONGEST_WAIT_S
+        self._looked_at, self._idle_s, self._waited_s = now, idle_s, waited_s
+        if self._yields and had_to_wait:
+            self._not_before = now + self._penalty_s
+            self._penalty_s *= 2
+        self._yield(alone and has_idle_cpus and now >= self._not_before)
+
+    def _yield(self, wanted: bool) -> None:
+        if wanted != self._yields:
+            os.sched_setscheduler(0, os.SCHED_IDLE if wanted else os.SCHED_OTHER, os.sched_param(0))
+            self._yields = wanted
+
+
+_CAP_SYS_NICE: Final = 23
+_LOWEST_PRIORITY_LIMIT: Final = 20
+"""RLIMIT_NICE of 20 allows nice 0. Source: getrlimit(2), sched(7)."""
+
+
+def _may_leave_idle_policy() -> bool:
+    if resource.getrlimit(resource.RLIMIT_NICE)[0] >= _LOWEST_PRIORITY_LIMIT:
+        return True
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        capabilities = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
+    return bool(capabilities & 1 << _CAP_SYS_NICE)
 
 
 def _cpu_of(tid: int) -> int | None:
     """Return the CPU that the thread runs on or ran on last: field 39 of /proc/TID/stat, counted after the
     name.
     """
-    try:
-        with open(f"/proc/{tid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[36])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{tid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[36])
+    return None
+
+
+def _idle_s() -> float:
+    """Return how long the machine's CPUs have been idle since it started, all of them added up."""
+    with open("/proc/uptime", encoding="ascii") as file:
+        return float(file.read().split()[1])
+
+
+def _waited_s() -> float:
+    """Return how long this thread has waited, ready to run, for a CPU: the second number of schedstat, in
+    ns.
+    """
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open("/proc/thread-self/schedstat", encoding="ascii") as file,
+    ):
+        return int(file.read().split()[1]) / 1e9
+    return 0.0

@@ -14,18 +14,21 @@ executes a program.
 
 import contextlib
 import ctypes
+import errno
 import os
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import assert_never
 
-from backend.errors import CommandNotStarted, ProcessGone
-from backend.fasttrap import inject, signals, text
+from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
+from backend.fasttrap import inject, signals, sigtrap, text
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.loop import Control, HotLoop, Reason
+from backend.fasttrap.sigtrap import Sigtrap
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads, shares_memory
-from backend.fasttrap.tracepoints import Outcome, Site, Tracepoints
+from backend.fasttrap.tracepoints import UNCOUNTED, Outcome, Site, Tracepoints
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option, Registers
 from backend.linux.wait_status import (
@@ -123,8 +126,12 @@ class Engine:
         self._pid = self.control.pid = pid
         self._gate = inject.find_gate(pid)
         self._tracepoints = Tracepoints(Memory(pid), self.control)
+        self._sigtrap = Sigtrap()
         self._unusual.clear()
+        self._blocked = array("I")
         self.hold()
+        for thread in self._threads.known.values():
+            self._note_mask(thread)
 
     @property
     def tracepoints(self) -> Tracepoints:
@@ -138,10 +145,46 @@ class Engine:
         Raises ProcessGone, and CannotInject if there can be no scratch space, in which case nothing has
         been changed.
         """
-        shadow_stack = "shstk" in procfs.status(self._pid).thread_features
-        tid = next(iter(self._threads.held))
+        tid = self._spare_thread()
+        if tid is None:
+            raise ProcessGone(self._pid)
+        points = self.tracepoints
         with inject.seccomp_suspended(tid, OPTIONS):
-            return self.tracepoints.arm(sites, tid, self._gate, shadow_stack=shadow_stack)
+            asked = {site.address for site in sites}
+            if not points.watched:
+                points.watched = frozenset(sigtrap.watched_sites(self._pid))
+            extra = [
+                Site(address, UNCOUNTED)
+                for address in points.watched
+                if address not in asked and points.table.index(address) is None
+            ]
+            shadow_stack = "shstk" in procfs.status(self._pid).thread_features
+            outcomes = points.arm([*sites, *extra], tid, self._gate, shadow_stack=shadow_stack)
+            regions = [(region.start, region.start + region.size) for region in points.space.regions]
+            if regions:
+                self._sigtrap.install(tid, self._gate, points.memory, regions)
+        return outcomes[: len(sites)]
+
+    def _spare_thread(self) -> int | None:
+        """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
+        by that.
+        """
+        held = [tid for tid in self._threads.held if not self._threads.known[tid].guest]
+        for tid in held:
+            if not isinstance(decode(self._threads.held[tid]), SignalStop | EventStop):
+                return tid
+        for tid in held:
+            thread = self._threads.known[tid]
+            with contextlib.suppress(ProcessLookupError):
+                registers = ptrace.registers(tid)
+                if self._is_trap(tid, registers):
+                    ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+                elif isinstance(decode(self._threads.held[tid]), SignalStop):
+                    thread.waiting.append(ptrace.signal_info(tid))
+                    signals.send_waiting(thread, self._pid)
+                self._threads.held[tid] = PLAIN_STOP
+                return tid
+        return None
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -173,6 +216,7 @@ class Engine:
             for tid in list(self._threads.held):
                 self._settle(tid)
             text.restore(self.tracepoints.memory, self.tracepoints.displaced)
+            self._restore_sigtrap()
             for thread in self._threads.known.values():
                 signals.stop_finishing(thread, self.tracepoints)
         for tid, status in list(self._threads.held.items()):
@@ -181,6 +225,20 @@ class Engine:
             self._threads.forget(tid)
         self.tracepoints.memory.close()
         self._tracepoints = None
+
+    def _restore_sigtrap(self) -> None:
+        """Let the kernel have what the program set for SIGTRAP: in the process, and in guests, which have
+        their own table.
+        """
+        memory = self.tracepoints.memory
+        tid = self._spare_thread()
+        with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+            for guest in [thread for thread in self._threads.known.values() if thread.guest]:
+                if guest.tid in self._threads.held and not guest.has_own_action and self._sigtrap.safe:
+                    sigtrap.write_action(guest.tid, self._gate, memory, self._sigtrap.program)
+            if tid is not None:
+                with inject.seccomp_suspended(tid, OPTIONS):
+                    self._sigtrap.remove(tid, self._gate, memory)
 
     def _settle(self, tid: int) -> None:
         """Bring a thread that has executed an int3, but isn't told yet, to the SIGTRAP that is pending for
@@ -213,6 +271,8 @@ class Engine:
         if route and resume and not signals.may_restart(route, registers):
             registers = signals.resumed(registers, resume)
         ptrace.set_registers(thread.tid, registers)
+        if thread.blocks_trap:
+            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | sigtrap.TRAP_BIT)
         signals.send_waiting(thread, self._pid)
         ptrace.detach(thread.tid, number)
 
@@ -273,6 +333,7 @@ class Engine:
         self._threads.forget(tid)
         self._unusual.discard(tid)
         self.control.every_hit = len(self._unusual)
+        self._block(tid, blocked=False)
         return None if any(not thread.guest for thread in self._threads.known.values()) else Ended()
 
     def _note(self, thread: Thread) -> None:
@@ -287,23 +348,55 @@ class Engine:
         """At the first stop of a thread or child: take it in, or set it free and return False."""
         if procfs.status(tid).tgid == self._pid:
             self._threads.known[tid] = Thread(tid)
-            return True
-        if shares_memory(self._pid, tid):
+        elif shares_memory(self._pid, tid):
             self._threads.known[tid] = Thread(tid, guest=True)
-            return True
-        memory = Memory(tid)
+        else:
+            self._free(tid)
+            return False
+        self._note_mask(self._threads.known[tid])
+        return True
+
+    def _free(self, child: int) -> None:
+        """Take from a forked child, at its first stop, what it has inherited of us, and let it go."""
+        memory = Memory(child)
         try:
             text.restore(memory, self.tracepoints.displaced)
+            if self._sigtrap.safe:
+                with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
+                    sigtrap.write_action(child, self._gate, memory, self._sigtrap.program)
+        except TraceeEnded:
+            return
         finally:
             memory.close()
-        ptrace.detach(tid)
-        return False
+        ptrace.detach(child)
+
+    def _note_mask(self, thread: Thread) -> None:
+        """Take over from the kernel whether a thread has SIGTRAP blocked: at its first stop, before any
+        trap of ours.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            mask = ptrace.signal_mask(thread.tid)
+            self._block(thread.tid, blocked=mask & sigtrap.TRAP_BIT != 0)
+
+    def _block(self, tid: int, *, blocked: bool) -> None:
+        """Note whether a thread has SIGTRAP blocked, for the loop too."""
+        thread = self._threads.known.get(tid)
+        if thread is not None:
+            thread.blocks_trap = blocked
+        if blocked != (tid in self._blocked):
+            self._blocked = array(
+                "I", [*self._blocked, tid] if blocked else (n for n in self._blocked if n != tid)
+            )
+            self.control.blocked, self.control.blocked_count = self._blocked.buffer_info()
 
     def _executed(self, thread: Thread) -> Happening | None:
         """A guest that executes a program goes free; if it is the process itself, all that we knew of it is
         gone.
         """
+        ignored = self._sigtrap.safe and self._sigtrap.program.handler == sigtrap.IGNORE
         if thread.guest:
+            if ignored and not thread.has_own_action:
+                self._ignore_again(thread.tid)
             ptrace.detach(thread.tid)
             return self._forget(thread.tid)
         self.tracepoints.memory.close()
@@ -313,7 +406,20 @@ class Engine:
         except CommandNotStarted:
             return Ended()
         self._take_over(self._pid, OPTIONS)
+        if ignored:
+            self._ignore_again(self._pid)
         return Executed()
+
+    def _ignore_again(self, tid: int) -> None:
+        """Exec keeps an ignored signal ignored but resets a handler, which ours was: set what the program
+        had set.
+        """
+        memory = Memory(tid)
+        try:
+            inject.finish_exec(tid)
+            sigtrap.write_action(tid, inject.find_gate(tid), memory, sigtrap.Action(sigtrap.IGNORE))
+        finally:
+            memory.close()
 
     # --- hits that the loop leaves to us ----------------------------------------------------------------
 
@@ -327,20 +433,66 @@ class Engine:
         registers = ptrace.registers(tid)
         if not self._is_trap(tid, registers):
             if not signals.completed(thread, registers, self.tracepoints, self._pid):
-                signals.deliver(thread, SIGTRAP, self.tracepoints)
+                self._foreign_trap(thread)
             return
+        points = self.tracepoints
         site = registers.rip - 1
-        place = self.tracepoints.table.index(site)
+        place = points.table.index(site)
         assert place is not None, hex(site)
-        route = self.tracepoints.route(place)
+        route = points.route(place)
         at_site = replace(registers, rip=site)
-        if self._counts(thread, at_site):
-            self.tracepoints.table.hits[place] += 1
+        if self._counts(thread, at_site) and points.table.identifiers[place] != UNCOUNTED:
+            points.table.hits[place] += 1
             ctypes.memmove(self.control.registers, at_site.to_bytes(), ptrace.USER_REGS_SIZE)
             address = ctypes.addressof(self.control) + Control.registers.offset
-            self._clauses(self.tracepoints.table.identifiers[place], address, self._pid, tid)
-        ptrace.set_registers(tid, replace(registers, rip=route.copy.slot))
+            self._clauses(points.table.identifiers[place], address, self._pid, tid)
+        if thread.blocks_trap:
+            ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | sigtrap.TRAP_BIT)
+        answered = self._watch(thread, at_site) if site in points.watched else None
+        ptrace.set_registers(tid, answered or replace(registers, rip=route.copy.slot))
         ptrace.cont(tid)
+
+    def _watch(self, thread: Thread, registers: Registers) -> Registers | None:
+        """At a watched `syscall`: keep the book on SIGTRAP. Return registers if the call has been answered
+        from it.
+        """
+        memory = self.tracepoints.memory
+        if registers.rax == sigtrap.RT_SIGPROCMASK:
+            blocked = sigtrap.mask_after(registers, memory, blocked=thread.blocks_trap)
+            self._block(thread.tid, blocked=blocked)
+        if registers.rax != inject.Syscall.RT_SIGACTION or registers.rdi & 0xFFFFFFFF != SIGTRAP:
+            return None
+        if thread.guest:
+            if self._sigtrap.safe and not thread.has_own_action:
+                self._write_action(thread, self._sigtrap.program)
+                thread.has_own_action = True
+            return None
+        try:
+            new = self._sigtrap.exchange(registers, memory)
+        except OSError as error:
+            return sigtrap.returned(registers, -(error.errno or errno.EFAULT))
+        if new is not None:
+            self._write_action(thread, new)
+        return sigtrap.returned(registers, 0)
+
+    def _write_action(self, thread: Thread, action: sigtrap.Action) -> None:
+        with inject.seccomp_suspended(thread.tid, OPTIONS):
+            sigtrap.write_action(thread.tid, self._gate, self.tracepoints.memory, action)
+
+    def _foreign_trap(self, thread: Thread) -> None:
+        """A SIGTRAP that is not our doing: the program's own int3, or sent to it. Its disposition is what
+        the book says.
+        """
+        if self._sigtrap.safe and self._sigtrap.program.handler == sigtrap.IGNORE:
+            ptrace.cont(thread.tid)
+        elif self._sigtrap.safe:
+            thread.waiting.append(ptrace.signal_info(thread.tid))
+            self._sigtrap.safe = False
+            self._write_action(thread, self._sigtrap.program)
+            signals.send_waiting(thread, self._pid)
+            ptrace.cont(thread.tid)
+        else:
+            signals.deliver(thread, SIGTRAP, self.tracepoints)
 
     def _counts(self, thread: Thread, registers: Registers) -> bool:
         """Tell whether this hit is one: not a guest's, and not the repetition after a signal."""

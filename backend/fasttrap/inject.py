@@ -94,6 +94,18 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     return result - _WORD if result >= _WORD - _LARGEST_ERRNO else result
 
 
+def finish_exec(tid: int) -> None:
+    """Lead a tracee from the stop of exec out of that system call, so that others can be injected.
+
+    Anywhere else the tracee is at the end of no call, and stays where it is. Raises TraceeEnded.
+    """
+    if ptrace.registers(tid).orig_rax == _EXECVE:
+        _run_to_syscall_stop(tid)
+
+
+_EXECVE = 59
+
+
 def _run_to_syscall_stop(tid: int) -> bool:
     """Resume until a system call starts or ends; tell whether a stop signal was met, which nothing can
     block.

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from enum import IntEnum
+from signal import SIGTRAP
 from typing import Final
 
 import llvmlite.binding as llvm
@@ -62,6 +63,12 @@ class Control(ctypes.Structure):
         ("pid", ctypes.c_uint32),
         ("whole_registers", ctypes.c_uint32),  # non-zero: the clauses read more than rip
         ("window", ctypes.c_uint64),
+        ("blocked_count", ctypes.c_uint64),
+        (
+            "blocked",
+            ctypes.c_uint64,
+        ),  # uint32_t[blocked_count]: threads that had SIGTRAP blocked before the trap
+        ("mask", ctypes.c_uint64),
         ("registers", ctypes.c_uint8 * USER_REGS_SIZE),
         ("signal_info", ctypes.c_uint8 * 128),
     )
@@ -125,6 +132,13 @@ entry:
   %rip_at = getelementptr i8, ptr %registers, i64 {rip}
   %info = getelementptr i8, ptr %control, i64 {signal_info}
   %code_at = getelementptr i8, ptr %info, i64 8
+  %blocked_count_at = getelementptr i8, ptr %control, i64 {blocked_count}
+  %blocked_list_at = getelementptr i8, ptr %control, i64 {blocked}
+  %mask_at = getelementptr i8, ptr %control, i64 {mask}
+  %mask_word = ptrtoint ptr %mask_at to i64
+  %blocked_count = load i64, ptr %blocked_count_at
+  %some_blocked = icmp ne i64 %blocked_count, 0
+  %blocked = load ptr, ptr %blocked_list_at
   %status_word = ptrtoint ptr %status_at to i64
   %registers_word = ptrtoint ptr %registers to i64
   %rip_word = ptrtoint ptr %rip_at to i64
@@ -243,6 +257,32 @@ hit:
   store i64 %hit_next, ptr %hit_at
   call void %clauses(i64 %identifier, ptr %registers, i32 %pid, i32 %tid)
   %sent = call i64 @ptrace(i64 {pokeuser}, i64 %waited, i64 {rip}, i64 %copy)
+  br i1 %some_blocked, label %scan, label %resume
+
+scan:
+  %number = phi i64 [ 0, %hit ], [ %next_number, %scan_on ]
+  %scanned = icmp eq i64 %number, %blocked_count
+  br i1 %scanned, label %resume, label %scan_one
+
+scan_one:
+  %blocked_at = getelementptr i32, ptr %blocked, i64 %number
+  %blocked_tid = load i32, ptr %blocked_at
+  %is_blocked = icmp eq i32 %blocked_tid, %tid
+  br i1 %is_blocked, label %block_again, label %scan_on
+
+scan_on:
+  %next_number = add i64 %number, 1
+  br label %scan
+
+block_again:
+  %got_mask = call i64 @ptrace(i64 {getsigmask}, i64 %waited, i64 8, i64 %mask_word)
+  %mask = load i64, ptr %mask_at
+  %with_trap = or i64 %mask, {trap_bit}
+  store i64 %with_trap, ptr %mask_at
+  %set_mask = call i64 @ptrace(i64 {setsigmask}, i64 %waited, i64 8, i64 %mask_word)
+  br label %resume
+
+resume:
   %resumed = call i64 @ptrace(i64 {cont}, i64 %waited, i64 0, i64 0)
   %window = load i64, ptr %window_at
   %window_left = sub i64 %window, 1
@@ -283,7 +323,9 @@ class HotLoop:
         self._watch = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address("watch"))
 
     def attention_handler(self, control: Control) -> int:
-        """Return the address of a signal handler that makes the loop on `control`, wherever it is, return ATTENTION."""
+        """Return the address of a signal handler that makes the loop on `control`, wherever it is, return
+        ATTENTION.
+        """
         self._watch(ctypes.addressof(control))
         address: int = self._engine.get_function_address("call_attention")
         return address
@@ -307,6 +349,9 @@ def _numbers() -> dict[str, int | str]:
         "getregs": int(Request.GETREGS),
         "getsiginfo": int(Request.GETSIGINFO),
         "cont": int(Request.CONT),
+        "getsigmask": int(Request.GETSIGMASK),
+        "setsigmask": int(Request.SETSIGMASK),
+        "trap_bit": 1 << SIGTRAP - 1,
         "peekuser": _PEEKUSER,
         "pokeuser": _POKEUSER,
     }

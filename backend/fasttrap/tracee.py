@@ -80,6 +80,11 @@ class Thread:
     waiting: list[SignalInfo] = field(default_factory=list)
     """Signals that were reported and not delivered yet; while not `finishing` they have been sent anew."""
 
+    blocks_trap: bool = False
+    """SIGTRAP is in its signal mask, and put back there after each trap."""
+    has_own_action: bool = False
+    """A guest for which the kernel has what the program set for SIGTRAP, not the safety handler."""
+
     @property
     def usual(self) -> bool:
         """Whether its hits may be served by the hot loop."""

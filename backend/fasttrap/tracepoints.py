@@ -23,10 +23,14 @@ Outcome = Way | Refuse
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An address to be armed, and the number by which the clauses know it."""
+    """An address to be armed, and the number by which the clauses know it; UNCOUNTED if none does."""
 
     address: int
     identifier: int
+
+
+UNCOUNTED = (1 << 64) - 1
+"""The identifier of a site that is ours alone: the engine watches it, no clause is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Tracepoints:
         self.space = ScratchSpace()
         self.displaced: dict[int, int] = {}
         self.table = SiteTable(())
+        self.watched: frozenset[int] = frozenset()
+        """Sites whose every hit must come to the engine: the loop is told of no copy for them."""
         self._routes: dict[int, Route] = {}
         self._control = control
         self.table.install(control)
@@ -99,7 +105,8 @@ class Tracepoints:
             assert copy.borrowed is None, copy
             self.memory.write(copy.slot, copy.code)
             self._routes[site] = Route(site, copy, judged.lifetime)
-            self.table.copies[place] = copy.slot
+            if site not in self.watched:
+                self.table.copies[place] = copy.slot
         return self._routes[site]
 
     def route_of(self, site: int) -> Route:

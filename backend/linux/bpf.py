@@ -93,6 +93,13 @@ class ProgramKind(IntEnum):
     RAW_TRACEPOINT = 17
 
 
+class ProgramFlag(IntFlag):
+    """prog_flags of BPF_PROG_LOAD."""
+
+    NONE = 0
+    SLEEPABLE = 1 << 4
+
+
 class AttachType(IntEnum):
     """enum bpf_attach_type; NONE is what programs of the older kinds are loaded with."""
 
@@ -342,6 +349,7 @@ def prog_load(
     name: str = "",
     expected_attach_type: AttachType = AttachType.NONE,
     license_name: str = "GPL",
+    flags: ProgramFlag = ProgramFlag.NONE,
 ) -> int:
     """Return the fd of a verified program.
 
@@ -358,6 +366,7 @@ def prog_load(
     attributes.license = ctypes.addressof(license_buffer)
     attributes.prog_name = _object_name(name)
     attributes.expected_attach_type = expected_attach_type
+    attributes.prog_flags = flags
     fd, number = _bpf(Command.PROG_LOAD, attributes)
     size = 1 << 16
     log = b""

@@ -50,7 +50,7 @@ from dlang.layout import (
     state_size,
     stores,
 )
-from dlang.lower import lower
+from dlang.lower import Unit, lower
 from dlang.notices import Drop
 from dlang.target import UnitKind
 
@@ -75,9 +75,7 @@ class KernelEngine:
     Making one compiles and loads the clauses: raises OSError, VerifierRejected, MissingPackage.
     """
 
-    def __init__(
-        self, plan: Plan, pid: int | None, symbols: Symbols | None, options: KernelOptions
-    ) -> None:
+    def __init__(self, plan: Plan, pid: int | None, symbols: Symbols | None, options: KernelOptions) -> None:
         self._plan = plan
         self._symbols = symbols
         self._pid = pid
@@ -87,7 +85,10 @@ class KernelEngine:
         self._support = bpf_features.uprobe_multi_support() if pid is not None else None
         self._narrowing = narrow(pid, self._support) if pid is not None and self._support else None
         self._stores = stores(plan.program, len(plan.names))
-        self._machine = BpfMachine(plan.program, self._stores, _bpf_options(plan, options))
+        may_sleep = self._attach_type() is bpf.AttachType.TRACE_UPROBE_MULTI
+        self._machine = BpfMachine(
+            plan.program, self._stores, _bpf_options(plan, options, may_sleep=may_sleep)
+        )
         try:
             self._loaded = self._stack.enter_context(self._load())
             self._fill_names()
@@ -120,12 +121,19 @@ class KernelEngine:
             UnitKind.PROCESS: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
-        programs = [ProgramSpec(PROGRAM_PREFIX + unit.name, *kinds[unit.kind]) for unit in plan.units]
+        programs = [
+            ProgramSpec(PROGRAM_PREFIX + unit.name, *kinds[unit.kind], self._flags(unit))
+            for unit in plan.units
+        ]
         if self._machine.uses_virtual_time:
             emit_sched_switch(self._machine)
             programs.append(ProgramSpec(PROGRAM_PREFIX + SCHED_SWITCH, bpf.ProgramKind.RAW_TRACEPOINT))
         process = self._narrowing.process if self._narrowing else None
         return load(emit.bpf_object(self._machine.module), self._machine.maps(), programs, process)
+
+    def _flags(self, unit: Unit) -> bpf.ProgramFlag:
+        sleeps = unit.name in self._machine.sleeping
+        return bpf.ProgramFlag.SLEEPABLE if sleeps else bpf.ProgramFlag.NONE
 
     def _attach_type(self) -> bpf.AttachType:
         if self._singly or self._support is bpf_features.UprobeMulti.ABSENT:
@@ -253,7 +261,7 @@ def _ring_size(wanted: int) -> int:
     return max(mmap.PAGESIZE, 1 << (wanted - 1).bit_length())
 
 
-def _bpf_options(plan: Plan, options: KernelOptions) -> BpfOptions:
+def _bpf_options(plan: Plan, options: KernelOptions, *, may_sleep: bool) -> BpfOptions:
     namespace = os.stat("/proc/self/ns/pid")
     inside = namespace.st_ino != _INITIAL_PID_NAMESPACE
     return BpfOptions(
@@ -262,4 +270,5 @@ def _bpf_options(plan: Plan, options: KernelOptions) -> BpfOptions:
         aggregation_size=options.aggregation_size,
         dynamic_size=options.dynamic_size,
         pid_namespace=(namespace.st_dev, namespace.st_ino) if inside else None,
+        may_sleep=may_sleep,
     )

@@ -1,13 +1,16 @@
-"""How the Linux kernel treats a uprobe on one instruction: refuses it, executes it rightly, or executes it wrongly.
+"""How the Linux kernel treats a uprobe on one instruction: refuses it, executes it rightly, or executes it
+wrongly.
 
-Decided by decoding only, with nothing but the instruction's bytes. Asking the kernel would not do: a refusal is
-silent while no process maps the file, and wrong execution always is. The answer goes to whatever chooses the engine of a site:
-the kernel engine takes a site whose answer is `Accepted`, fasttrap takes the others and the reasons are shown.
+Decided by decoding only, with nothing but the instruction's bytes. Asking the kernel would not do: a refusal
+is silent while no process maps the file, and wrong execution always is. The answer goes to whatever chooses
+the engine of a site: the kernel engine takes a site whose answer is `Accepted`, fasttrap takes the others and
+the reasons are shown.
 
-The rules are those of `uprobe_init_insn`, `branch_setup_xol_ops`, `push_setup_xol_ops` and `arch_uprobe_analyze_insn` in the kernel's
-arch/x86/kernel/uprobes.c as of 6.18, seen from outside by tests/uprobes/test_kernel_rules.py. Two facts explain most of them. The kernel
-looks the opcode byte of a VEX or EVEX instruction up in its table of *one-byte* opcodes, and then treats it as the one-byte
-instruction of that number: VEX 77 (`vzeroupper`) becomes `ja`. And it executes what it does not emulate under the trap flag,
+The rules are those of `uprobe_init_insn`, `branch_setup_xol_ops`, `push_setup_xol_ops` and
+`arch_uprobe_analyze_insn` in the kernel's arch/x86/kernel/uprobes.c as of 6.18, seen from outside by
+tests/uprobes/test_kernel_rules.py. Two facts explain most of them. The kernel looks the opcode byte of a VEX
+or EVEX instruction up in its table of *one-byte* opcodes, and then treats it as the one-byte instruction of
+that number: VEX 77 (`vzeroupper`) becomes `ja`. And it executes what it does not emulate under the trap flag,
 from a copy elsewhere, which some instructions can see.
 """
 
@@ -21,8 +24,8 @@ from scratch.encoding import Encoding, Scheme, Undecodable, parse
 class Accepted:
     """The kernel takes the site and the program cannot tell.
 
-    `emulated`: the kernel produces the instruction's effect itself, which costs about a fifteenth of executing a copy
-    under the trap flag.
+    `emulated`: the kernel produces the instruction's effect itself, which costs about a fifteenth of
+    executing a copy under the trap flag.
     """
 
     emulated: bool
@@ -30,7 +33,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The kernel refuses the site: error 524 (ENOTSUPP) or 8 (ENOEXEC), or silence while no process maps the file."""
+    """The kernel refuses the site: error 524 (ENOTSUPP) or 8 (ENOEXEC), or silence while no process maps the
+    file.
+    """
 
     reason: str
 
@@ -47,7 +52,8 @@ KernelRule = Accepted | Refused | Corrupts
 _STEPPED: Final = Accepted(emulated=False)
 _EMULATED: Final = Accepted(emulated=True)
 
-# One-byte opcodes that the kernel's table for 64-bit programs leaves out; a VEX or EVEX opcode byte is looked up here as well.
+# One-byte opcodes that the kernel's table for 64-bit programs leaves out; a VEX or EVEX opcode byte is looked
+# up here as well.
 _UNSUPPORTED: Final = frozenset(
     b"\x06\x07\x0e\x16\x17\x1e\x1f\x27\x2f\x37\x3f\x60\x61\x62\x6c\x6d\x6e\x6f\x82\x9a"
     b"\xcc\xcd\xce\xcf\xd4\xd5\xd6\xe4\xe5\xe6\xe7\xea\xec\xed\xee\xef\xf1\xf4\xfa\xfb"
@@ -92,24 +98,27 @@ def rule_at_entry(code: bytes) -> KernelRule:
 
     `code` is the instruction and whatever follows it: 16 bytes, or fewer where the section ends.
     """
-    return _rule(parse(code), code)
+    return rule_of(parse(code), code)
 
 
 def rule_inside(code: bytes) -> KernelRule:
     """Return the rule for a site anywhere in a function; `code` as in `rule_at_entry`.
 
-    A 5-byte nop is the difference: from its second hit on it is a call, which overwrites 8 bytes below the stack pointer, where a
-    leaf function may keep variables (the red zone).
+    A 5-byte nop is the difference: from its second hit on it is a call, which overwrites 8 bytes below the
+    stack pointer, where a leaf function may keep variables (the red zone).
     """
     encoding = parse(code)
     if isinstance(encoding, Encoding) and _may_become_a_call(encoding, code):
         return Corrupts("a 5-byte nop becomes a call, which overwrites the red zone")
-    return _rule(encoding, code)
+    return rule_of(encoding, code)
 
 
-def _rule(encoding: Encoding | Undecodable, code: bytes) -> KernelRule:
+def rule_of(encoding: Encoding | Undecodable, code: bytes) -> KernelRule:
+    """Return what `rule_at_entry` does for code that has been parsed already."""
     if isinstance(encoding, Undecodable):
         return Refused(f"undecodable: {encoding.reason}")
+    if encoding.scheme_offset > 1 and any(b & 0xF0 == 0x40 for b in code[: encoding.scheme_offset - 1]):
+        return Corrupts("a REX prefix before another prefix, which the kernel takes for the opcode")
     for prefix in encoding.prefixes:
         if prefix in _REFUSED_PREFIXES:
             return Refused(_REFUSED_PREFIXES[prefix])
@@ -179,8 +188,9 @@ def _two_byte_rule(encoding: Encoding, code: bytes) -> KernelRule:
 def _address_rule(encoding: Encoding) -> KernelRule:
     """Return the rule for an instruction that is executed from a copy, given its memory operand.
 
-    The kernel replaces rip by rsi, rdi or rbx in the copy, rightly but for 32-bit addresses: the register is cut to its lower half,
-    and so was eip, but a program loaded above 4 GiB gets another address than it would have got with a wrapped sum.
+    The kernel replaces rip by rsi, rdi or rbx in the copy, rightly but for 32-bit addresses: the register is
+    cut to its lower half, and so was eip, but a program loaded above 4 GiB gets another address than it would
+    have got with a wrapped sum.
     """
     if encoding.rip_relative and 0x67 in encoding.prefixes:
         return Corrupts("an eip-relative operand")
@@ -193,7 +203,9 @@ def _unsupported_name(opcode: int) -> str:
 
 
 def _may_become_a_call(encoding: Encoding, code: bytes) -> bool:
-    """Whether some kernel takes these 5 bytes for a nop that it may overwrite (6.18: one form; later: every form)."""
+    """Whether some kernel takes these 5 bytes for a nop that it may overwrite (6.18: one form; later: every
+    form).
+    """
     if encoding.size != 5 or encoding.scheme is not Scheme.LEGACY:
         return False
     last = code[4]

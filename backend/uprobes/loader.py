@@ -64,6 +64,7 @@ class ProgramSpec:
     section: str
     kind: bpf.ProgramKind
     attach_type: bpf.AttachType = bpf.AttachType.NONE
+    flags: bpf.ProgramFlag = bpf.ProgramFlag.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def load(
                 instructions = with_process_filter(instructions, process)
             name = program.section.removeprefix(PROGRAM_PREFIX)
             program_fds[program.section] = bpf.prog_load(
-                program.kind, instructions, f"dtrap_{name}", program.attach_type
+                program.kind, instructions, f"dtrap_{name}", program.attach_type, flags=program.flags
             )
             code[program.section] = instructions
     except BaseException:

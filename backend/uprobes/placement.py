@@ -1,14 +1,16 @@
 """Where in a function's first instructions its entry probe goes, so that the kernel need not step a copy.
 
-The kernel emulates push, nop, jmp, jcc and call, at a fifteenth of the price of stepping anything else. Where one of them follows in the same
-straight line at a function's entry, and nothing that a clause reads has changed on the way, the probe goes there. This module
-decides that from the code alone; the chosen offsets go to the attaching of uprobes.
+The kernel emulates push, nop, jmp, jcc and call, at a fifteenth of the price of stepping anything else. Where
+one of them follows in the same straight line at a function's entry, and nothing that a clause reads has
+changed on the way, the probe goes there. This module decides that from the code alone; the chosen offsets go
+to the attaching of uprobes.
 
-A moved probe must count exactly the calls of the function. So the instructions that are stepped over cannot fault, cannot
-branch and store nothing (hence a clause that reads memory notices nothing, and a nop that the kernel turns into a call finds the red zone
-unused); and nothing else may get into the window between the entry and the probe: no symbol lies in it, no direct
-branch of the object leads into it (by a search of the text that finds more than every branch there is), and a function
-that branches indirectly anywhere is only moved onto a push, which no jump table leads to.
+A moved probe must count exactly the calls of the function. So the instructions that are stepped over cannot
+fault, cannot branch and store nothing (hence a clause that reads memory notices nothing, and a nop that the
+kernel turns into a call finds the red zone unused); and nothing else may get into the window between the
+entry and the probe: no symbol lies in it, no direct branch of the object leads into it (by a search of the
+text that finds more than every branch there is), and a function that branches indirectly anywhere is only
+moved onto a push, which no jump table leads to.
 """
 
 import re
@@ -19,18 +21,22 @@ from enum import IntFlag
 from struct import Struct
 from typing import Final
 
-from backend.uprobes.kernel_rules import Accepted, rule_at_entry
+from backend.uprobes.kernel_rules import Accepted, rule_of
 from scratch.encoding import Encoding, Scheme, parse
 
 WINDOW: Final = 24
 """Bytes after the entry within which the probed instruction ends."""
 
 LARGEST_TEXT: Final = 4 << 20
-"""Bytes of text beyond which the search for branches would cost more than it saves at start-up: nothing is moved then."""
+"""Bytes of text beyond which the search for branches would cost more than it saves at start-up: nothing is
+moved then.
+"""
 
 
 class Reads(IntFlag):
-    """What the clauses of a probe read of the thread's state; bit n is the general register that x86 numbers n."""
+    """What the clauses of a probe read of the thread's state; bit n is the general register that x86 numbers
+    n.
+    """
 
     NOTHING = 0
     RAX = 1 << 0
@@ -73,8 +79,9 @@ def place(
 ) -> list[int]:
     """Return, for each function, the bytes from its entry to where its probe goes; 0 leaves it at the entry.
 
-    `text` holds the object's executable bytes from `text_address` on, all of them, since branches are searched for in it.
-    `entries` are the addresses of all symbols of the object, probed or not. `reads` is what any clause of these probes reads.
+    `text` holds the object's executable bytes from `text_address` on, all of them, since branches are
+    searched for in it. `entries` are the addresses of all symbols of the object, probed or not. `reads` is
+    what any clause of these probes reads.
     """
     offsets = [0] * len(functions)
     if reads & Reads.RIP or len(text) > LARGEST_TEXT:
@@ -114,19 +121,20 @@ def place(
 
 
 def _emulated_offset(code: bytes, unchanged: int) -> int:
-    """Return the offset of the first instruction that the kernel emulates, if everything before it may be stepped over.
+    """Return the offset of the first instruction that the kernel emulates, if everything before it may be
+    stepped over.
 
-    `unchanged` is a set of `Reads` bits. 0 where the first instruction is emulated already, or where there is no such place.
+    `unchanged` is a set of `Reads` bits. 0 where the first instruction is emulated already, or where there is
+    no such place.
     """
     at = 0
     while at < len(code):
         here = code[at:]
-        match rule_at_entry(here):
-            case Accepted(emulated=True):
-                return at
         encoding = parse(here)
         if not isinstance(encoding, Encoding):
             return 0
+        if rule_of(encoding, here) == _EMULATED:
+            return at
         changed = _changes(encoding, here)
         if changed is None or changed & unchanged:
             return 0
@@ -134,6 +142,7 @@ def _emulated_offset(code: bytes, unchanged: int) -> int:
     return 0
 
 
+_EMULATED: Final = Accepted(emulated=True)
 _FLAGS: Final = int(Reads.FLAGS)
 _RAX: Final = int(Reads.RAX)
 _SEGMENTS: Final = frozenset(b"\x64\x65")
@@ -144,8 +153,8 @@ _PUSHES: Final = frozenset((*range(0x50, 0x58), 0x41))
 def _changes(encoding: Encoding, code: bytes) -> int | None:
     """Return the `Reads` bits that an instruction changes; None if it may not be stepped over.
 
-    A list of what is allowed, kept to what compilers begin functions with. None for whatever branches, stores, reads memory
-    elsewhere than off rsp, rip or fs, may raise an exception, or is not in the list.
+    A list of what is allowed, kept to what compilers begin functions with. None for whatever branches,
+    stores, reads memory elsewhere than off rsp, rip or fs, may raise an exception, or is not in the list.
     """
     if encoding.scheme is not Scheme.LEGACY or 0x67 in encoding.prefixes:
         return None
@@ -249,7 +258,9 @@ def _two_byte_changes(encoding: Encoding, code: bytes) -> int | None:
 
 
 def _register_bits(encoding: Encoding, *, byte_sized: bool) -> tuple[int, int]:
-    """Return the bits of ModRM.reg and, if ModRM names a register, of ModRM.rm (0 if it does not, or if there is no ModRM)."""
+    """Return the bits of ModRM.reg and, if ModRM names a register, of ModRM.rm (0 if it does not, or if there
+    is no ModRM).
+    """
     if encoding.modrm < 0:
         return 0, 0
     reg = encoding.reg | (encoding.rex & 4) << 1
@@ -261,19 +272,29 @@ def _register_bits(encoding: Encoding, *, byte_sized: bool) -> tuple[int, int]:
 
 
 def _byte_register_bits(number: int) -> int:
-    """Return the bits that a byte register may belong to: 4 to 7 are ah, ch, dh, bh without REX, spl to dil with it."""
+    """Return the bits that a byte register may belong to: 4 to 7 are ah, ch, dh, bh without REX, spl to dil
+    with it.
+    """
     return 1 << number | 1 << (number & 3) if 4 <= number <= 7 else 1 << number
 
 
 _INDIRECT_JUMP: Final = re.compile(rb"\xff[\x20-\x27\x60-\x67\xa0-\xa7\xe0-\xe7]")
 _SHORT_BRANCH: Final = re.compile(rb"[\x70-\x7f\xe0-\xe3\xeb]")
-_NEAR_BRANCH: Final = re.compile(rb"(?:[\xe8\xe9]|\x0f[\x80-\x8f]|\xc7\xf8)(?=....)", re.DOTALL)
+# call, jmp, jcc, xbegin by 32 bits, each by its own pattern, since one that begins with a fixed byte is found
+# much faster. Of the displacement only the upper half is looked at: LARGEST_TEXT says how far a branch can
+# lead.
+_NEAR_BRANCHES: Final = tuple(
+    re.compile(opcode + rb"(?=..[\x00-\x3f\xc0-\xff][\x00\xff])", re.DOTALL)
+    for opcode in (rb"\xe8", rb"\xe9", rb"\x0f[\x80-\x8f]", rb"\xc7\xf8")
+)
 _SHORT_REACH: Final = 130
 _DISPLACEMENT: Final = Struct("<i")
 
 
 def _short_branch_into(text: bytes, start: int, end: int) -> bool:
-    """Whether bytes that could be a branch by 8 bits lead to an address in (start, end], seen from any offset of the text."""
+    """Whether bytes that could be a branch by 8 bits lead to an address in (start, end], seen from any offset
+    of the text.
+    """
     for found in _SHORT_BRANCH.finditer(
         text, max(start - _SHORT_REACH, 0), min(end + _SHORT_REACH, len(text) - 1)
     ):
@@ -285,9 +306,15 @@ def _short_branch_into(text: bytes, start: int, end: int) -> bool:
 
 
 def _reached_by_near_branches(text: bytes, offsets: frozenset[int]) -> frozenset[int]:
-    """Return those of `offsets` to which bytes that could be a branch by 32 bits lead, seen from any offset of the text."""
+    """Return those of `offsets` to which bytes that could be a branch by 32 bits lead, seen from any offset
+    of the text.
+    """
     if not offsets:
         return offsets
     unpack = _DISPLACEMENT.unpack_from
-    targets = {(end := found.end()) + 4 + unpack(text, end)[0] for found in _NEAR_BRANCH.finditer(text)}
+    targets = {
+        (end := found.end()) + 4 + unpack(text, end)[0]
+        for branch in _NEAR_BRANCHES
+        for found in branch.finditer(text)
+    }
     return offsets & targets

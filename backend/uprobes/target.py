@@ -40,8 +40,9 @@ CONTEXT_WORDS: Final = 11
 SCHED_SWITCH: Final = "sched_switch"
 """Section and raw tracepoint of the program that keeps threads' time on processors, for vtimestamp."""
 
-_SCRATCH_SLOTS: Final = 4
-"""Firings that can be under way on one processor at once: a thread preempted inside a program keeps its slot."""
+_SCRATCH_SLOTS: Final = 8
+"""Firings that can be under way on one processor at once: a thread that is preempted or sleeps inside a program
+keeps its slot."""
 _LAST_SAVED_REGISTER: Final = 20
 """pt_regs holds the registers in the order of `uregs[]` up to SS; what follows there it does not have."""
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
@@ -66,19 +67,22 @@ class Helper(IntEnum):
     RINGBUF_RESERVE = 131
     RINGBUF_SUBMIT = 132
     RINGBUF_DISCARD = 133
+    COPY_FROM_USER = 148
     GET_ATTACH_COOKIE = 174
 
 
 @dataclass(frozen=True, slots=True)
 class BpfOptions:
-    """What a run decides: sizes in bytes (`buffer_size` a power of two pages), the number of sites, and the pid
-    namespace (device and inode) that `pid` and `tid` are told in, or None for the initial one."""
+    """What a run decides: sizes in bytes (`buffer_size` a power of two pages), the number of sites, the pid
+    namespace (device and inode) that `pid` and `tid` are told in, or None for the initial one, and whether programs
+    on uprobes may sleep, which they need to read memory that is not there yet."""
 
     site_count: int
     buffer_size: int = 4 << 20
     aggregation_size: int = 4 << 20
     dynamic_size: int = 1 << 20
     pid_namespace: tuple[int, int] | None = None
+    may_sleep: bool = False
 
 
 class BpfMachine:
@@ -93,6 +97,7 @@ class BpfMachine:
         self.options = options
         self.text_fields: list[ProbeField] = []
         self.scratch_size = 0
+        self.sleeping: set[str] = set()
         self.pool = Constants()
         self._indices: dict[str, int] = {}
 
@@ -100,7 +105,7 @@ class BpfMachine:
         """Add a program in section `prog/NAME`."""
         function = ir.Function(self.module, ir.FunctionType(I64, [POINTER]), name)
         function.section = PROGRAM_PREFIX + name
-        return function, _BpfTarget(self, kind, function.args[0])
+        return function, _BpfTarget(self, kind, name, function.args[0])
 
     def need_scratch(self, size: int) -> None:
         self.scratch_size = max(self.scratch_size, size)
@@ -182,6 +187,7 @@ class _BpfTarget:
 
     machine: BpfMachine
     kind: UnitKind
+    name: str
     context: ir.Value
     _slots: dict[str, ir.Value] = field(default_factory=dict)
 
@@ -221,7 +227,8 @@ class _BpfTarget:
         store(b, 0, place)
         stack = self.register(b, REGISTER_NUMBER["RSP"])
         offset = 8 * (1 + number - len(_ARGUMENT_REGISTERS))
-        self.read_user(b, place, constant(8), b.add(stack, constant(offset)))
+        # The stack's top is in memory: the caller has just written to it.
+        _call(b, Helper.PROBE_READ_USER, [place, constant(8), b.add(stack, constant(offset))])
         return load(b, place)
 
     def register(self, b: ir.IRBuilder, index: int) -> ir.Value:
@@ -297,12 +304,43 @@ class _BpfTarget:
     def read_user(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
-        return _call(b, Helper.PROBE_READ_USER, [destination, size, address])
+        arguments = [destination, size, address]
+        first = _call(b, Helper.PROBE_READ_USER, arguments)
+        if not self._sleeps():
+            return first
+        before = b.block
+        with b.if_then(b.icmp_signed("<", first, constant(0)), likely=False):
+            again = _call(b, Helper.COPY_FROM_USER, arguments)
+            inside = b.block
+        return merge_words(b, [(before, first), (inside, again)])
 
     def read_user_string(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
-        return _call(b, Helper.PROBE_READ_USER_STR, [destination, size, address])
+        arguments = [destination, size, address]
+        first = _call(b, Helper.PROBE_READ_USER_STR, arguments)
+        if not self._sleeps():
+            return first
+        before = b.block
+        with b.if_then(b.icmp_signed("<", first, constant(0)), likely=False):
+            # Touching the string's first and last page brings both in; the last need not exist.
+            byte = self._slot(b, "touched")
+            for place in (address, b.add(address, size)):
+                _call(b, Helper.COPY_FROM_USER, [byte, constant(1), place])
+            again = _call(b, Helper.PROBE_READ_USER_STR, arguments)
+            inside = b.block
+        return merge_words(b, [(before, first), (inside, again)])
+
+    def _sleeps(self) -> bool:
+        """Say whether this program may sleep, and note that it wants to.
+
+        The helpers that don't sleep can't read a page that the process has not touched yet: the string constant
+        that it is just about to use, for one.
+        """
+        sleeps = self.kind is UnitKind.PROCESS and self.machine.options.may_sleep
+        if sleeps:
+            self.machine.sleeping.add(self.name)
+        return sleeps
 
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         _call(b, Helper.PROBE_READ_KERNEL_STR, [destination, constant(size), source])

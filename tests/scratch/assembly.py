@@ -9,7 +9,9 @@ from elftools.elf.elffile import ELFFile
 
 
 def assemble(sources: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the machine code of each source, by its name. Operands relative to rip are given as numbers: `1234(%rip)`."""
+    """Return the machine code of each source, by its name. Operands relative to rip are given as numbers:
+    `1234(%rip)`.
+    """
     lines = [".text"]
     for number, source in enumerate(sources.values()):
         lines += [f"start_{number}:", source, f"end_{number}:"]

@@ -1,4 +1,6 @@
-"""The sacrificial process, one for all tests of this folder: whatever happened in it, each run begins from a state of its own."""
+"""The sacrificial process, one for all tests of this folder: whatever happened in it, each run begins from a
+state of its own.
+"""
 
 from collections.abc import Iterator
 

@@ -45,7 +45,9 @@ def runnable(code: bytes) -> bool:
 
 
 def compare(process: Sacrifice, code: bytes, chance: random.Random) -> list[Difference]:
-    """Run the instruction at home, from a near slot and from a far one, all from one random state; return the differences to home."""
+    """Run the instruction at home, from a near slot and from a far one, all from one random state; return the
+    differences to home.
+    """
     address = site(chance)
     first = decode(code, address)
     assert isinstance(first, Instruction), code
@@ -82,7 +84,9 @@ def out_of_line(
 
 
 def without_traces(instruction: Instruction, copied: Stop, native: Stop) -> Stop:
-    """Return the copy's stop with the memory below the stack as at home where `displaced.py` says that a copy leaves traces."""
+    """Return the copy's stop with the memory below the stack as at home where `displaced.py` says that a copy
+    leaves traces.
+    """
     rsp = native.registers["rsp"] - ARENA
     if instruction.kind is Kind.INDIRECT_CALL:
         ignored = range(rsp - 16, rsp)
@@ -135,7 +139,9 @@ _FIP = slice(8, 16)
 
 
 def different(native: Stop, copied: Stop) -> tuple[tuple[str, object, object], ...]:
-    """Return what differs, by name: the value at home and out of line. The x87 instruction pointer is left out."""
+    """Return what differs, by name: the value at home and out of line. The x87 instruction pointer is left
+    out.
+    """
     fields: list[tuple[str, object, object]] = [
         (name, hex(value), hex(copied.registers[name]))
         for name, value in native.registers.items()

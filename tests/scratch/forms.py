@@ -30,7 +30,9 @@ def text_of(path: str) -> tuple[bytes, int]:
 
 
 def form(encoding: Encoding) -> tuple[object, ...]:
-    """Return what distinguishes an instruction's form: opcode, prefixes and the shape of its operands, not which registers."""
+    """Return what distinguishes an instruction's form: opcode, prefixes and the shape of its operands, not
+    which registers.
+    """
     modrm = encoding.modrm
     if modrm < 0:
         shape: tuple[int, ...] = ()
@@ -79,7 +81,8 @@ def start_for(
 ) -> tuple[bytes, Start]:
     """Return the instruction, moved to `address` with an operand it can reach, and what to start it with.
 
-    Most memory operands lie in the arena, some elsewhere so that they fault; rcx is mostly small, for loops and `rep`.
+    Most memory operands lie in the arena, some elsewhere so that they fault; rcx is mostly small, for loops
+    and `rep`.
     """
     general = {name: _value(chance) for name in GENERAL}
     general["rsp"] = ARENA + ARENA_SIZE // 2 + 16 * chance.randrange(-64, 64)
@@ -103,7 +106,8 @@ def start_for(
     return code, Start(registers, _vectors(vectors, chance), chance.randbytes(ARENA_SIZE))
 
 
-# syscall and int 0x80, with calls that change nothing: getpid, getuid or getppid, and one that does not exist.
+# syscall and int 0x80, with calls that change nothing: getpid, getuid or getppid, and one that does not
+# exist.
 _SYSTEM_CALLS = {(1, 0x05): (39, 102, 1000), (0, 0xCD): (20, 64, 1000)}
 
 
@@ -125,7 +129,9 @@ def _pointer(chance: random.Random) -> int:
 def _aim(
     code: bytes, encoding: Encoding, general: dict[str, int], chance: random.Random, address: int
 ) -> bytes:
-    """Let the instruction's memory operand lie in the arena: by its base register, or its displacement beside rip."""
+    """Let the instruction's memory operand lie in the arena: by its base register, or its displacement beside
+    rip.
+    """
     if not 0 <= encoding.modrm < 0xC0:
         return code
     target = _pointer(chance)
@@ -170,7 +176,9 @@ _PKRU = 2688
 
 
 def _vectors(template: bytes, chance: random.Random) -> bytes:
-    """Return an xsave image with random x87, SSE, AVX and AVX-512 state, each register valid; PKRU as in `template`."""
+    """Return an xsave image with random x87, SSE, AVX and AVX-512 state, each register valid; PKRU as in
+    `template`.
+    """
     image = bytearray(template)
     end = min(len(image), _PKRU)
     image[32:_XMM] = b"".join(chance.randbytes(10) + bytes(6) for _ in range(8))

@@ -1,7 +1,8 @@
-"""`python -m tests.scratch.fuzz [SEED]`: displaced execution against execution at home, until stopped or wrong.
+"""`python -m tests.scratch.fuzz [SEED]`: displaced execution against execution at home, until stopped or
+wrong.
 
-First every form of instruction in this machine's libraries, then instructions made up at random, with new registers and memory each
-time round. A difference is printed with the seed that finds it again.
+First every form of instruction in this machine's libraries, then instructions made up at random, with new
+registers and memory each time round. A difference is printed with the seed that finds it again.
 """
 
 import random

@@ -1,6 +1,7 @@
 """A stopped child process in which single instructions are executed with chosen registers and memory.
 
-Made of raw ptrace requests, independent of the engine, since it is what the engine's arithmetic is tested against.
+Made of raw ptrace requests, independent of the engine, since it is what the engine's arithmetic is tested
+against.
 """
 
 import ctypes

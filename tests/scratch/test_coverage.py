@@ -32,7 +32,9 @@ def of_described_functions(path: str) -> Iterator[tuple[bytes, int]]:
 
 
 def frames(path: str) -> Iterator[tuple[int, int]]:
-    """Yield [start, end) of each frame description inside .text (pc-relative 32-bit addresses, as compilers write them)."""
+    """Yield [start, end) of each frame description inside .text (pc-relative 32-bit addresses, as compilers
+    write them).
+    """
     with Path(path).open("rb") as file:
         elf = ELFFile(file)
         section = elf.get_section_by_name(".eh_frame")

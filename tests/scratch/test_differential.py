@@ -57,7 +57,9 @@ def test_made_up_instructions_run_out_of_line_as_at_home(process: Sacrifice) -> 
 
 
 def test_the_sample_ends_in_every_way(process: Sacrifice, forms: list[bytes]) -> None:
-    """Most instructions complete; enough of them fault, trap and leave by a jump to say that these were compared."""
+    """Most instructions complete; enough of them fault, trap and leave by a jump to say that these were
+    compared.
+    """
     chance = random.Random(SEED)
     signals: dict[int, int] = {}
     for code in forms[:1500]:
@@ -76,7 +78,9 @@ NOT_STEPPED = frozenset((Kind.PUSHF, Kind.POPF, Kind.SYSCALL, Kind.INTERRUPT))
 def test_thread_found_anywhere_in_a_copy_goes_on_at_home_as_if_nothing_had_happened(
     process: Sacrifice, forms: list[bytes]
 ) -> None:
-    """Step into a copy, translate to where the program is, go on with the original text: the same end, from every boundary."""
+    """Step into a copy, translate to where the program is, go on with the original text: the same end, from
+    every boundary.
+    """
     chance = random.Random(SEED)
     tried = 0
     for code in forms:

@@ -1,4 +1,6 @@
-"""Plans and copies as data: what is refused and why, that copies fit their slots anywhere, and where threads in them are."""
+"""Plans and copies as data: what is refused and why, that copies fit their slots anywhere, and where threads
+in them are.
+"""
 
 import random
 
@@ -109,7 +111,9 @@ def test_near_operand_borrows_nothing() -> None:
 
 
 @pytest.mark.parametrize(("distance", "borrows"), [(0, False), (1, True)])
-def test_a_register_is_borrowed_only_where_the_displacement_does_not_reach(distance: int, borrows: bool) -> None:
+def test_a_register_is_borrowed_only_where_the_displacement_does_not_reach(
+    distance: int, borrows: bool
+) -> None:
     highest = SITE + 7 - ((1 << 31) - 1) - 7
     copy = planned(b"\x48\x8b\x05\x00\x00\x00\x00").at(highest - distance)
     assert (copy.borrowed is not None) == borrows
@@ -171,5 +175,9 @@ def test_boundaries_are_the_starts_of_the_copys_instructions() -> None:
                 assert isinstance(found, Instruction), (name, found)
                 at += found.size
                 if copy.code[starts[-1] : starts[-1] + 2] == b"\xff\x25":
-                    at += found.operand - slot - at + 8 if found.operand is not None and found.operand < slot + 64 else 0
+                    at += (
+                        found.operand - slot - at + 8
+                        if found.operand is not None and found.operand < slot + 64
+                        else 0
+                    )
             assert [offset for offset, _ in copy.boundaries] == starts, name

@@ -15,7 +15,15 @@ from tests.scratch.fuzz import made_up
 AT = 0x7F00_1234_5678
 
 KINDS = {
-    Kind.COMMON: ["nop", "mov %rax,%rbx", "lock incl (%rdi)", "rep movsb", "vpxor %ymm0,%ymm1,%ymm2", "endbr64", "ud2"],
+    Kind.COMMON: [
+        "nop",
+        "mov %rax,%rbx",
+        "lock incl (%rdi)",
+        "rep movsb",
+        "vpxor %ymm0,%ymm1,%ymm2",
+        "endbr64",
+        "ud2",
+    ],
     Kind.RIP_RELATIVE: ["mov 8(%rip),%rax", "vmovups 8(%rip),%zmm3", "pushq 8(%rip)", "lea 8(%rip),%rdi"],
     Kind.JCC: [".byte 0x74,5", ".byte 0x0f,0x8f,1,0,0,0"],
     Kind.JMP: [".byte 0xeb,5", ".byte 0xe9,1,0,0,0"],
@@ -40,7 +48,9 @@ KINDS = {
 CODES = assemble({source: source for sources in KINDS.values() for source in sources})
 
 
-@pytest.mark.parametrize(("kind", "source"), [(kind, source) for kind, sources in KINDS.items() for source in sources])
+@pytest.mark.parametrize(
+    ("kind", "source"), [(kind, source) for kind, sources in KINDS.items() for source in sources]
+)
 def test_kind(kind: Kind, source: str) -> None:
     instruction = decode(CODES[source] + bytes(15), AT)
     assert isinstance(instruction, Instruction), instruction
@@ -134,7 +144,14 @@ def test_fields(source: str) -> None:
 
 
 def test_scheme() -> None:
-    codes = assemble({"VEX2": "vzeroupper", "VEX3": "vpermd %ymm0,%ymm1,%ymm2", "EVEX": "vmovaps %zmm1,%zmm2", "legacy": "nop"})
+    codes = assemble(
+        {
+            "VEX2": "vzeroupper",
+            "VEX3": "vpermd %ymm0,%ymm1,%ymm2",
+            "EVEX": "vmovaps %zmm1,%zmm2",
+            "legacy": "nop",
+        }
+    )
     for name, code in codes.items():
         encoding = parse(code)
         assert isinstance(encoding, Encoding)

@@ -1,7 +1,8 @@
-"""The mistakes that other engines make when they execute a displaced instruction, each as a case that fails for it.
+"""The mistakes that other engines make when they execute a displaced instruction, each as a case that fails
+for it.
 
-Every case is run at home and out of line, near and far (where a register is borrowed), from one state, and all that is left is
-compared. `out-of-line.md` of this project's notes names whose mistake each one was.
+Every case is run at home and out of line, near and far (where a register is borrowed), from one state, and
+all that is left is compared. `out-of-line.md` of this project's notes names whose mistake each one was.
 """
 
 import random

@@ -1,4 +1,6 @@
-"""One uprobe through perf_event_open, without anything of ours: the kernel's word against which rules are tested."""
+"""One uprobe through perf_event_open, without anything of ours: the kernel's word against which rules are
+tested.
+"""
 
 import ctypes
 import os

@@ -1,8 +1,9 @@
-"""The rules of `kernel_rules` against the kernel itself: each probed instruction runs in a child, once for real.
+"""The rules of `kernel_rules` against the kernel itself: each probed instruction runs in a child, once for
+real.
 
-A site is what follows `SITE` in a body of the table below, which is a function `long f(unsigned char memory[256])`. The parent runs it
-without a probe, a forked child with one. Whether the kernel stepped a copy shows in the child's maps, where `[uprobes]` appears at its first
-step; nothing is timed.
+A site is what follows `SITE` in a body of the table below, which is a function `long f(unsigned char
+memory[256])`. The parent runs it without a probe, a forked child with one. Whether the kernel stepped a copy
+shows in the child's maps, where `[uprobes]` appears at its first step; nothing is timed.
 """
 
 import ctypes
@@ -118,13 +119,16 @@ CORRUPTS = {
     "rep_movsb": "mov $50,%ecx; mov %rdi,%rsi; lea 100(%rdi),%rdi; SITE rep movsb; xor %eax,%eax; ret",
     "syscall": "mov $39,%eax; SITE syscall; mov %r11,%rax; ret",
 }
-RED_ZONE = "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0; add -8(%rsp),%rax; dec %ecx; jnz 1b; ret"
-CASES = {**EMULATED, **STEPPED, **EITHER, **REFUSED, **CORRUPTS, "red_zone": RED_ZONE}
+RED_ZONE = "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0; add
+-8(%rsp),%rax; dec %ecx; jnz 1b; ret" CASES = {**EMULATED, **STEPPED, **EITHER, **REFUSED, **CORRUPTS,
+"red_zone": RED_ZONE}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call left: its result, its memory, and whether the kernel stepped a copy. None for each if it died."""
+    """What one call left: its result, its memory, and whether the kernel stepped a copy. None for each if it
+    died.
+    """
 
     result: int | None
     memory: bytes | None

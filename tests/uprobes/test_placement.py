@@ -16,7 +16,8 @@ from tests.uprobes.kernel_probe import hits, uprobe
 NONE = Reads.NOTHING
 ARGS = Reads.ARGUMENTS
 
-# name: what the clauses read, and the function; the probe belongs at PROBE, or at the entry where there is none.
+# name: what the clauses read, and the function; the probe belongs at PROBE, or at the entry where there is
+# none.
 FUNCTIONS: dict[str, tuple[Reads, str]] = {
     "push_first": (NONE, "push %rbx; push %rbp; ret"),
     "endbr": (NONE, "endbr64; PROBE push %rbx; ret"),
@@ -183,7 +184,8 @@ __attribute__((noinline)) long frame(long a, long b) { volatile char s[64]; s[a 
 __attribute__((noinline)) long recursive(long a, long b) { return a <= 0 ? b : recursive(a - 1, b) + frame(a, b); }
 __attribute__((noinline)) long tail(long a, long b) { return recursive(b & 7, a); }
 __attribute__((noinline)) long sum(long a, long b) { long s = b; while (a-- > 0) s += leaf(a, s); return s; }
-long run(long n) { long s = 0; for (long i = 0; i < n; i++) s += tail(i, i) + sum(i & 3, i) + frame(i, s); return s; }
+long run(long n) { long s = 0; for (long i = 0; i < n; i++) s += tail(i, i) + sum(i & 3, i) + frame(i, s);
+return s; }
 """
 
 

@@ -1,0 +1,244 @@
+"""SIGTRAP in the traced process: what the program believes of it, and what the kernel is told meanwhile.
+
+An int3 raises SIGTRAP by force: where the thread has it blocked, or the process ignores it, the kernel
+unblocks it and resets the disposition to the default. So we keep book of what the program has set, and put
+it right after each trap that the kernel spoilt. The book is kept where the program writes it: an int3 on
+each `syscall` instruction that is known to be rt_sigaction or rt_sigprocmask (*watched* sites, found by the
+constant loaded into eax before) brings those calls to us.
+
+While the program has the default disposition or ignores SIGTRAP, the kernel is given a handler of ours, in
+scratch memory: the *safety handler*. It never runs as long as there is a tracer. If the tracer is killed
+while threads are stopped at int3s, they would die of the signals that they are in the middle of; so they
+run the handler instead, which steps back to the int3, sleeps a millisecond, and so on until the guardian
+has put the text in order. A thread that had already been sent to its copy goes on there. Nothing of this is
+needed by the text of a program with a SIGTRAP handler of its own, which keeps it.
+"""
+
+import errno
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from signal import SIGTRAP
+
+from backend.errors import CannotInject
+from backend.fasttrap import inject
+from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Syscall
+from backend.fasttrap.tracee import Memory
+from backend.linux import procfs, ptrace
+from backend.linux.procfs import RemoteAddr
+from backend.linux.ptrace import Registers
+from scratch.encoding import Undecodable, parse
+
+TRAP_BIT = 1 << SIGTRAP - 1
+DEFAULT, IGNORE = 0, 1
+RT_SIGPROCMASK = 14
+SIGSET_SIZE = 8
+SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
+
+_BELOW_STACK = 1024
+"""Where below rsp a struct is lent to the kernel: past the red zone, in memory that nothing may rely on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The kernel's `struct sigaction` on x86-64: four words. `handler` may be DEFAULT or IGNORE."""
+
+    handler: int
+    flags: int = 0
+    restorer: int = 0
+    mask: int = 0
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "Action":
+        return cls(*_ACTION.unpack(raw))
+
+    def to_bytes(self) -> bytes:
+        return _ACTION.pack(self.handler, self.flags, self.restorer, self.mask)
+
+    @property
+    def is_handler(self) -> bool:
+        return self.handler not in (DEFAULT, IGNORE)
+
+
+_ACTION = struct.Struct("4Q")
+_SA_SIGINFO, _SA_RESTORER, _SA_ONSTACK, _SA_NODEFER = 0x4, 0x0400_0000, 0x0800_0000, 0x4000_0000
+
+_SAFETY_HANDLER = bytes.fromhex(
+    "817e0880000000"  # cmpl  $0x80,8(%rsi)      si_code: raised by an int3?
+    "7545"  #           jne   out
+    "488b82a8000000"  # mov   0xa8(%rdx),%rax    uc_mcontext.gregs[REG_RIP]
+    "488d0d49000000"  # lea   regions(%rip),%rcx
+    "4c8b01"  #   next: mov   (%rcx),%r8
+    "4d85c0"  #         test  %r8,%r8
+    "7411"  #           je    rewind
+    "4c39c0"  #         cmp   %r8,%rax
+    "7206"  #           jb    skip
+    "483b4108"  #       cmp   8(%rcx),%rax
+    "7224"  #           jb    out                it has been sent to its copy
+    "4883c110"  # skip: add   $16,%rcx
+    "ebe7"  #           jmp   next
+    "48ff8aa8000000"  # rewind: decq 0xa8(%rdx)
+    "6840420f00"  #     push  $1000000           nanosleep({0 s, 1000000 ns}, NULL)
+    "6a00"  #           push  $0
+    "4889e7"  #         mov   %rsp,%rdi
+    "31f6"  #           xor   %esi,%esi
+    "b823000000"  #     mov   $35,%eax
+    "0f05"  #           syscall
+    "4883c410"  #       add   $16,%rsp
+    "c3"  #        out: ret
+    "b80f000000"  # restorer: mov $15,%eax       rt_sigreturn
+    "0f05"  #           syscall
+)
+_RESTORER_OFFSET = 0x4F
+_REGIONS_OFFSET = 0x60
+
+
+def safety_handler(at: int, regions: Sequence[tuple[int, int]]) -> tuple[bytes, Action]:
+    """Return the handler's code for address `at`, followed by the scratch regions [start, end), and its
+    disposition.
+    """
+    code = _SAFETY_HANDLER.ljust(_REGIONS_OFFSET, b"\x90")
+    code += b"".join(struct.pack("2Q", start, end) for start, end in regions) + bytes(16)
+    flags = _SA_SIGINFO | _SA_RESTORER | _SA_ONSTACK | _SA_NODEFER
+    return code, Action(at, flags, at + _RESTORER_OFFSET)
+
+
+def read_action(tid: int, gate: RemoteAddr, memory: Memory) -> Action:
+    """Return SIGTRAP's disposition as the kernel has it, by a call injected into the held thread `tid`."""
+    return _exchange(tid, gate, memory, None)
+
+
+def write_action(tid: int, gate: RemoteAddr, memory: Memory, action: Action) -> None:
+    """Set SIGTRAP's disposition, by a call injected into the held thread `tid`."""
+    _exchange(tid, gate, memory, action)
+
+
+def _exchange(tid: int, gate: RemoteAddr, memory: Memory, new: Action | None) -> Action:
+    buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
+    old = buffer + _ACTION.size
+    before = memory.read(buffer, 2 * _ACTION.size)
+    if new is not None:
+        memory.write(buffer, new.to_bytes())
+    result = inject.call(
+        tid, gate, Syscall.RT_SIGACTION, SIGTRAP, 0 if new is None else buffer, old, SIGSET_SIZE
+    )
+    action = Action.from_bytes(memory.read(old, _ACTION.size))
+    memory.write(buffer, before)
+    if result != 0:
+        raise CannotInject(tid, f"rt_sigaction is refused (error {-result})")
+    return action
+
+
+class Sigtrap:
+    """The book: what the program has set (`program`), and whether the kernel has the safety handler instead."""
+
+    def __init__(self) -> None:
+        self.program = Action(DEFAULT)
+        self.safe = False
+        self._safety: Action | None = None
+
+    def install(self, tid: int, gate: RemoteAddr, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
+        """Put the safety handler into the first region's header, and in force unless the program has its own."""
+        code, safety = safety_handler(regions[0][0], regions)
+        memory.write(safety.handler, code)
+        if self._safety is None:
+            self._safety = safety
+            self.program = read_action(tid, gate, memory)
+            if not self.program.is_handler:
+                write_action(tid, gate, memory, safety)
+                self.safe = True
+
+    def remove(self, tid: int, gate: RemoteAddr, memory: Memory) -> None:
+        """Give the kernel what the program has set, if it has something else: our handler, or a forced reset."""
+        if self.safe or self.program.handler != DEFAULT:
+            write_action(tid, gate, memory, self.program)
+            self.safe = False
+
+    def exchange(self, registers: Registers, memory: Memory) -> Action | None:
+        """Answer a program's rt_sigaction for SIGTRAP from the book; return what the kernel is to be given, if anything.
+
+        `registers` as at the `syscall` instruction. Raises OSError(EFAULT) or OSError(EINVAL) as the call would.
+        """
+        if registers.r10 != SIGSET_SIZE:
+            raise OSError(errno.EINVAL, "sigsetsize")
+        try:
+            new = Action.from_bytes(memory.read(registers.rsi, _ACTION.size)) if registers.rsi else None
+            if registers.rdx:
+                memory.write(registers.rdx, self.program.to_bytes())
+        except (OSError, struct.error):
+            raise OSError(errno.EFAULT, "sigaction") from None
+        if new is None:
+            return None
+        self.program = new
+        self.safe = not new.is_handler and self._safety is not None
+        return self._safety if self.safe else new
+
+
+def mask_after(registers: Registers, memory: Memory, *, blocked: bool) -> bool:
+    """Tell whether SIGTRAP is blocked after the rt_sigprocmask that the registers describe, if it was
+    `blocked` before.
+    """
+    if not registers.rsi or registers.r10 != SIGSET_SIZE:
+        return blocked
+    try:
+        named = int.from_bytes(memory.read(registers.rsi, SIGSET_SIZE), "little") & TRAP_BIT != 0
+    except OSError:
+        return blocked
+    match registers.rdi & 0xFFFF_FFFF:
+        case 0:  # SIG_BLOCK
+            return blocked or named
+        case 1:  # SIG_UNBLOCK
+            return blocked and not named
+        case 2:  # SIG_SETMASK
+            return named
+        case _:
+            return blocked
+
+
+def returned(registers: Registers, result: int) -> Registers:
+    """Return the registers after the `syscall` at rip, as if the kernel had answered `result`."""
+    behind = registers.rip + len(SYSCALL_INSTRUCTION)
+    return replace(
+        registers,
+        rax=result % (1 << 64),
+        rcx=behind,
+        r11=registers.eflags,
+        rip=behind,
+        orig_rax=(1 << 64) - 1,
+    )
+
+
+_CANDIDATE = re.compile(rb"\xb8[\x0d\x0e]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
+_LARGEST_TEXT = 1 << 27
+
+
+def watched_sites(pid: int) -> list[int]:
+    """Return the `syscall` instructions of rt_sigaction and rt_sigprocmask in the process's files.
+
+    Found by `mov $13,%eax` or `mov $14,%eax` with nothing but a few whole instructions between it and the
+    `syscall`.
+    """
+    found = []
+    for mapping in procfs.mappings(pid):
+        if mapping.executable and mapping.readable and mapping.inode and mapping.size_bytes <= _LARGEST_TEXT:
+            code = procfs.read_memory(pid, mapping.start, mapping.size_bytes)
+            for match in _CANDIDATE.finditer(code):
+                offset = _next_syscall(code, match.start())
+                if offset is not None:
+                    found.append(mapping.start + offset)
+    return sorted(set(found))
+
+
+_FEW = 6
+
+
+def _next_syscall(code: bytes, offset: int) -> int | None:
+    for _ in range(_FEW):
+        if code.startswith(SYSCALL_INSTRUCTION, offset):
+            return offset
+        encoding = parse(code[offset : offset + 15])
+        if isinstance(encoding, Undecodable):
+            return None
+        offset += encoding.size
+    return None

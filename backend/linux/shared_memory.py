@@ -1,0 +1,71 @@
+"""Memory that processes share: a memfd, mapped whole, its tail a second time right behind the first.
+
+Whoever writes a ring in the tail can run over its end without noticing. The memory itself is all zeros at
+first and lives as long as any process has it mapped or its descriptor open. Source: memfd_create(2), mmap(2).
+"""
+
+import ctypes
+import mmap
+import os
+from types import TracebackType
+
+from backend.linux.libc import last_error, libc
+
+_MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000
+_FAILED = ctypes.c_void_p(-1).value
+
+
+class SharedMemory:
+    """`size` bytes of the file `fd`, mapped until exit of the context, then `doubled` bytes: its end again.
+
+    Both are whole pages. The caller keeps owning `fd`. Raises OSError.
+    """
+
+    def __init__(self, fd: int, size: int, doubled: int = 0) -> None:
+        assert size % mmap.PAGESIZE == 0 and doubled % mmap.PAGESIZE == 0, (size, doubled)
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        self._size = size + doubled
+        anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self.address = _map(None, self._size, 0, anonymous, -1, 0)
+        try:
+            access = mmap.PROT_READ | mmap.PROT_WRITE
+            shared = mmap.MAP_SHARED | _MAP_FIXED
+            _map(self.address, size, access, shared, fd, 0)
+            if doubled:
+                _map(self.address + size, doubled, access, shared, fd, size - doubled)
+        except OSError:
+            self._unmap()
+            raise
+        array = (ctypes.c_ubyte * self._size).from_address(self.address)
+        self.bytes = memoryview(array).cast("B")
+        self.words = self.bytes.cast("Q")
+
+    def __enter__(self) -> "SharedMemory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmap it. Nobody may hold a slice of `bytes` or `words` any more; theirs raise ValueError from now on."""
+        self.words.release()
+        self.bytes.release()
+        self._unmap()
+
+    def _unmap(self) -> None:
+        if libc().munmap(ctypes.c_void_p(self.address), ctypes.c_size_t(self._size)):
+            raise last_error("munmap")
+
+
+def _map(address: int | None, size: int, access: int, flags: int, fd: int, offset: int) -> int:
+    function = libc().mmap
+    function.restype = ctypes.c_void_p
+    result: int = function(
+        ctypes.c_void_p(address), ctypes.c_size_t(size), access, flags, fd, ctypes.c_long(offset)
+    )
+    if result == _FAILED:
+        raise last_error("mmap")
+    return result
