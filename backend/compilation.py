@@ -21,6 +21,7 @@ from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionErr
 from dlang.program import Clause, Enabling
 from dlang.source import Source, Span
 
+_LONGEST_DESCRIPTION: Final = 4096
 _MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
 
 
@@ -96,7 +97,10 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
         return macro_text(macro[2], as_string=len(macro[1]) == 2, span=span, names=names)
 
     try:
-        return probe_description.parse(_MACRO.sub(expanded, text), level)
+        whole = _MACRO.sub(expanded, text)
+        if len(whole) > _LONGEST_DESCRIPTION:
+            fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": Invalid probe specification')
+        return probe_description.parse(whole, level)
     except CompileError as error:
         if error.diagnostic.tag != "D_MACRO_UNDEF":
             raise

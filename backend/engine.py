@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from backend.probes import END_ID, Fixed, Probe, Tick
-from backend.sites import Site
+from backend.probes import END_ID, Probe
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.items import ProbeName
@@ -34,7 +33,7 @@ class Plan:
     @property
     def sites(self) -> list[Probe]:
         """The probes that are places in a process."""
-        return [probe for probe in self.probes if isinstance(probe.event, Site)]
+        return [probe for probe in self.probes if probe.is_site]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class Refusal:
 class Engine(Protocol):
     """Executes a plan's clauses. A context manager: leaving it takes every probe away."""
 
-    def fire(self, probe: Probe) -> None:
-        """Run the clauses of BEGIN, END or a tick, in this process."""
+    def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
+        """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
 
     def attach(self) -> tuple[Refusal, ...]:
         """Place all probes; returns those that could not be."""
@@ -92,7 +91,7 @@ def plan(
     places: dict[tuple[tuple[int, ...], UnitKind, bool], int] = {}
     unit_of: dict[int, int] = {}
     for number, own in wanted.items():
-        kind = UnitKind.CONSUMER if isinstance(probes[number].event, Fixed | Tick) else UnitKind.PROCESS
+        kind = UnitKind.PROCESS if probes[number].is_site else UnitKind.CONSUMER
         key = (tuple(enabling.number for enabling in own), kind, number == END_ID)
         if key not in units:
             places[key] = len(units)

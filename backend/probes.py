@@ -1,7 +1,7 @@
 """Probe descriptions matched with providers: `dtrace` (BEGIN, END, ERROR), `profile` (tick-N) and `pidN`.
 
 A probe's ID is its number among all that a run can fire; code and records know a site by the same number. The
-functions of processes are matched in sites.py; what serves a site is the engine's choice.
+functions of processes are matched in process_probes.py; what serves a site is the engine's choice.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from backend.sites import Site, match_sites, near_names
-from backend.process_symbols import Symbols
 from dlang.diagnostics import fail, unsupported
 from dlang.items import ProbeName
-from dlang.probe_description import ProbeDescription, is_glob, matcher
+from dlang.probe_description import ProbeDescription, matcher
 from dlang.source import Span
+
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
+    from backend.sites import Site
 
 BEGIN_ID, END_ID, ERROR_ID = 1, 2, 3
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
@@ -44,14 +46,16 @@ class Fixed:
     """BEGIN, END or ERROR."""
 
 
-Event = Tick | Fixed | Site
-
-
 @dataclass(frozen=True, slots=True)
 class Probe:
     id: int
     name: ProbeName
-    event: Event
+    event: Tick | Fixed | Site
+
+    @property
+    def is_site(self) -> bool:
+        """Whether it is a place in a process, not an event of the consumer's."""
+        return not isinstance(self.event, Tick | Fixed)
 
 
 @dataclass(slots=True)
@@ -122,11 +126,10 @@ class Probes:
     def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> list[Probe]:
         if pid == 0:
             fail("D_PROC_BADPID", span, "pid0 does not contain a valid pid")
-        _check_probe_name(description, span)
-        symbols = self.symbols_of(pid, span)
-        matched = match_sites(description, symbols)
-        if not matched.sites and not matched.refused:
-            _explain_no_function(description, symbols, span)
+        # Symbols cost what a program without them need not pay.
+        from backend.process_probes import match_functions
+
+        matched = match_functions(description, self.symbols_of(pid, span), span)
         self.left_out.extend(matched.refused)
         return [
             self._add(
@@ -137,7 +140,7 @@ class Probes:
             for site in matched.sites
         ]
 
-    def _add(self, key: tuple[str, str, int] | str, name: ProbeName, event: Event) -> Probe:
+    def _add(self, key: tuple[str, str, int] | str, name: ProbeName, event: Tick | Fixed | Site) -> Probe:
         number = self._ids.setdefault(key, len(self.by_id) + 1)
         if number not in self.by_id:
             self.by_id[number] = Probe(number, name, event)
@@ -161,39 +164,3 @@ def period_ns(number: int, unit: str) -> int | None:
     else:
         return None
     return period if period >= _SHORTEST_PERIOD_NS else None
-
-
-_OFFSET: Final = re.compile(r"[0-9a-fA-F]+\Z")
-
-
-def _check_probe_name(description: ProbeDescription, span: Span) -> None:
-    """Raise for a probe name that is none, and for those that this version does not serve."""
-    name = description.name
-    if name == "entry" or (is_glob(name) and name and name != "*" and not matcher(name)("return")):
-        return
-    if name == "return":
-        unsupported(span, "return probes")
-    if not name or name == "*" or _OFFSET.match(name) or is_glob(name):
-        unsupported(span, "return and offset probes; write entry as the probe's name")
-    fail("D_PROC_NAME", span, f"'{name}' is an invalid probe name", "entry")
-
-
-def _explain_no_function(description: ProbeDescription, symbols: Symbols, span: Span) -> None:
-    """Raise D_PROC_FUNC where a function named without a glob is missing in an object named without one."""
-    from backend.objects import matches_module
-
-    module, function = description.module, description.function
-    if is_glob(function) or is_glob(module):
-        return
-    objects = [loaded for loaded in symbols.objects if matches_module(module, loaded)]
-    if not objects:
-        return
-    names = [
-        name
-        for loaded in objects
-        for known in symbols.functions(loaded).table.functions
-        for name in known.names
-    ]
-    near = near_names(function, names)
-    hint = f"did you mean {', '.join(near)}?" if near else ""
-    fail("D_PROC_FUNC", span, f"failed to lookup '{function}' in module '{module}'", hint)

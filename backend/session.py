@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 from backend.engine import Engine, Plan, Refusal
-from backend.probes import BEGIN_ID, END_ID, Probe, Tick
+from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
 from backend.target_process import TargetProcess
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
@@ -70,13 +70,9 @@ class Session:
     def run(
         self,
         process: TargetProcess | None,
-        release: Callable[[], None],
         refused: Callable[[Sequence[Refusal]], None],
     ) -> int:
-        """Trace until the run ends; returns the exit status.
-
-        `release` lets a created process go once the probes are in place; `refused` is told which could not be.
-        """
+        """Trace until the run ends; returns the exit status. `refused` is told which probes have no place."""
         with self._interruptions() as wakeup:
             self._fire(BEGIN_ID)
             self._consume_batch()
@@ -84,14 +80,15 @@ class Session:
                 refused(self._engine.attach())
                 # Whoever waits for BEGIN's output may let the process go: it is shown once probes are in place.
                 self._terminal.flush()
-                release()
+                if process is not None:
+                    process.release()
                 self._loop(process, wakeup)
             self._engine.detach()
             self._consume()
             self._fire(END_ID)
             self._consume()
             self._finish()
-        return self._exit_status or 0
+        return 0 if self._exit_status is None else self._exit_status
 
     # --- the loop
 
@@ -104,7 +101,7 @@ class Session:
         timers = _Timers(self._plan.probes)
         refresh_ns = time.monotonic_ns() + _REFRESH_NS
         report_ns = time.monotonic_ns() + self._options.status_ns
-        while self._exit_status is None and not self._signals:
+        while not self._ending(process):
             now_ns = time.monotonic_ns()
             for probe in timers.due(now_ns):
                 self._engine.fire(probe)
@@ -117,12 +114,16 @@ class Session:
             if now_ns >= refresh_ns:
                 self._engine.refresh()
                 refresh_ns = now_ns + _REFRESH_NS
-            if self._exit_status is not None or (process is not None and not process.alive()):
-                return
+            if self._ending(process):
+                break
             deadline_ns = min(timers.next_ns, report_ns, refresh_ns)
             poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
         if self._signals:
             self._terminal.data(self._printer.interrupted())
+
+    def _ending(self, process: TargetProcess | None) -> bool:
+        over = process is not None and not process.alive()
+        return over or self._exit_status is not None or self._signals > 0
 
     @contextmanager
     def _interruptions(self) -> Iterator[int]:
@@ -147,10 +148,10 @@ class Session:
             os.close(reading)
             os.close(writing)
 
-    def _fire(self, number: int) -> None:
+    def _fire(self, number: int, arguments: Sequence[int] = ()) -> None:
         for probe in self._plan.probes:
             if probe.id == number:
-                self._engine.fire(probe)
+                self._engine.fire(probe, arguments)
 
     # --- records
 
@@ -171,12 +172,15 @@ class Session:
             case Row() as row:
                 self._row(row)
             case FaultReport() as report:
-                name = plan.names[report.site]
-                self._terminal.notice(
-                    runtime_error(
-                        report.enabling, report.site, name, report.fault, report.address, report.where
-                    )
-                )
+                self._fault(report)
+
+    def _fault(self, report: FaultReport) -> None:
+        """Report a fault and fire ERROR; a fault in ERROR's own clauses is only reported."""
+        name = self._plan.names[report.site]
+        fault, address, where = report.fault, report.address, report.where
+        self._terminal.notice(runtime_error(report.enabling, report.site, name, fault, address, where))
+        if report.site != ERROR_ID:
+            self._fire(ERROR_ID, (0, report.site, report.enabling, where, fault, address))
 
     def _row(self, row: Row) -> None:
         if row.touches_aggregations:

@@ -19,7 +19,7 @@ import pwd
 import signal
 import struct
 from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn, Protocol, assert_never
 
 from backend.errors import (
@@ -67,6 +67,12 @@ class TargetProcess(Protocol):
     def alive(self) -> bool:
         """Tell whether any thread of it is left; never waits."""
 
+    def release(self) -> None:
+        """Let a created process run, now that its probes are in place. A grabbed one was never held."""
+
+    def finish(self) -> None:
+        """End a created process, as dtrace(1) ends what it started, when the run is over."""
+
     def close(self) -> None:
         """Let go of it. A created process that was not released is killed; every other one goes on."""
 
@@ -85,6 +91,12 @@ class Grabbed:
 
     def alive(self) -> bool:
         return not pidfd.ended(self._descriptor)
+
+    def release(self) -> None:
+        """Nothing holds it."""
+
+    def finish(self) -> None:
+        """It is not ours to end."""
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -128,14 +140,14 @@ class Created:
         self._held = False
         return self.pid
 
-    def kill(self) -> None:
-        """End the program, released or not, as dtrace ends the process that it created."""
+    def finish(self) -> None:
+        """End the program, released or not."""
         pidfd.kill(self._descriptor)
 
     def close(self) -> None:
         if self._held:
             self._held = False
-            self.kill()
+            self.finish()
             pidfd.wait_end(self._descriptor, None)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG | WALL)
@@ -179,13 +191,16 @@ def create(
     with os.fdopen(go[1], "wb", buffering=0) as go_end, os.fdopen(error[0], "rb", buffering=0) as error_end:
         created = Created(pid, pidfd.open_process(pid))
         try:
-            ptrace.seize(pid, Option.EXITKILL | Option.TRACEEXEC | Option.TRACEFORK | Option.TRACEVFORK)
+            ptrace.seize(pid, _OPTIONS)
             go_end.write(b"!")
             _wait_for_entry(words[0], pid, error_end.read, None)
         except BaseException:
             created.close()
             raise
     return created
+
+
+_OPTIONS = Option.EXITKILL | Option.TRACEEXEC | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACESYSGOOD
 
 
 def _become(
@@ -219,6 +234,23 @@ class _EntryTrap:
     entry: int
     displaced: bytes
     memory: int
+    mask: int
+    ignored: bool
+    """The signal mask, and whether SIGTRAP was ignored, before the trap, which spoils both where SIGTRAP is
+    named.
+    """
+
+    def put_signal_back(self, pid: int) -> None:
+        """After the trap: have SIGTRAP blocked or ignored again, as a parent may have left it."""
+        ptrace.set_signal_mask(pid, self.mask)
+        if self.ignored:
+            from backend.fasttrap import inject, sigtrap, tracee
+
+            memory = tracee.Memory(pid)
+            try:
+                sigtrap.write_action(pid, inject.find_gate(pid), memory, sigtrap.Action(sigtrap.IGNORE))
+            finally:
+                memory.close()
 
     def remove(self) -> None:
         _write(self.memory, self.entry, self.displaced)
@@ -263,7 +295,8 @@ def _wait_for_entry(name: str, pid: int, exec_error: Callable[[], bytes], trap: 
                         ptrace.cont(pid)
                     case SignalStop(signal.SIGTRAP) if trap and _is_at(pid, trap.entry + len(INT3)):
                         trap.remove()
-                        ptrace.set_registers(pid, replace(ptrace.registers(pid), rip=trap.entry))
+                        ptrace.set_instruction_pointer(pid, trap.entry)
+                        trap.put_signal_back(pid)
                         return
                     case SignalStop(number):
                         ptrace.cont(pid, number)
@@ -308,7 +341,13 @@ def _set_entry_trap(name: str, pid: int) -> _EntryTrap:
     except OSError:
         os.close(memory)
         raise
-    return _EntryTrap(entry, displaced, memory)
+    return _EntryTrap(entry, displaced, memory, ptrace.signal_mask(pid), _ignores_sigtrap(pid))
+
+
+def _ignores_sigtrap(pid: int) -> bool:
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        ignored = next((int(line.split()[1], 16) for line in file if line.startswith("SigIgn:")), 0)
+    return bool(ignored >> signal.SIGTRAP - 1 & 1)
 
 
 def _entry_point(pid: int) -> int:
@@ -328,7 +367,7 @@ def _write(memory: int, address: int, code: bytes) -> None:
 
 
 def _is_at(pid: int, rip: int) -> bool:
-    return ptrace.registers(pid).rip == rip
+    return ptrace.instruction_pointer(pid) == rip
 
 
 def _free_child(child: int, trap: _EntryTrap | None) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dlang.node import Node
 from dlang.source import Span
 
 # --- types as written ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NamedType:
+class NamedType(Node):
     """`unsigned long`, `string`, `pid_t`: the words as written."""
 
     span: Span
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Declarator:
+class Declarator(Node):
     """`*name[10]`: pointer depth, name (empty in a cast) and array dimensions or key types."""
 
     span: Span
@@ -28,15 +25,13 @@ class Declarator:
     bit_width: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Node):
     span: Span
     type: TypeSpecifier
     declarators: tuple[Declarator, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordType:
+class RecordType(Node):
     """A struct or union; `fields` is None where only its tag is named."""
 
     span: Span
@@ -45,8 +40,7 @@ class RecordType:
     fields: tuple[Field, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType:
+class EnumType(Node):
     span: Span
     tag: str
     enumerators: tuple[tuple[str, Expression | None], ...] | None
@@ -55,8 +49,7 @@ class EnumType:
 TypeSpecifier = NamedType | RecordType | EnumType
 
 
-@dataclass(frozen=True, slots=True)
-class TypeName:
+class TypeName(Node):
     """A type as a cast, `sizeof` or a key list names it."""
 
     span: Span
@@ -67,52 +60,45 @@ class TypeName:
 # --- expressions --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(Node):
     """An integer constant as written, suffix included."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Character:
+class Character(Node):
     """A character constant's bytes, escapes resolved."""
 
     span: Span
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Float:
+class Float(Node):
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Node):
     """A string constant's bytes, escapes resolved."""
 
     span: Span
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Node):
     span: Span
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Macro:
+class Macro(Node):
     """`$target`, `$1`, `$$1`: its text as written."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScopedName:
+class ScopedName(Node):
     """`self->name` or `this->name`; `scope` is "self" or "this"."""
 
     span: Span
@@ -120,16 +106,14 @@ class ScopedName:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AggregationName:
+class AggregationName(Node):
     """`@name`; the name of `@` is `_`."""
 
     span: Span
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Node):
     """`base[indices]`; on an aggregation the indices are its keys."""
 
     span: Span
@@ -137,8 +121,7 @@ class Index:
     indices: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Node):
     """`base.name`, or `base->name` where `arrow` is "->"."""
 
     span: Span
@@ -147,15 +130,13 @@ class Member:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Node):
     span: Span
     function: Name
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Node):
     """A prefix operator: `! ~ + - * &`, `sizeof` of an expression, `stringof`."""
 
     span: Span
@@ -163,8 +144,7 @@ class Unary:
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Node):
     """`++x`, `x--`: `operator` is "++" or "--"; `prefix` says which side it stands on."""
 
     span: Span
@@ -173,24 +153,21 @@ class Step:
     prefix: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Node):
     span: Span
     operator: str
     left: Expression
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(Node):
     span: Span
     condition: Expression
     then: Expression
     otherwise: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Node):
     """`target operator value`; the operator is `=` or a compound one such as `+=`."""
 
     span: Span
@@ -199,21 +176,18 @@ class Assignment:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Cast:
+class Cast(Node):
     span: Span
     type: TypeName
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class SizeofType:
+class SizeofType(Node):
     span: Span
     type: TypeName
 
 
-@dataclass(frozen=True, slots=True)
-class Offsetof:
+class Offsetof(Node):
     span: Span
     type: TypeName
     member: str
@@ -244,14 +218,12 @@ Expression = (
 # --- statements, clauses, declarations ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ExpressionStatement:
+class ExpressionStatement(Node):
     span: Span
     expression: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Node):
     span: Span
     condition: Expression
     then: tuple[Statement, ...]
@@ -261,16 +233,14 @@ class If:
 Statement = ExpressionStatement | If
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(Node):
     """A probe description as written, macros included."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Node):
     """`body` is None where a command-line description stands alone."""
 
     span: Span
@@ -279,8 +249,7 @@ class Clause:
     body: tuple[Statement, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Node):
     """`int x, y;`, `self int x;`, `struct s { … };`; `storage` is "", "self", "this", "extern" or "typedef"."""
 
     span: Span
@@ -289,8 +258,7 @@ class Declaration:
     declarators: tuple[Declarator, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(Node):
     """`inline type name = value;`"""
 
     span: Span
@@ -299,6 +267,5 @@ class Inline:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Node):
     items: tuple[Clause | Declaration | Inline, ...]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 from dlang import ast
 from dlang.actions import ACTIONS, argument_count, prototype_mismatch
@@ -19,7 +19,6 @@ from dlang.printf_format import Format, Problem, check_arguments, check_joined, 
 from dlang.program import (
     RECORD_HEADER_SIZE,
     Action,
-    Aggregate,
     Branch,
     ClearAction,
     Constant,
@@ -143,7 +142,7 @@ def _aggregate(
         _check_same_function(known, function, node.span, names)
         _check_same_parameters(known, parameters, node)
         _check_same_keys(known, keys, key_nodes, whole.span)
-    return names.add_aggregate(Aggregate(0, known, keys, value, weight))
+    return names.add_aggregate(known, keys, value, weight)
 
 
 def _check_same_function(known: Aggregation, function: AggregatingFunction, span: Span, names: Names) -> None:
@@ -393,7 +392,7 @@ def _known_aggregation(node: ast.AggregationName, tag: str, body: Body) -> Aggre
     return found
 
 
-def _not_an_aggregation(tag: str, node: ast.Call, number: int, given: Type) -> None:
+def _not_an_aggregation(tag: str, node: ast.Call, number: int, given: Type) -> NoReturn:
     shown = f"{node.function.name}( ) argument #{number} is incompatible with prototype:"
     message = f"{shown}\n\tprototype: aggregation\n\t argument: {given}"
     fail(tag, node.arguments[number - 1].span, message)

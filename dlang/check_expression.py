@@ -5,7 +5,7 @@ The messages are DTrace's (libdtrace's error tags). Actions and aggregations are
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES, prototype_mismatch
@@ -70,7 +70,7 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
         case ast.Character():
             return character_constant(node)
         case ast.Float():
-            fail("D_SYNTAX", node.span, "floating-point constants are not permitted in D programs")
+            fail("D_SYNTAX", node.span, "floating-point constants are not permitted")
         case ast.String(value=text):
             return StringConstant(STRING, text[: names.string_limit - 1].split(b"\0")[0])
         case ast.Macro():
@@ -127,7 +127,7 @@ def _is_text_pointer(value: Value) -> bool:
     return isinstance(value.type, PointerType) and value.type.target in (CHAR, SIGNED_CHAR, UNSIGNED_CHAR)
 
 
-def _no_aggregation(node: ast.AggregationName | ast.Index) -> Value:
+def _no_aggregation(node: ast.AggregationName | ast.Index) -> NoReturn:
     fail(
         "D_OP_INCOMPAT",
         node.span,
@@ -150,7 +150,8 @@ def _name(node: ast.Name, names: Names) -> Value:
     if name in builtins.NOT_COMPILED:
         unsupported(node.span, f"variable {name}")
     if name == "uregs":
-        fail("D_IDENT_BADREF", node.span, "array 'uregs' may not be referenced as a scalar", "uregs[R_RAX]")
+        message = "associative array 'uregs' may not be referenced as scalar"
+        fail("D_IDENT_BADREF", node.span, message, "for example: uregs[R_RAX]")
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
@@ -160,7 +161,9 @@ def _name(node: ast.Name, names: Names) -> Value:
 
 
 def _kind_of_function(name: str) -> str:
-    if name in ACTIONS or name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED:
+    if name in ACTIONS:
+        return "tracing function"
+    if name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED:
         return "function"
     return "aggregating function" if name in {item.value for item in AggregatingFunction} else ""
 
@@ -317,7 +320,7 @@ def _scaled(value: Value, size: int, node: ast.Expression) -> Value:
     return _fold_arithmetic(Arithmetic(LONG, "*", value, Constant(LONG, size), node.span))
 
 
-def _incompatible(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
+def _incompatible(operator: str, left: Value, right: Value, node: ast.Expression) -> NoReturn:
     message = f'operands have incompatible types: "{left.type}" {operator} "{right.type}"'
     fail("D_OP_INCOMPAT", node.span, message)
 
@@ -546,11 +549,11 @@ def _size(type_: Type, node: ast.Expression, names: Names) -> Value:
 # --- calls --------------------------------------------------------------------------------------------------
 
 
-def _void_call(node: ast.Call) -> Value:
+def _void_call(node: ast.Call) -> NoReturn:
     fail(
         "D_CG_EXPR",
         node.span,
-        f"action {node.function.name}( ) may not be called from a D expression (D program context required)",
+        f"tracing function {node.function.name}( ) may not be called from a D expression (D program context required)",
     )
 
 
@@ -584,7 +587,7 @@ def _call(node: ast.Call, names: Names) -> Value:
             return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node))
 
 
-def _unknown_function(node: ast.Call, names: Names) -> Value:
+def _unknown_function(node: ast.Call, names: Names) -> NoReturn:
     name = node.function.name
     if name in KNOWN_BUT_NOT_COMPILED:
         unsupported(node.span, f"{name}( )")

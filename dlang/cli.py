@@ -6,22 +6,25 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
 from backend.engine import Refusal
-from backend.errors import CannotGrab, CommandNotStarted, MissingPackage, ProcessGone, ProcessNotPermitted
+from backend.errors import (
+    CannotGrab,
+    CommandNotStarted,
+    MissingPackage,
+    ProcessGone,
+    ProcessNotPermitted,
+    VerifierRejected,
+)
 from backend.linux.bpf_features import missing_privilege
-from backend.linux.procfs import Memory
-from backend.objects import loaded_objects
 from backend.probes import Probes, listed_by_default
-from backend.process_symbols import Symbols
 from backend.session import Session, SessionOptions
-from backend.target_process import Created, Grabbed, TargetProcess, create, grab
 from backend.uprobes.engine import KernelEngine, KernelOptions
 from dlang.aggregation_store import SortOptions
 from dlang.command_line import (
@@ -47,8 +50,20 @@ from dlang.pragmas import apply_control_lines
 from dlang.probe_description import Level
 from dlang.source import Source, Span
 
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
+    from backend.target_process import Created, Grabbed
+
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+
+
+class OutputError(Exception):
+    """What the program prints could not be written; `reason` is the system's."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Failure(Exception):
@@ -71,13 +86,19 @@ def main() -> int:
     except BadPid as error:
         _complain(f"{error}")
     except Failure as failure:
+        _discard_output()
         _complain(failure.message)
     except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _discard_output()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return EXIT_ERROR
+
+
+def _discard_output() -> None:
+    """Give what is still buffered nowhere to go, or Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ignored_signals() -> frozenset[int]:
@@ -168,6 +189,11 @@ class _Run:
 
     def take_process(self, ignored: frozenset[int]) -> None:
         """Create or grab the process that -c or -p names."""
+        if self.line.target is None:
+            return
+        # Here and below what deals with processes is imported by the runs that have one.
+        from backend.target_process import create, grab
+
         try:
             match self.line.target:
                 case TargetCommand(text=command):
@@ -193,6 +219,10 @@ class _Run:
 
     def _symbols_of(self, pid: int, span: Span) -> Symbols:
         if pid not in self.symbols:
+            from backend.linux.procfs import Memory
+            from backend.objects import loaded_objects
+            from backend.process_symbols import Symbols
+
             if pid == os.getpid():
                 fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
             try:
@@ -208,6 +238,8 @@ class _Run:
     def _grab_named(self, pid: int, span: Span) -> None:
         """Take the process of a `pidN` description, unless it is the run's process already."""
         if self.process is None:
+            from backend.target_process import grab
+
             self.process = self.stack.enter_context(grab(pid))
         elif self.process.pid != pid:
             hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
@@ -289,16 +321,21 @@ class _Run:
             symbols = self.symbols.get(pid) if pid is not None else None
             with KernelEngine(compiled.plan, pid, symbols, sizes) as engine:
                 session = Session(compiled.plan, engine, session_options, terminal)
-                process = self.process
-                release: Callable[[], None] = (
-                    process.release if isinstance(process, Created) else lambda: None
-                )
-                status = session.run(process, release, lambda refused: self._left_out([*left_out, *refused]))
-                if isinstance(process, Created):
-                    process.kill()
-                return status
-        except MissingPackage as error:
-            raise Failure(str(error)) from None
+                status = session.run(self.process, lambda refused: self._left_out([*left_out, *refused]))
+            if self.process is not None:
+                self.process.finish()
+            return status
+        except OutputError as error:
+            raise Failure(f"failed to write output: {error.reason}") from None
+        except VerifierRejected as error:
+            log = f"\n{error.log}" if self.line.verbose else " (its words with -v)"
+            raise Failure(
+                f"could not enable tracing: the kernel's verifier refuses the program{log}"
+            ) from None
+        except (MissingPackage, ProcessGone) as error:
+            raise Failure(f"could not enable tracing: {error}") from None
+        except OSError as error:
+            raise Failure(f"could not enable tracing: {error.strerror or error}") from None
 
     def _output(self) -> TextIO:
         if self.line.output is None:
@@ -361,9 +398,15 @@ class _Terminal:
         _complain(text)
 
     def flush(self) -> None:
-        self._output.write("".join(self._pending))
-        self._pending.clear()
-        self._output.flush()
+        try:
+            self._output.write("".join(self._pending))
+            self._output.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.strerror or str(error)) from None
+        finally:
+            self._pending.clear()
 
 
 if __name__ == "__main__":

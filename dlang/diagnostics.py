@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
+from dlang.escape import printable_name
 from dlang.source import Source, Span
 
 
@@ -55,7 +56,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def render(diagnostic: Diagnostic, source: Source, *, with_tag: bool) -> str:
-    """Return the message as dtrace(1) prints it behind its name, then the source line, a caret and the hint."""
+    """Return the message as dtrace(1) prints it behind its name, then the source line, a caret and the hint.
+
+    What the program's text holds of control characters is shown escaped.
+    """
     tag = f"[{diagnostic.tag}] " if with_tag else ""
     message = diagnostic.message
     if source.name is None:
@@ -65,4 +69,4 @@ def render(diagnostic: Diagnostic, source: Source, *, with_tag: bool) -> str:
         line = source.line(diagnostic.span)
         first = f"failed to compile script {source.name}: {tag}line {line}: {message}"
     hints = [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []
-    return "\n".join([first, *source.excerpt(diagnostic.span), *hints])
+    return "\n".join([printable_name(first), *source.excerpt(diagnostic.span), *map(printable_name, hints)])

@@ -10,7 +10,7 @@ from typing import Final
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.emit_ir import I64, POINTER, stack_words, at, constant
+from dlang.emit_ir import I64, POINTER, at, constant, stack_words
 from dlang.layout import COPY_LIMIT
 from dlang.notices import Fault
 from dlang.program import Fact, TypedProgram
@@ -35,7 +35,8 @@ class Frame:
     """See the module.
 
     `b` emits the clauses. `prologue` emits what runs before all of them: facts that are the same for a whole
-    firing, and room that turned out to be needed. `scratch_slot` is where the prologue leaves the pointer to the
+    firing, and room that turned out to be needed. `thread_zeroed` is where clauses note that the thread's block may be
+    all zero; None where they never do. `scratch_slot` is where the prologue leaves the pointer to the
     firing's own memory; `scratch_size` is how much of that is used, 0 where none is.
     """
 
@@ -51,6 +52,7 @@ class Frame:
     enabling: int = 0
     keys: dict[int, ir.Value] = field(default_factory=dict)
     clause_block: ir.Value | None = None
+    thread_zeroed: ir.Value | None = None
     scratch_next: int = 2 * COPY_LIMIT
     scratch_size: int = 0
     fault_exit: FaultExit | None = None
@@ -72,10 +74,20 @@ class Frame:
             self.site_number = self.target.site(self.first())
         return self.site_number
 
+    def thread_was_zeroed(self) -> ir.Value:
+        """Return the word on the stack that says whether a firing stored a zero in its thread's block."""
+        if self.thread_zeroed is None:
+            with self.b.goto_entry_block():
+                self.thread_zeroed = stack_words(self.b, 1)
+                self.b.store(constant(0), self.thread_zeroed)
+        return self.thread_zeroed
+
     def key_on_stack(self, size: int) -> ir.Value:
         """Return room for a key of `size` bytes; the next key of that size takes the same."""
         if size not in self.keys:
-            self.keys[size] = stack_words(self.first(), size // 8)
+            # In the entry block, which the prologue may have left by now: elsewhere room would be made at run time.
+            with self.b.goto_entry_block():
+                self.keys[size] = stack_words(self.b, size // 8)
         return self.keys[size]
 
     def scratch(self, offset: int, size: int) -> ir.Value:
@@ -84,7 +96,7 @@ class Frame:
         return at(self.b, self.b.load(self.scratch_slot, typ=POINTER), offset)
 
     def temporary(self, size: int) -> ir.Value:
-        """Return scratch memory that lasts to the end of the statement."""
+        """Return scratch memory that lasts to the end of the innermost `temporaries`."""
         offset = self.scratch_next
         self.scratch_next += size
         return self.scratch(offset, size)
@@ -94,8 +106,8 @@ class Frame:
         return self.scratch(SCRATCH_COPIES, 2 * COPY_LIMIT)
 
     @contextmanager
-    def statement(self) -> Iterator[None]:
-        """Give temporaries back when the statement is done."""
+    def temporaries(self) -> Iterator[None]:
+        """Give the temporaries of the block back at its end, when nothing refers to them any more."""
         start = self.scratch_next
         yield
         self.scratch_next = start

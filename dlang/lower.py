@@ -12,11 +12,11 @@ from typing import Final
 
 import llvmlite.ir as ir
 
-from dlang.emit_ir import POINTER, stack_words, at, constant, is_null, load, store, store32, zero_words
+from dlang.emit_ir import POINTER, at, constant, is_null, load, stack_words, store, store32, zero_words
 from dlang.frame import FaultExit, Frame, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
-from dlang.lower_value import drop, evaluate, string_into, truth, word
+from dlang.lower_value import drop, evaluate, free_if_zero, string_into, truth, word
 from dlang.notices import Drop
 from dlang.program import (
     Action,
@@ -85,8 +85,11 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
 
 def _finish(frame: Frame, machine: Machine, body: ir.Block, out: ir.Block) -> None:
     """End the prologue with taking scratch, where any clause used some, and the function with giving it back."""
+    b = frame.b = ir.IRBuilder(out)
+    if frame.thread_zeroed is not None:
+        with b.if_then(b.icmp_unsigned("!=", load(b, frame.thread_zeroed), constant(0))):
+            free_if_zero(frame)
     prologue = frame.first()
-    b = ir.IRBuilder(out)
     if frame.scratch_size:
         machine.need_scratch(frame.scratch_size)
         scratch = frame.target.scratch(prologue)
@@ -116,7 +119,7 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
     if clause.predicate is not None:
         frame.fault_exit = FaultExit(b.append_basic_block("predicate_fault"))
         faults.append((frame.fault_exit, None))
-        with frame.statement():
+        with frame.temporaries():
             holds = truth(clause.predicate, frame)
         _continue_when(holds, following, frame)
     record = None
@@ -217,7 +220,7 @@ def _statements(
     top: bool,
 ) -> None:
     for statement in statements:
-        with frame.statement():
+        with frame.temporaries():
             match statement:
                 case Evaluate(value=value):
                     evaluate(value, frame)

@@ -102,7 +102,8 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case CopyIn():
             return _copy_in(value, frame)
         case StringLength(operand=operand):
-            return length(b, string_at(operand, frame), frame.program.string_size)
+            with frame.temporaries():
+                return length(b, string_at(operand, frame), frame.program.string_size)
         case (
             StringConstant() | ProbeText() | CommandName() | CopyInString() | PointedString() | StringSuffix()
         ):
@@ -112,10 +113,11 @@ def word(value: Value, frame: Frame) -> ir.Value:
 
 def evaluate(value: Value, frame: Frame) -> None:
     """Emit an expression for its effects."""
-    if isinstance(value.type, StringType):
-        string_at(value, frame)
-    else:
-        word(value, frame)
+    with frame.temporaries():
+        if isinstance(value.type, StringType):
+            string_at(value, frame)
+        else:
+            word(value, frame)
 
 
 def truth(value: Value, frame: Frame) -> ir.Value:
@@ -184,7 +186,10 @@ def _store(value: Store, frame: Frame) -> ir.Value:
 
 
 def write_thread_variable(variable: Variable, new: ir.Value, frame: Frame) -> None:
-    """Store a word in a thread's block, which is made for the first nonzero value and freed when all are zero."""
+    """Store a word in a thread's block, which is made for the first nonzero value.
+
+    Storing 0 frees (DTrace guide, ch. 3): the firing's end looks whether all is zero.
+    """
     b = frame.b
     with b.if_else(b.icmp_unsigned("!=", new, constant(0)), likely=True) as (nonzero, zero):
         with nonzero:
@@ -198,17 +203,19 @@ def write_thread_variable(variable: Variable, new: ir.Value, frame: Frame) -> No
             block = frame.target.thread_block(b)
             with b.if_then(b.not_(is_null(b, block))):
                 store(b, 0, block, variable.offset)
-                free_if_zero(block, frame)
+                store(b, 1, frame.thread_was_zeroed())
 
 
-def free_if_zero(block: ir.Value, frame: Frame) -> None:
-    """Give a thread's block back where every variable in it is zero: storing 0 frees (DTrace guide, ch. 3)."""
+def free_if_zero(frame: Frame) -> None:
+    """Give the thread's block back where every variable in it is zero."""
     b = frame.b
-    all_words: ir.Value = constant(0)
-    for offset in range(0, frame.program.thread_size, 8):
-        all_words = b.or_(all_words, load(b, block, offset))
-    with b.if_then(b.icmp_unsigned("==", all_words, constant(0))):
-        frame.target.free_thread_block(b)
+    block = frame.target.thread_block(b)
+    with b.if_then(b.not_(is_null(b, block))):
+        all_words: ir.Value = constant(0)
+        for offset in range(0, frame.program.thread_size, 8):
+            all_words = b.or_(all_words, load(b, block, offset))
+        with b.if_then(b.icmp_unsigned("==", all_words, constant(0))):
+            frame.target.free_thread_block(b)
 
 
 def _step(value: Step, frame: Frame) -> ir.Value:
@@ -323,14 +330,15 @@ def _comparison(value: Comparison, frame: Frame) -> ir.Value:
 def _compare_strings(value: Comparison, frame: Frame) -> ir.Value:
     b = frame.b
     size = frame.program.string_size
-    left, right = string_at(value.left, frame), string_at(value.right, frame)
-    match value.operator:
-        case "==":
-            return are_equal(b, left, right, size)
-        case "!=":
-            return b.xor(are_equal(b, left, right, size), constant(1))
-        case operator:
-            return as_word(b, b.icmp_unsigned(operator, *order(b, left, right, size)))
+    with frame.temporaries():
+        left, right = string_at(value.left, frame), string_at(value.right, frame)
+        match value.operator:
+            case "==":
+                return are_equal(b, left, right, size)
+            case "!=":
+                return b.xor(are_equal(b, left, right, size), constant(1))
+            case operator:
+                return as_word(b, b.icmp_unsigned(operator, *order(b, left, right, size)))
 
 
 def _logical(value: Logical, frame: Frame) -> ir.Value:
@@ -389,7 +397,7 @@ def _dereference(value: Dereference, frame: Frame) -> ir.Value:
 
 
 def string_at(value: Value, frame: Frame) -> ir.Value:
-    """Emit a string expression; returns a pointer to its zero-padded characters, good to the statement's end."""
+    """Emit a string expression; returns a pointer to its zero-padded characters, good to the end of `temporaries`."""
     match value:
         case StringConstant(value=text):
             return _constant_string(text, frame)
@@ -407,6 +415,11 @@ def string_at(value: Value, frame: Frame) -> ir.Value:
 
 def string_into(value: Value, place: ir.Value, frame: Frame) -> None:
     """Emit a string expression into `string_size` bytes at `place`, zero-padded."""
+    with frame.temporaries():
+        _string_into(value, place, frame)
+
+
+def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
     b, target = frame.b, frame.target
     size = frame.program.string_size
     match value:
@@ -507,5 +520,5 @@ def _store_string(value: Store, frame: Frame) -> ir.Value:
             drop(frame, Drop.DYNAMIC)
         with room:
             copy_words(b, at(b, block, variable.offset), text, frame.program.string_size)
-            free_if_zero(block, frame)
+            store(b, 1, frame.thread_was_zeroed())
     return text

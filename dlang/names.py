@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from dlang import ast
 from dlang.aggregations import Aggregation
 from dlang.builtins import CONSTANTS
-from dlang.diagnostics import did_you_mean, fail, unsupported
+from dlang.diagnostics import CompileError, did_you_mean, fail, unsupported
 from dlang.program import Aggregate, Constant, Scope, Value, Variable
 from dlang.source import Span
 from dlang.types import (
@@ -70,8 +70,11 @@ class Names:
         self.variables[scope, name] = variable
         return variable
 
-    def add_aggregate(self, aggregate: Aggregate) -> Aggregate:
-        numbered = replace(aggregate, number=len(self.aggregates))
+    def add_aggregate(
+        self, aggregation: Aggregation, keys: tuple[Value, ...], value: Value | None, weight: Value | None
+    ) -> Aggregate:
+        """Give a new aggregating statement its number."""
+        numbered = Aggregate(len(self.aggregates), aggregation, keys, value, weight)
         self.aggregates.append(numbered)
         return numbered
 
@@ -79,6 +82,8 @@ class Names:
 # --- types as written ---------------------------------------------------------------------------------------
 
 _QUALIFIERS: Final = ("const", "volatile")
+MOST_POINTERS: Final = 64
+"""Stars that a type may have, those of its typedefs included."""
 
 
 def type_of(specifier: ast.TypeSpecifier, names: Names) -> Type:
@@ -105,6 +110,9 @@ def type_of(specifier: ast.TypeSpecifier, names: Names) -> Type:
 def declared_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, names: Names) -> Type:
     """Return the type of a declarator: its specifier behind its stars. Arrays are not compiled yet."""
     result = type_of(specifier, names)
+    if declarator.pointers + _pointers(result) > MOST_POINTERS:
+        message = f"a type of more than {MOST_POINTERS} pointers to pointers"
+        unsupported(declarator.span, message)
     for _ in range(declarator.pointers):
         result = PointerType(result)
     if declarator.dimensions:
@@ -112,6 +120,14 @@ def declared_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, name
         what = "associative arrays" if any(isinstance(key, ast.TypeName) for key in keys) else "arrays"
         unsupported(declarator.span, what)
     return result
+
+
+def _pointers(type_: Type) -> int:
+    count = 0
+    while isinstance(type_, PointerType):
+        type_ = type_.target
+        count += 1
+    return count
 
 
 # --- macros -------------------------------------------------------------------------------------------------
@@ -125,7 +141,7 @@ def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
     as_string = macro.text.startswith("$$")
     name = macro.text.lstrip("$")
     if name.isdecimal():
-        text = _operand(int(name), macro, names)
+        text = _operand(name, macro, names)
         if text is None:
             return ast.String(macro.span, b"") if as_string else ast.Integer(macro.span, "0")
     elif name in names.macros.variables:
@@ -134,20 +150,23 @@ def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
         near = did_you_mean(name, names.macros.variables)
         if name == "target":
             near = "$target is the process of -p or -c"
-        fail("D_MACRO_UNDEF", macro.span, f"macro argument ${name} is not defined", near)
+        fail("D_MACRO_UNDEF", macro.span, f"macro variable {macro.text} is not defined", near)
     if as_string:
-        return ast.String(macro.span, text.encode())
+        return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
     if _NUMBER.match(text):
         return _number(macro, text)
     if _IDENTIFIER.match(text):
         return ast.Name(macro.span, text)
-    return ast.String(macro.span, text.encode())
+    return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
 
 
-def _operand(number: int, macro: ast.Macro, names: Names) -> str | None:
-    names.operands_used.add(number)
-    if number < len(names.macros.operands):
-        return names.macros.operands[number]
+def _operand(digits: str, macro: ast.Macro, names: Names) -> str | None:
+    significant = digits.lstrip("0") or "0"
+    if len(significant) < 10:
+        number = int(significant)
+        names.operands_used.add(number)
+        if number < len(names.macros.operands):
+            return names.macros.operands[number]
     if not names.macros.defaults:
         hint = "operands stand behind the program: dtrap -s script.d operand"
         fail("D_MACRO_UNDEF", macro.span, f"macro argument {macro.text} is not defined", hint)
@@ -157,7 +176,13 @@ def _operand(number: int, macro: ast.Macro, names: Names) -> str | None:
 def _number(macro: ast.Macro, text: str) -> ast.Expression:
     digits = text.lstrip("+-")
     integer = ast.Integer(macro.span, digits)
-    integer_constant(integer)
+    try:
+        integer_constant(integer)
+    except CompileError as error:
+        if error.diagnostic.tag != "D_INT_OFLOW":
+            raise
+        words = f"macro argument {macro.text} constant {text} results in integer overflow"
+        fail("D_MACRO_OFLOW", macro.span, words)
     return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
 
 
@@ -178,6 +203,8 @@ def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
 
 # --- constants ----------------------------------------------------------------------------------------------
 
+_MOST_DIGITS: Final = 22
+"""Digits of the largest 64-bit number in octal."""
 _SUFFIX: Final = re.compile(r"(?:[uU](?:ll?|LL?)?|(?:ll?|LL?)[uU]?)?\Z")
 
 
@@ -191,10 +218,14 @@ def integer_constant(node: ast.Integer) -> Constant:
     body = digits[2:] if hexadecimal else digits
     wrong = next((c for c in body if c not in allowed), None)
     if wrong is not None or not body:
-        fail("D_INT_DIGIT", node.span, f"invalid digit in numeric constant: {node.text}")
+        message = f"constant {node.text} contains invalid digit {wrong or digits[1]}"
+        fail("D_INT_DIGIT", node.span, message)
     if not _SUFFIX.match(suffix):
         fail("D_SYNTAX", node.span, f"invalid suffix of integer constant: {node.text}")
-    value = int(body, 16 if hexadecimal else 8 if octal else 10)
+    significant = body.lstrip("0") or "0"
+    value = int(significant[:_MOST_DIGITS], 16 if hexadecimal else 8 if octal else 10)
+    if value >> 64 or len(significant) > _MOST_DIGITS:
+        fail("D_INT_OFLOW", node.span, f"constant {node.text} results in integer overflow")
     type_ = literal_type(
         value,
         decimal=not (hexadecimal or octal),

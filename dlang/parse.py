@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ import lark
 from lark.lexer import Token
 
 from dlang import ast
-from dlang.diagnostics import CompileError, fail
+from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.escape_sequences import unescape
 from dlang.source import Source, Span
 from dlang.types import TYPEDEFS
@@ -81,6 +82,10 @@ _NOT_YET: Final = {
 }
 
 
+MOST_NESTED: Final = 200
+"""Levels that a program's tree may have: the passes after this one descend into it, a few frames for each level."""
+
+
 class _Names:
     """Lark's postlex pass: retags names of types and reserved words.
 
@@ -124,16 +129,27 @@ def parse(source: Source) -> ast.Program:
         tree = _parser().parse(text, start=start)
     except lark.UnexpectedInput as error:
         raise _syntax_error(error, text) from None
+    _check_depth(tree)
     try:
         return _Builder().transform(tree)  # type: ignore[no-any-return]  # lark's trees are not typed
     except lark.exceptions.VisitError as error:
         if isinstance(error.orig_exc, CompileError):
             raise error.orig_exc from None
         raise
-    except RecursionError:
-        fail("D_SYNTAX", Span(0, len(text)), "expressions are nested too deeply")
 
 
+def _check_depth(tree: lark.Tree[Token]) -> None:
+    level = [tree]
+    for _ in range(MOST_NESTED):
+        level = [child for node in level for child in node.children if isinstance(child, lark.Tree)]
+        if not level:
+            return
+    span = next((_span(node.meta) for node in level if not node.meta.empty), Span(0, 0))
+    hint = f"use variables in between: {MOST_NESTED} levels are the limit"
+    fail("D_SYNTAX", span, "statements and expressions are nested too deeply", hint)
+
+
+@cache
 def _parser() -> lark.Lark:
     """Return the parser, from its cache file where that belongs to this grammar and this lark.
 
@@ -170,24 +186,27 @@ def _parser() -> lark.Lark:
 
 # --- before the grammar -------------------------------------------------------------------------------------
 
+# Each alternative also takes what never ends, up to the end: no place is looked at twice.
 _SKIP: Final = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*|(?m:^)[ \t]*#[^\n]*', re.S
+    r'"(?:[^"\\\n]|\\.)*+"?'
+    r"|'(?:[^'\\\n]|\\.)*+'?"
+    r"|/\*.*?(?:\*/|\Z)|//[^\n]*|(?m:^)[ \t]*+(?P<control>#[^\n]*)",
+    re.S,
 )
 
 
 def control_lines(text: str) -> list[tuple[Span, str]]:
     """Return the lines that start with `#` outside comments and strings, each with its place."""
-    found = []
-    for match in _SKIP.finditer(text):
-        if match[0].lstrip(" \t").startswith("#"):
-            found.append((Span(match.start(), match.end()), match[0].strip()))
-    return found
+    return [
+        (Span(match.start(), match.end()), match["control"].strip())
+        for match in _SKIP.finditer(text)
+        if match["control"] is not None
+    ]
 
 
 def _without_control_lines(text: str) -> str:
-    for span, _ in control_lines(text):
-        text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
-    return text
+    """Return the text with blanks for each of them."""
+    return _SKIP.sub(lambda match: match[0] if match["control"] is None else " " * len(match[0]), text)
 
 
 _LEXEME: Final = re.compile(
@@ -221,34 +240,57 @@ def _check_lexical(text: str) -> None:
 
 
 def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
-    from dlang.diagnostics import Diagnostic
-
+    """Return what DTrace says of a text that the grammar does not take, and what is probably wrong with it."""
+    if isinstance(error, lark.UnexpectedCharacters):
+        at: int = error.pos_in_stream  # type: ignore[assignment]  # None only in the class, for lark's stubs
+        near = "end-of-input" if text[at] == "\0" else f'"{text[at]}"'
+        return _syntax(Span(at, at + 1), f"syntax error near {near}")
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
-        token = error.token
-        start = token.start_pos or 0
-        span = Span(start, start + len(token))
-        message, hint = f'syntax error near "{token}"', _NOT_YET.get(str(token), "")
-        if not text[:start].strip():
-            hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
-    elif isinstance(error, lark.UnexpectedCharacters):
-        span = Span(error.pos_in_stream, error.pos_in_stream + 1)
-        message, hint = f'syntax error near "{text[error.pos_in_stream]}"', ""
-    else:
-        span = Span(len(text), len(text))
-        message, hint = "syntax error near end of input", _missing(text)
-        accepts = getattr(error, "accepts", None) or getattr(error, "expected", ())
-        if set(accepts) >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
-            span = Span(len(text.rstrip()), len(text.rstrip()))
-            message, hint = "expected predicate and/or actions following probe description", ""
+        return _unexpected(error.token, text)
+    accepts = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
+    end = Span(len(text.rstrip()), len(text.rstrip()))
+    if accepts >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
+        return _syntax(end, "expected predicate and/or actions following probe description")
+    if accepts == {"LBRACE"} and text.rstrip().endswith("/"):
+        return _syntax(end, "expected actions { } following probe description and predicate")
+    opened = _open_brackets(text)
+    hint = f"a {_CLOSING[opened[-1]]} is missing" if opened else ""
+    return _syntax(Span(len(text), len(text)), "syntax error near end of input", hint)
+
+
+def _syntax(span: Span, message: str, hint: str = "") -> CompileError:
     return CompileError(Diagnostic("D_SYNTAX", span, message, hint))
 
 
-def _missing(text: str) -> str:
-    bare = _SKIP.sub("", text)
-    for opening, closing in ("{}", "()", "[]"):
-        if bare.count(opening) > bare.count(closing):
-            return f"a {closing} is missing"
-    return ""
+_CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
+
+
+def _unexpected(token: Token, text: str) -> CompileError:
+    start = token.start_pos or 0
+    before = text[:start]
+    span = Span(start, start + len(token))
+    opened = _open_brackets(before)
+    if token in _CLOSING.values() and all(_CLOSING[bracket] != token for bracket in opened):
+        return _syntax(span, f"extra {token} in input stream")
+    if token == "{" and opened and opened[-1] != "{" and before.rstrip().endswith("/"):
+        slash = len(before.rstrip()) - 1
+        message = f"closing {_CLOSING[opened[-1]]} expected in predicate before /"
+        return _syntax(Span(slash, slash + 1), message)
+    hint = _NOT_YET.get(str(token), "")
+    if not before.strip():
+        hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
+    return _syntax(span, f'syntax error near "{str(token).splitlines()[0]}"', hint)
+
+
+def _open_brackets(text: str) -> list[str]:
+    """Return the brackets that the text opens and does not close, outermost first."""
+    opened: list[str] = []
+    for character in _SKIP.sub("", text):
+        if character in _CLOSING:
+            opened.append(character)
+        elif opened and character == _CLOSING[opened[-1]]:
+            opened.pop()
+    return opened
 
 
 # --- tree to nodes ------------------------------------------------------------------------------------------

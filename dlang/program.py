@@ -8,10 +8,10 @@ writes by the layouts given here.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from dlang.aggregations import Aggregation
 from dlang.ast import Description
+from dlang.node import Node
 from dlang.printf_format import Format
 from dlang.source import Span
 from dlang.types import Type
@@ -27,8 +27,7 @@ class Scope(enum.Enum):
     CLAUSE = "this->"
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Node):
     """`offset` is in bytes inside its scope's block; an integer takes 8, a string `strsize` rounded up to 8."""
 
     scope: Scope
@@ -40,16 +39,14 @@ class Variable:
 # --- values -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Node):
     """An integer known when the program is compiled."""
 
     type: Type
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringConstant:
+class StringConstant(Node):
     type: Type
     value: bytes
 
@@ -63,8 +60,7 @@ class ProbeField(enum.Enum):
     NAME = "probename"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeText:
+class ProbeText(Node):
     """`probefunc` and its like: a string that the site determines."""
 
     type: Type
@@ -87,29 +83,25 @@ class Fact(enum.Enum):
     ENABLING_ID = "epid"
 
 
-@dataclass(frozen=True, slots=True)
-class FactValue:
+class FactValue(Node):
     type: Type
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
-class CommandName:
+class CommandName(Node):
     """`execname`."""
 
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Node):
     """`arg0` … `arg9`."""
 
     type: Type
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Node):
     """`uregs[index]`; the numbers are those of `builtins.REGISTERS`."""
 
     type: Type
@@ -117,16 +109,14 @@ class Register:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Node):
     """The value of a variable."""
 
     type: Type
     variable: Variable
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Node):
     """Assigns, and is the value that the variable has then."""
 
     type: Type
@@ -134,8 +124,7 @@ class Store:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Node):
     """`x++` and its like: adds `amount`; is the value before (postfix) or after (prefix)."""
 
     type: Type
@@ -144,8 +133,7 @@ class Step:
     prefix: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(Node):
     """`+ - * / % & | ^ << >>` on 64 bits; `type` decides the sign of division, remainder and right shift."""
 
     type: Type
@@ -155,8 +143,7 @@ class Arithmetic:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Node):
     """`== != < <= > >=`; `signed` says how integers compare. Strings compare as strcmp does."""
 
     type: Type
@@ -166,8 +153,7 @@ class Comparison:
     signed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Logical:
+class Logical(Node):
     """`&& || ^^`: 0 or 1; `&&` and `||` evaluate the right side only where it matters."""
 
     type: Type
@@ -176,8 +162,7 @@ class Logical:
     right: Value
 
 
-@dataclass(frozen=True, slots=True)
-class UnaryValue:
+class UnaryValue(Node):
     """`- ~ !`."""
 
     type: Type
@@ -185,8 +170,7 @@ class UnaryValue:
     operand: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Node):
     """`condition ? then : otherwise`."""
 
     type: Type
@@ -195,16 +179,14 @@ class Choice:
     otherwise: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Convert:
+class Convert(Node):
     """The operand as an integer or pointer of `type` holds it."""
 
     type: Type
     operand: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Node):
     """`left, right`."""
 
     type: Type
@@ -212,8 +194,7 @@ class Sequence:
     right: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Dereference:
+class Dereference(Node):
     """`*pointer`: an integer or pointer of `type` in the firing's own memory (what copyin returned)."""
 
     type: Type
@@ -221,8 +202,7 @@ class Dereference:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CopyIn:
+class CopyIn(Node):
     """`copyin(address, size)`: a pointer to a copy of the process's memory, good until the firing ends."""
 
     type: Type
@@ -231,8 +211,7 @@ class CopyIn:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CopyInString:
+class CopyInString(Node):
     """`copyinstr(address[, limit])`: at most `limit` bytes, terminator included."""
 
     type: Type
@@ -241,8 +220,7 @@ class CopyInString:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class PointedString:
+class PointedString(Node):
     """`stringof(p)`, `(string)p`: the characters that a pointer into the firing's own memory points to."""
 
     type: Type
@@ -250,8 +228,7 @@ class PointedString:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class StringSuffix:
+class StringSuffix(Node):
     """`string + amount`: the characters from the given one on; past the end it is empty."""
 
     type: Type
@@ -259,8 +236,7 @@ class StringSuffix:
     amount: Value
 
 
-@dataclass(frozen=True, slots=True)
-class StringLength:
+class StringLength(Node):
     type: Type
     operand: Value
 
@@ -294,13 +270,11 @@ Value = (
 # --- statements ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluate:
+class Evaluate(Node):
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(Node):
     """`@name[keys] = function(value, weight)`.
 
     `number` counts the program's Aggregate statements: an engine's key begins with it, and the rest of the
@@ -314,57 +288,49 @@ class Aggregate:
     weight: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Node):
     condition: Value
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordField:
+class RecordField(Node):
     """A value in a record: `offset` in bytes from the record's start; 8 bytes, or a zero-padded string."""
 
     offset: int
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class TraceAction:
+class TraceAction(Node):
     """`bit`, here and below, is the action's place in the record's word of performed actions."""
 
     bit: int
     field: RecordField
 
 
-@dataclass(frozen=True, slots=True)
-class PrintfAction:
+class PrintfAction(Node):
     bit: int
     format: Format
     fields: tuple[RecordField, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PrintaAction:
+class PrintaAction(Node):
     bit: int
     format: Format | None
     aggregations: tuple[Aggregation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExitAction:
+class ExitAction(Node):
     bit: int
     field: RecordField
 
 
-@dataclass(frozen=True, slots=True)
-class ClearAction:
+class ClearAction(Node):
     bit: int
     aggregation: Aggregation
 
 
-@dataclass(frozen=True, slots=True)
-class TruncateAction:
+class TruncateAction(Node):
     """`field` is None for `trunc(@)`, which keeps nothing."""
 
     bit: int
@@ -372,15 +338,13 @@ class TruncateAction:
     field: RecordField | None
 
 
-@dataclass(frozen=True, slots=True)
-class NormalizeAction:
+class NormalizeAction(Node):
     bit: int
     aggregation: Aggregation
     field: RecordField
 
 
-@dataclass(frozen=True, slots=True)
-class DenormalizeAction:
+class DenormalizeAction(Node):
     bit: int
     aggregation: Aggregation
 
@@ -430,8 +394,7 @@ which of the clause's actions were performed."""
 # --- the program --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Node):
     """`actions` lists the recording actions of the body in order, those inside branches included.
 
     `record_size` is in bytes, header included; 0 where the clause records nothing. `prints_row` is true for
@@ -446,16 +409,14 @@ class Clause:
     prints_row: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Enabling:
+class Enabling(Node):
     """A clause enabled by one of its descriptions; `number` is N in DTrace's `dt_clause_N`."""
 
     number: int
     clause: Clause
 
 
-@dataclass(frozen=True, slots=True)
-class TypedProgram:
+class TypedProgram(Node):
     """All clauses of all program texts of a run, in order, with what they share.
 
     `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables.

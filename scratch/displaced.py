@@ -7,20 +7,20 @@ call sees anything of it.
 
 Displacement, by kind of instruction:
 
-  position independent      its own bytes, unchanged; jump to the next instruction
-  operand relative to rip   the 4 displacement bytes rewritten: same length, registers and flags. Where the
-  operand is farther than
-                            2 GiB from the slot, a register takes rip's place, which the tracer loads before and the copy puts back after
-  jcc, loop, jrcxz          the same condition, by 8 bits, over a jump to the next instruction onto a jump to
-  the target jmp, xbegin               jump to the target (a transaction is aborted at once, which it must be
-  ready for) call                      the original return address stored below the stack, the stack pointer
-  lowered in one instruction, jump call through memory       the operand is pushed, twice, by its own
-  addressing; the return address takes the place of the first, and `ret`
-                            takes the second
-  ret, indirect jump        its own bytes: they are position independent and do not come back
-  syscall                   its own bytes, then rcx := next as the processor leaves it, jump. Such a copy is
-  never rewritten, as the call may
-                            block, be restarted 2 bytes back, or return twice
+  position independent   its own bytes, unchanged, and a jump to the next instruction.
+  relative to rip        the 4 displacement bytes rewritten: same length, registers and flags. Where the
+                         operand is farther than 2 GiB from the slot, a register takes rip's place, which the
+                         tracer loads before and the copy puts back after.
+  jcc, loop, jrcxz       the same condition, by 8 bits, over a jump to the next instruction onto one
+                         to the target.
+  jmp, xbegin            a jump to the target (a transaction aborts at once, which it must be ready for).
+  call                   the original return address stored below the stack, the stack pointer lowered in one
+                         instruction, and a jump.
+  call through memory    the operand pushed, twice, by its own addressing; the return address takes the place
+                         of the first, and `ret` takes the second.
+  ret, indirect jump     its own bytes: they are position independent and do not come back.
+  syscall                its own bytes, then rcx := next as the processor leaves it, and a jump. Such a copy
+                         is never rewritten: the call may block, be restarted 2 bytes back, or return twice.
 
 A thread may be found anywhere in a copy, by a signal or a fault. Every boundary between a copy's instructions
 says where the thread is as seen from the program: the displaced instruction has not begun, or has completed,
@@ -324,7 +324,7 @@ def _write_conditional(writer: _Writer, instruction: Instruction, home: Resume, 
 
 
 def _write_return_address(writer: _Writer, instruction: Instruction, home: Resume) -> None:
-    """Append what pushes the original return address; it has not happened until the last instruction of it."""
+    """Append what pushes the original return address; it has not happened until the last of it has."""
     writer.fill(STORE_RETURN_LOW, home, return_address=instruction.next)
     writer.fill(STORE_RETURN_HIGH, home, return_address=instruction.next)
     writer.fill(LOWER_STACK, home)
@@ -435,12 +435,10 @@ def _free_register(instruction: Instruction) -> int:
     encoding = instruction.encoding
     used = {encoding.reg}
     match encoding.scheme:
-        case Scheme.VEX2:
-            used.add((~instruction.code[encoding.scheme_offset + 1] >> 3) & 7)
         case Scheme.VEX3 | Scheme.XOP | Scheme.EVEX:
             used.add((~instruction.code[encoding.scheme_offset + 2] >> 3) & 7)
-        case Scheme.LEGACY:
-            pass
+        case Scheme.LEGACY | Scheme.VEX2:
+            pass  # VEX2 reaches no instruction whose vvvv is a general register
         case never:
             assert_never(never)
     return next(register for register in (6, 7, 5) if register not in used)

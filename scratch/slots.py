@@ -108,7 +108,7 @@ class Pool:
         return Slot(address, fresh=True)
 
     def owner(self, pc: int) -> tuple[SiteAddress, int] | None:
-        """Return the site whose copy lies at `pc`, and that copy's slot; None if `pc` is in no slot in use."""
+        """Return the site whose copy lies at `pc`, and that copy's slot; None if no slot in use is there."""
         address = pc - pc % SLOT_SIZE
         site = self._sites.get(address)
         return None if site is None else (site, address)

@@ -17,10 +17,10 @@ import ctypes
 import errno
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
 from backend.fasttrap import inject, signals, sigtrap, text
@@ -50,10 +50,36 @@ SI_KERNEL = 0x80
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
 
+SLOW_HIT = 16
+"""A stop dealt with in Python counts for so many hits in the window."""
+
 CLAUSES = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
 """`void hit(uint64_t site, struct user_regs_struct *registers, uint32_t pid, uint32_t tid)`; `site`:
 Site.identifier.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What it takes to leave the process as it was: the bytes by address, SIGTRAP's disposition, and ours for
+    it.
+    """
+
+    displaced: dict[int, int]
+    program: sigtrap.Action
+    safety: sigtrap.Action | None
+
+
+class NativeClauses(Protocol):
+    """Compiled clauses, alive as long as the object is."""
+
+    @property
+    def hit(self) -> int:
+        """Address of a function of the type CLAUSES, which every hit calls with rip = the site's address."""
+
+    @property
+    def whole_registers(self) -> bool:
+        """Whether it reads more of the registers than rip; if not, nothing else is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +107,24 @@ class Engine:
     running.
     """
 
-    def __init__(self, loop: HotLoop, clauses: int, *, whole_registers: bool) -> None:
-        """`clauses`: address of the native function that every hit calls. `whole_registers`: it reads more
-        than rip.
-        """
+    def __init__(self, loop: HotLoop) -> None:
         self._loop = loop
-        self._clauses = CLAUSES(clauses)
-        self.control = Control(clauses=clauses, whole_registers=whole_registers, window=WINDOW_HITS)
+        self._clauses: NativeClauses | None = None
+        self._hit = CLAUSES()
+        self.control = Control(window=WINDOW_HITS)
         self._cpu = CpuFollower()
         self._pid = 0
         self._threads = Threads(0)
         self._tracepoints: Tracepoints | None = None
         self._unusual: set[int] = set()
+        self._repeating: set[int] = set()
         self._released = True
+
+    def use(self, clauses: NativeClauses) -> None:
+        """From now on every hit calls these clauses. Due before `arm`."""
+        self._clauses = clauses
+        self._hit = CLAUSES(clauses.hit)
+        self.control.clauses, self.control.whole_registers = clauses.hit, clauses.whole_registers
 
     @property
     def released(self) -> bool:
@@ -127,7 +158,9 @@ class Engine:
         self._gate = inject.find_gate(pid)
         self._tracepoints = Tracepoints(Memory(pid), self.control)
         self._sigtrap = Sigtrap()
+        self._watched = sigtrap.Watched()
         self._unusual.clear()
+        self._repeating.clear()
         self._blocked = array("I")
         self.hold()
         for thread in self._threads.known.values():
@@ -138,32 +171,49 @@ class Engine:
         assert self._tracepoints is not None, "no process is held"
         return self._tracepoints
 
-    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
-        """Write an int3 at each site that can be served; return how each is, in the order given. The
-        process is held.
+    def arm(self, sites: Sequence[Site], announce: Callable[[Undo], None]) -> list[Outcome]:
+        """Write an int3 at each site that can be served; return how each is, in the order given. The process
+        is held.
 
-        Raises ProcessGone, and CannotInject if there can be no scratch space, in which case nothing has
-        been changed.
+        `announce` is told how to undo it all just before anything is written over the text. Raises
+        ProcessGone, and CannotInject if there can be no scratch space, in which case the text has not been
+        changed.
         """
+        assert self._clauses is not None, "no clauses to call"
         tid = self._spare_thread()
         if tid is None:
             raise ProcessGone(self._pid)
         points = self.tracepoints
         with inject.seccomp_suspended(tid, OPTIONS):
             asked = {site.address for site in sites}
-            if not points.watched:
-                points.watched = frozenset(sigtrap.watched_sites(self._pid))
+            if not points.table:
+                self._watched = sigtrap.watched_sites(self._pid)
             extra = [
                 Site(address, UNCOUNTED)
-                for address in points.watched
+                for address in self._watched.settings | self._watched.returns
                 if address not in asked and points.table.index(address) is None
             ]
             shadow_stack = "shstk" in procfs.status(self._pid).thread_features
-            outcomes = points.arm([*sites, *extra], tid, self._gate, shadow_stack=shadow_stack)
+            outcomes = points.prepare([*sites, *extra], tid, self._gate, shadow_stack=shadow_stack)
+            points.bring_all(self._watched.settings)
             regions = [(region.start, region.start + region.size) for region in points.space.regions]
             if regions:
                 self._sigtrap.install(tid, self._gate, points.memory, regions)
+            announce(Undo(dict(points.displaced), self._sigtrap.program, self._sigtrap.safety))
+            points.insert()
         return outcomes[: len(sites)]
+
+    def take_back(self, undo: Undo) -> None:
+        """After `attach`: know what another tracer, which has died, did to the process, so that `detach`
+        undoes it.
+        """
+        self.tracepoints.displaced |= undo.displaced
+        tid = self._spare_thread()
+        if tid is not None:
+            with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+                current = sigtrap.read_action(tid, self._gate, self.tracepoints.memory)
+                self._sigtrap.program = undo.program if current == undo.safety else current
+                self._sigtrap.safe = current == undo.safety
 
     def _spare_thread(self) -> int | None:
         """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
@@ -285,6 +335,7 @@ class Engine:
         while True:
             match self._loop.run(self.control):
                 case Reason.STATUS:
+                    self.control.window -= min(SLOW_HIT, self.control.window - 1)
                     happening = self._dispatch(self.control.tid, self.control.status)
                     if happening is not None:
                         return happening
@@ -314,7 +365,7 @@ class Engine:
                 case SignalStop(number) if number == SIGTRAP:
                     self._trapped(thread)
                 case SignalStop(number):
-                    signals.deliver(thread, number, self.tracepoints)
+                    self._deliver(thread, number)
                 case GroupStop():
                     ptrace.listen(tid)
                 case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
@@ -329,15 +380,28 @@ class Engine:
             self._note(thread)
         return None
 
+    def _deliver(self, thread: Thread, number: int) -> None:
+        signals.deliver(thread, number, self.tracepoints)
+        if thread.repeat is not None and not (self._watched.returns and _has_handler(thread.tid, number)):
+            # No handler that could go elsewhere, or none whose return we would see: the site comes next.
+            thread.skip, thread.repeat = thread.repeat, None
+
     def _forget(self, tid: int) -> Happening | None:
         self._threads.forget(tid)
         self._unusual.discard(tid)
+        self._repeating.discard(tid)
         self.control.every_hit = len(self._unusual)
         self._block(tid, blocked=False)
         return None if any(not thread.guest for thread in self._threads.known.values()) else Ended()
 
     def _note(self, thread: Thread) -> None:
-        """Keep the hot loop away from hits as long as some thread is unusual."""
+        """Keep the hot loop away from hits as long as some thread is unusual, from sigreturn while it is to
+        be watched.
+        """
+        if (thread.repeat is not None) != (thread.tid in self._repeating):
+            self._repeating ^= {thread.tid}
+            slow = self._watched.settings
+            self.tracepoints.bring_all(slow | self._watched.returns if self._repeating else slow)
         if thread.usual:
             self._unusual.discard(thread.tid)
         else:
@@ -445,16 +509,36 @@ class Engine:
             points.table.hits[place] += 1
             ctypes.memmove(self.control.registers, at_site.to_bytes(), ptrace.USER_REGS_SIZE)
             address = ctypes.addressof(self.control) + Control.registers.offset
-            self._clauses(points.table.identifiers[place], address, self._pid, tid)
+            self._hit(points.table.identifiers[place], address, self._pid, tid)
         if thread.blocks_trap:
             ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | sigtrap.TRAP_BIT)
-        answered = self._watch(thread, at_site) if site in points.watched else None
-        ptrace.set_registers(tid, answered or replace(registers, rip=route.copy.slot))
+        answered = None
+        if site in self._watched.settings:
+            answered = self._note_setting(thread, at_site)
+        elif site in self._watched.returns and thread.repeat is not None:
+            self._note_return(thread, at_site)
+        if answered is not None:
+            ptrace.set_registers(tid, answered)
+        else:
+            ptrace.set_instruction_pointer(tid, route.copy.slot)
         ptrace.cont(tid)
 
-    def _watch(self, thread: Thread, registers: Registers) -> Registers | None:
-        """At a watched `syscall`: keep the book on SIGTRAP. Return registers if the call has been answered
-        from it.
+    def _note_return(self, thread: Thread, registers: Registers) -> None:
+        """At rt_sigreturn: tell whether a handler returns to the site whose displaced instruction it
+        interrupted.
+        """
+        if registers.rax != sigtrap.RT_SIGRETURN:
+            return
+        with contextlib.suppress(OSError):
+            goes_to = sigtrap.returns_to(registers, self.tracepoints.memory)
+            if goes_to == thread.repeat:
+                thread.skip = goes_to
+        if thread.skip or registers.rsp > (thread.repeat or (0, 0))[1]:
+            thread.repeat = None
+
+    def _note_setting(self, thread: Thread, registers: Registers) -> Registers | None:
+        """At rt_sigaction or rt_sigprocmask: keep the book on SIGTRAP. Return registers if the call has been
+        answered from it.
         """
         memory = self.tracepoints.memory
         if registers.rax == sigtrap.RT_SIGPROCMASK:
@@ -492,7 +576,7 @@ class Engine:
             signals.send_waiting(thread, self._pid)
             ptrace.cont(thread.tid)
         else:
-            signals.deliver(thread, SIGTRAP, self.tracepoints)
+            self._deliver(thread, SIGTRAP)
 
     def _counts(self, thread: Thread, registers: Registers) -> bool:
         """Tell whether this hit is one: not a guest's, and not the repetition after a signal."""
@@ -506,6 +590,18 @@ class Engine:
 
 
 def _pending(tid: int) -> int:
-    """Return the signals pending for one thread, bit n-1 for signal n, from /proc/TID/status."""
-    with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
-        return next(int(line.split()[1], 16) for line in file if line.startswith("SigPnd:"))
+    """Return the signals pending for one thread, bit n-1 for signal n."""
+    return _signal_set(tid, "SigPnd:")
+
+
+def _has_handler(tid: int, number: int) -> bool:
+    return bool(_signal_set(tid, "SigCgt:") >> number - 1 & 1)
+
+
+def _signal_set(tid: int, name: str) -> int:
+    """Return one of the signal sets of /proc/TID/status; empty if the thread has ended."""
+    try:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
+            return next(int(line.split()[1], 16) for line in file if line.startswith(name))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

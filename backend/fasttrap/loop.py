@@ -15,11 +15,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from enum import IntEnum
 from signal import SIGTRAP
-from typing import Final
 
 import llvmlite.binding as llvm
 
-from backend.linux.ptrace import USER_REGS_SIZE, Request
+from backend.linux.ptrace import RIP_OFFSET, USER_REGS_SIZE, Request
 
 
 class Reason(IntEnum):
@@ -53,7 +52,10 @@ class Control(ctypes.Structure):
             "copies",
             ctypes.c_uint64,
         ),  # uint64_t[count]: where the displaced instruction is executed; 0: not planned
-        ("identifiers", ctypes.c_uint64),  # uint64_t[count]: what the clauses call the site
+        (
+            "identifiers",
+            ctypes.c_uint64,
+        ),  # uint64_t[count]: what the clauses call the site; all ones: no clause does
         ("hits", ctypes.c_uint64),  # uint64_t[count]
         ("ambiguous", ctypes.c_uint64),  # uint8_t[count]: the byte after the site begins an instruction
         (
@@ -74,10 +76,6 @@ class Control(ctypes.Structure):
     )
 
 
-RIP_OFFSET: Final = 16 * 8
-"""Offset of rip in `struct user_regs_struct`, for PEEKUSER and POKEUSER too."""
-
-_PEEKUSER, _POKEUSER = 3, 6
 _WAIT4, _PTRACE = 61, 101
 _WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
 _TRAP_STATUS = 5 << 8 | 0x7F
@@ -251,16 +249,23 @@ hit:
   store i64 %address, ptr %rip_at
   %identifier_at = getelementptr i64, ptr %identifiers, i64 %low
   %identifier = load i64, ptr %identifier_at
+  %uncounted = icmp eq i64 %identifier, -1
+  br i1 %uncounted, label %send, label %count_hit
+
+count_hit:
   %hit_at = getelementptr i64, ptr %hits, i64 %low
   %hit_count = load i64, ptr %hit_at
   %hit_next = add i64 %hit_count, 1
   store i64 %hit_next, ptr %hit_at
   call void %clauses(i64 %identifier, ptr %registers, i32 %pid, i32 %tid)
+  br label %send
+
+send:
   %sent = call i64 @ptrace(i64 {pokeuser}, i64 %waited, i64 {rip}, i64 %copy)
   br i1 %some_blocked, label %scan, label %resume
 
 scan:
-  %number = phi i64 [ 0, %hit ], [ %next_number, %scan_on ]
+  %number = phi i64 [ 0, %send ], [ %next_number, %scan_on ]
   %scanned = icmp eq i64 %number, %blocked_count
   br i1 %scanned, label %resume, label %scan_one
 
@@ -352,8 +357,8 @@ def _numbers() -> dict[str, int | str]:
         "getsigmask": int(Request.GETSIGMASK),
         "setsigmask": int(Request.SETSIGMASK),
         "trap_bit": 1 << SIGTRAP - 1,
-        "peekuser": _PEEKUSER,
-        "pokeuser": _POKEUSER,
+        "peekuser": int(Request.PEEKUSER),
+        "pokeuser": int(Request.POKEUSER),
     }
 
 

@@ -23,7 +23,7 @@ from backend.fasttrap.tracee import Thread
 from backend.fasttrap.tracepoints import Route, Tracepoints
 from backend.linux import ptrace
 from backend.linux.libc import libc
-from backend.linux.ptrace import Registers, SignalInfo
+from backend.linux.ptrace import Registers
 from scratch.displaced import Lifetime, Resume, State
 
 FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
@@ -45,12 +45,13 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints) -> None:
 
     Raises ProcessLookupError or ProcessGone if the thread is killed meanwhile.
     """
-    info = _as_first_reported(thread, number)
-    registers = ptrace.registers(thread.tid)
-    route = tracepoints.route_at(registers.rip)
+    if thread.waiting and thread.finishing is None:
+        _put_first_info_back(thread, number)
+    route = tracepoints.route_at(ptrace.instruction_pointer(thread.tid))
     if route is None:
         ptrace.cont(thread.tid, number)
         return
+    info, registers = ptrace.signal_info(thread.tid), ptrace.registers(thread.tid)
     resume = route.copy.translate(registers.rip)
     assert resume is not None, (hex(registers.rip), route)
     if resume.state is State.COMPLETED:
@@ -76,7 +77,7 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints) -> None:
 
 def _repeat_after_handler(thread: Thread, route: Route, registers: Registers, resume: Resume) -> None:
     home = resumed(registers, resume)
-    thread.skip = (route.site, home.rsp)
+    thread.repeat = (route.site, home.rsp)
     ptrace.set_registers(thread.tid, home)
 
 
@@ -130,15 +131,13 @@ def may_restart(route: Route, registers: Registers) -> bool:
     return route.lifetime is Lifetime.SITE and registers.orig_rax < 1 << 63 and registers.rax in _RESTARTS
 
 
-def _as_first_reported(thread: Thread, number: int) -> SignalInfo:
-    """Return the siginfo of the signal that stopped the thread; if we sent it anew, with its first siginfo
-    put back.
+def _put_first_info_back(thread: Thread, number: int) -> None:
+    """If the signal that stopped the thread is one that we sent anew, let it carry the siginfo that it came
+    with first.
     """
-    info = ptrace.signal_info(thread.tid)
-    if thread.finishing is None and info.code == _SI_TKILL:
+    if ptrace.signal_info(thread.tid).code == _SI_TKILL:
         for waiting in thread.waiting:
             if waiting.signal == number:
                 thread.waiting.remove(waiting)
                 ptrace.set_signal_info(thread.tid, waiting)
-                return waiting
-    return info
+                return

@@ -32,7 +32,7 @@ from scratch.encoding import Undecodable, parse
 
 TRAP_BIT = 1 << SIGTRAP - 1
 DEFAULT, IGNORE = 0, 1
-RT_SIGPROCMASK = 14
+RT_SIGPROCMASK, RT_SIGRETURN = 14, 15
 SIGSET_SIZE = 8
 SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
 
@@ -136,14 +136,14 @@ class Sigtrap:
     def __init__(self) -> None:
         self.program = Action(DEFAULT)
         self.safe = False
-        self._safety: Action | None = None
+        self.safety: Action | None = None
 
     def install(self, tid: int, gate: RemoteAddr, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
         """Put the safety handler into the first region's header, and in force unless the program has its own."""
         code, safety = safety_handler(regions[0][0], regions)
         memory.write(safety.handler, code)
-        if self._safety is None:
-            self._safety = safety
+        if self.safety is None:
+            self.safety = safety
             self.program = read_action(tid, gate, memory)
             if not self.program.is_handler:
                 write_action(tid, gate, memory, safety)
@@ -156,9 +156,11 @@ class Sigtrap:
             self.safe = False
 
     def exchange(self, registers: Registers, memory: Memory) -> Action | None:
-        """Answer a program's rt_sigaction for SIGTRAP from the book; return what the kernel is to be given, if anything.
+        """Answer a program's rt_sigaction for SIGTRAP from the book; return what the kernel is to be given,
+        if anything.
 
-        `registers` as at the `syscall` instruction. Raises OSError(EFAULT) or OSError(EINVAL) as the call would.
+        `registers` as at the `syscall` instruction. Raises OSError(EFAULT) or OSError(EINVAL) as the call
+        would.
         """
         if registers.r10 != SIGSET_SIZE:
             raise OSError(errno.EINVAL, "sigsetsize")
@@ -171,8 +173,8 @@ class Sigtrap:
         if new is None:
             return None
         self.program = new
-        self.safe = not new.is_handler and self._safety is not None
-        return self._safety if self.safe else new
+        self.safe = not new.is_handler and self.safety is not None
+        return self.safety if self.safe else new
 
 
 def mask_after(registers: Registers, memory: Memory, *, blocked: bool) -> bool:
@@ -210,24 +212,48 @@ def returned(registers: Registers, result: int) -> Registers:
 
 
 _CANDIDATE = re.compile(rb"\xb8[\x0d\x0e]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
+_SIGRETURN = re.compile(rb"(?:\xb8|\x48\xc7\xc0)\x0f\x00\x00\x00(?=\x0f\x05)")
 _LARGEST_TEXT = 1 << 27
 
 
-def watched_sites(pid: int) -> list[int]:
-    """Return the `syscall` instructions of rt_sigaction and rt_sigprocmask in the process's files.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Addresses of `syscall` instructions whose execution the engine must see: see `sites`."""
 
-    Found by `mov $13,%eax` or `mov $14,%eax` with nothing but a few whole instructions between it and the
-    `syscall`.
+    settings: frozenset[int] = frozenset()
+    """Those of rt_sigaction and rt_sigprocmask."""
+    returns: frozenset[int] = frozenset()
+    """Those of rt_sigreturn, with which every signal handler returns."""
+
+
+def watched_sites(pid: int) -> Watched:
+    """Find the `syscall` instructions to be watched in the executable files that the process has mapped.
+
+    They are known by `mov $13,%eax`, `mov $14,%eax` or `mov $15,%rax` with nothing but a few whole
+    instructions, and for the last nothing at all, between it and the `syscall`.
     """
-    found = []
+    settings, returns = set(), set()
     for mapping in procfs.mappings(pid):
         if mapping.executable and mapping.readable and mapping.inode and mapping.size_bytes <= _LARGEST_TEXT:
             code = procfs.read_memory(pid, mapping.start, mapping.size_bytes)
+            returns |= {mapping.start + match.end() for match in _SIGRETURN.finditer(code)}
             for match in _CANDIDATE.finditer(code):
                 offset = _next_syscall(code, match.start())
                 if offset is not None:
-                    found.append(mapping.start + offset)
-    return sorted(set(found))
+                    settings.add(mapping.start + offset)
+    return Watched(frozenset(settings), frozenset(returns))
+
+
+_RIP_IN_FRAME, _RSP_IN_FRAME = 0xA8, 0xA0
+"""Of the ucontext that rsp points to at rt_sigreturn: gregs[REG_RIP] and gregs[REG_RSP]."""
+
+
+def returns_to(registers: Registers, memory: Memory) -> tuple[int, int]:
+    """Return the (rip, rsp) that the rt_sigreturn about to be made will restore. Raises OSError if there is
+    no frame.
+    """
+    rsp, rip = struct.unpack("2Q", memory.read(registers.rsp + _RSP_IN_FRAME, 16))
+    return rip, rsp
 
 
 _FEW = 6

@@ -16,21 +16,27 @@ PAGE_SIZE = 4096
 LONGEST_INSTRUCTION = 15
 
 
-def insert(memory: Memory, addresses: Iterable[int]) -> dict[int, int]:
-    """Write an int3 at each address; return the byte that each one displaced.
+def displaced_by(memory: Memory, addresses: Iterable[int]) -> dict[int, int]:
+    """Return the byte that stands at each address, and that an int3 there would displace.
 
-    Raises OSError(EIO) for an address where nothing is mapped, with every int3 of earlier pages in place.
+    Raises OSError(EIO) for an address where nothing is mapped.
     """
     displaced: dict[int, int] = {}
     for first, run in _by_page(sorted(addresses)):
-        code = bytearray(memory.read(first, run[-1] + 1 - first))
+        code = memory.read(first, run[-1] + 1 - first)
         if len(code) <= run[-1] - first:
             raise OSError(errno.EIO, f"no memory at {run[-1]:#x}")
+        displaced |= {address: code[address - first] for address in run}
+    return displaced
+
+
+def insert(memory: Memory, addresses: Iterable[int]) -> None:
+    """Write an int3 at each address."""
+    for first, run in _by_page(sorted(addresses)):
+        code = bytearray(memory.read(first, run[-1] + 1 - first))
         for address in run:
-            displaced[address] = code[address - first]
             code[address - first] = INT3
         memory.write(first, bytes(code))
-    return displaced
 
 
 def restore(memory: Memory, displaced: Mapping[int, int]) -> None:

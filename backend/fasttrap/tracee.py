@@ -71,10 +71,12 @@ class Thread:
     tid: int
     guest: bool = False
     """A process of its own that shares the memory (a vfork child): its hits execute but don't count."""
-    skip: tuple[int, int] | None = None
-    """(site, rsp): the next hit there repeats one that has counted, since a signal was delivered in
-    between.
+    repeat: tuple[int, int] | None = None
+    """(site, rsp): its displaced instruction has counted but not been executed when a handler was called
+    instead.
     """
+    skip: tuple[int, int] | None = None
+    """(site, rsp): that handler has returned to the site, so the hit there that follows is no new one."""
     finishing: int | None = None
     """The site whose copy this thread completes before the signals in `waiting` are delivered."""
     waiting: list[SignalInfo] = field(default_factory=list)
@@ -87,8 +89,10 @@ class Thread:
 
     @property
     def usual(self) -> bool:
-        """Whether its hits may be served by the hot loop."""
-        return not (self.guest or self.skip or self.finishing is not None)
+        """Whether its hits may be served by the hot loop, which leaves all that isn't a site's trap to us
+        anyway.
+        """
+        return not (self.guest or self.skip)
 
 
 class Threads:

@@ -58,18 +58,21 @@ class Tracepoints:
         self.space = ScratchSpace()
         self.displaced: dict[int, int] = {}
         self.table = SiteTable(())
-        self.watched: frozenset[int] = frozenset()
-        """Sites whose every hit must come to the engine: the loop is told of no copy for them."""
+        self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
+        self._prepared: list[int] = []
         self._control = control
         self.table.install(control)
 
-    def arm(self, sites: Sequence[Site], tid: int, gate: RemoteAddr, *, shadow_stack: bool) -> list[Outcome]:
-        """Write an int3 at each site that can be served; return how each is, in the order given.
+    def prepare(
+        self, sites: Sequence[Site], tid: int, gate: RemoteAddr, *, shadow_stack: bool
+    ) -> list[Outcome]:
+        """Make everything ready for an int3 at each site that can be served; return how each is, in the order
+        given.
 
-        No site may be armed already. The process is held; `tid` is one of its threads, in whose name
-        scratch space is mapped. With `shadow_stack` on, calls are refused. Raises ProcessGone, and
-        CannotInject if there can be no scratch space, in which case nothing has been changed.
+        No site may be armed already. The process is held; `tid` is one of its threads, in whose name scratch
+        space is mapped. With `shadow_stack` on, calls are refused. Afterwards `displaced` says what `insert`
+        will displace. Raises ProcessGone, and CannotInject if there can be no scratch space.
         """
         code = text.Code(self.memory, self.displaced)
         plans = [_judge(code.at(site.address), site.address, shadow_stack=shadow_stack) for site in sites]
@@ -85,8 +88,14 @@ class Tracepoints:
         ]
         self.table = self.table.with_sites(rows)
         self.table.install(self._control)
-        self.displaced |= text.insert(self.memory, (address for address, _, _ in rows))
+        self._prepared = [address for address, _, _ in rows]
+        self.displaced |= text.displaced_by(self.memory, self._prepared)
         return [judged if isinstance(judged, Refuse) else judged.way for judged in plans]
+
+    def insert(self) -> None:
+        """Write the int3s that were prepared."""
+        text.insert(self.memory, self._prepared)
+        self._prepared = []
 
     def _in_reach(self, judged: OutOfLine) -> OutOfLine | Refuse:
         operand = judged.instruction.operand
@@ -105,9 +114,20 @@ class Tracepoints:
             assert copy.borrowed is None, copy
             self.memory.write(copy.slot, copy.code)
             self._routes[site] = Route(site, copy, judged.lifetime)
-            if site not in self.watched:
+            if site not in self._slow:
                 self.table.copies[place] = copy.slot
         return self._routes[site]
+
+    def bring_all(self, sites: frozenset[int]) -> None:
+        """Have every hit of these sites, and of no other, come to the engine: the loop is told of no copy for
+        them.
+        """
+        for site in self._slow ^ sites:
+            place = self.table.index(site)
+            if place is not None:
+                known = self._routes.get(site) if site not in sites else None
+                self.table.copies[place] = known.copy.slot if known else 0
+        self._slow = sites
 
     def route_of(self, site: int) -> Route:
         """Return the route of a site that has been hit."""

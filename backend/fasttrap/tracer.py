@@ -16,17 +16,19 @@ import contextlib
 import os
 import signal
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from backend.errors import NoSuchProcess, ProcessGone, TracerDied
-from backend.fasttrap.engine import Called, Engine, Executed, Happening
+from backend.fasttrap import guardian
+from backend.fasttrap.engine import Called, Engine, Executed, Happening, NativeClauses, Undo
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.tracepoints import Outcome, Site
-from backend.linux import interruption
+from backend.linux import interruption, pidfd
 from backend.target_process import Created, create, not_permitted
+
+T = TypeVar("T")
 
 LOOK_UP_S = 0.05
 """How often the tracer looks at its connection even if the signal that calls it was lost between two
@@ -34,32 +36,24 @@ instructions.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Armed:
-    """What came of a request to arm: how each site is served, and what the guardian must know to undo it
-    alone.
-    """
-
-    outcomes: list[Outcome]
-    displaced: dict[int, int]
-
-
 class Tracer:
     """dtrap's end: every method is a request to the tracer's process, done when it returns.
 
-    Raises TracerDied if that process is gone; `guardian.rescue` is due then.
+    Raises TracerDied if that process is gone, after doing what was left to be done for the target
+    (`guardian`).
     """
 
-    def __init__(self, clauses: int, *, whole_registers: bool) -> None:
-        """Start the process. `clauses`, `whole_registers`: see Engine."""
+    def __init__(self) -> None:
+        """Start the process."""
         self._connection, other = Pipe()
         self.pid = 0
         self._group = os.getpgrp()
+        self.has_created = False
         self._happenings: list[Happening] = []
-        self.displaced: dict[int, int] = {}
+        self._undo: Undo | None = None
         self._process = os.fork()
         if self._process == 0:
-            _run(self._connection, other, clauses, whole_registers=whole_registers)
+            _run(self._connection, other)
         other.close()
 
     def __enter__(self) -> "Tracer":
@@ -78,6 +72,7 @@ class Tracer:
         It is the tracer's child, in our process group. See target_process.create.
         """
         self.pid = self._request("create", command, ignored_signals, self._group)
+        self.has_created = True
         return self.pid
 
     def attach(self, pid: int) -> None:
@@ -85,15 +80,27 @@ class Tracer:
         self.pid = pid
         self._request("attach", pid)
 
+    def load(self, loader: Callable[[T], NativeClauses], image: T) -> None:
+        """Have `loader(image)` called there, and every hit call the clauses that it returns. Due before
+        `arm`.
+
+        `loader` is a module's function and `image` can be pickled; both sides' memory is shared by what it
+        says.
+        """
+        self._request("load", loader, image)
+
+    def process(self) -> "TracedProcess":
+        """Return the created or attached process as the session knows processes; the caller closes it."""
+        return TracedProcess(self, self.pid)
+
     def hold(self) -> None:
         """Stop every thread of the process, to arm more sites."""
         self._request("hold")
 
     def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
-        armed: Armed = self._request("arm", sites)
-        self.displaced |= armed.displaced
-        return armed.outcomes
+        outcomes: list[Outcome] = self._request("arm", sites)
+        return outcomes
 
     def go(self) -> None:
         """Let the held process run."""
@@ -115,7 +122,7 @@ class Tracer:
     def detach(self) -> None:
         """Disarm everything and let the process go."""
         self._request("detach")
-        self.displaced.clear()
+        self._undo = None
 
     def close(self) -> None:
         """End the tracer's process, which detaches first if need be, and wait for it."""
@@ -123,10 +130,19 @@ class Tracer:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._process, 0)
 
+    def _rescue(self) -> None:
+        """The tracer is dead: do for the process what it can't do any more."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._process, 0)
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            guardian.rescue(self.pid, undo)
+
     def _request(self, name: str, *arguments: object) -> Any:
         try:
             self._connection.send((name, arguments))
         except OSError:
+            self._rescue()
             raise TracerDied(self.pid) from None
         while True:
             reply = self._receive()
@@ -138,6 +154,7 @@ class Tracer:
         try:
             message = self._connection.recv()
         except (EOFError, OSError):
+            self._rescue()
             raise TracerDied(self.pid) from None
         match message:
             case ("reply", value):
@@ -147,17 +164,47 @@ class Tracer:
                 error.__dict__.update(fields)
                 raise error
             case ("happening", Executed() as happening):
-                self.displaced.clear()
+                self._undo = None
                 self._happenings.append(happening)
             case ("happening", happening):
                 self._happenings.append(happening)
+            case ("undo", Undo() as undo):
+                self._undo = undo
         return None
+
+
+class TracedProcess:
+    """A TargetProcess in the tracer's hands: what releases it is the tracer's `go`."""
+
+    def __init__(self, tracer: Tracer, pid: int) -> None:
+        self._tracer = tracer
+        self.pid = pid
+        self._descriptor = pidfd.open_process(pid)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def alive(self) -> bool:
+        return not pidfd.ended(self._descriptor)
+
+    def release(self) -> None:
+        """Let it run."""
+        self._tracer.go()
+
+    def finish(self) -> None:
+        """End it if it was created for this run."""
+        if self._tracer.has_created:
+            pidfd.kill(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of it; the tracer has its own hold on it."""
+        os.close(self._descriptor)
 
 
 # --- the other side ------------------------------------------------------------------------------------
 
 
-def _run(mine: Connection, connection: Connection, clauses: int, *, whole_registers: bool) -> NoReturn:
+def _run(mine: Connection, connection: Connection) -> NoReturn:
     """Be the tracer: serve requests and hits until dtrap closes its end of the connection, by will or by
     death.
     """
@@ -167,7 +214,7 @@ def _run(mine: Connection, connection: Connection, clauses: int, *, whole_regist
         with open("/proc/self/comm", "w", encoding="ascii") as file:
             file.write("fasttrap")
         ignored = _settle_signals()
-        _Service(connection, clauses, ignored, whole_registers=whole_registers).run()
+        _Service(connection, ignored).run()
     except BaseException:
         # Nobody is left to raise it to: dtrap learns of our end, the user of the reason.
         traceback.print_exc()
@@ -194,13 +241,11 @@ def _pass(number: int, frame: object) -> None:
 class _Service:
     """The requests, each a method, and the loop that they alternate with."""
 
-    def __init__(
-        self, connection: Connection, clauses: int, ignored: frozenset[int], *, whole_registers: bool
-    ) -> None:
+    def __init__(self, connection: Connection, ignored: frozenset[int]) -> None:
         self._connection = connection
         self._ignored = ignored
         loop = HotLoop()
-        self._engine = Engine(loop, clauses, whole_registers=whole_registers)
+        self._engine = Engine(loop)
         self._created: Created | None = None
         self._state = "idle"
         handler = loop.attention_handler(self._engine.control)
@@ -228,16 +273,19 @@ class _Service:
             raise not_permitted(pid) from None
         self._state = "held"
 
+    def load(self, loader: Callable[[Any], NativeClauses], image: object) -> None:
+        """See Tracer.load."""
+        self._engine.use(loader(image))
+
     def hold(self) -> None:
         """See Tracer.hold."""
         if self._state == "running":
             self._engine.hold()
             self._state = "held"
 
-    def arm(self, sites: Sequence[Site]) -> Armed:
+    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """See Tracer.arm."""
-        outcomes = self._engine.arm(sites)
-        return Armed(outcomes, dict(self._engine.tracepoints.displaced))
+        return self._engine.arm(sites, lambda undo: self._connection.send(("undo", undo)))
 
     def go(self) -> None:
         """See Tracer.go."""
@@ -258,7 +306,7 @@ class _Service:
         started for.
         """
         if self._created is not None and self._state == "held" and not self._engine.released:
-            self._created.kill()
+            self._created.finish()
         elif self._state != "idle":
             self._engine.detach()
         self._state = "idle"
@@ -294,7 +342,7 @@ class _Service:
     def _answer(self, name: str, arguments: Sequence[Any]) -> None:
         try:
             value = getattr(self, name)(*arguments)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again where the request was made
+        except Exception as error:  # noqa: BLE001 - raised again where the request was made
             self._connection.send(("error", type(error), error.args, getattr(error, "__dict__", {})))
         else:
             self._connection.send(("reply", value))

@@ -21,7 +21,9 @@ from backend.linux.libc import last_error, libc
 class Request(IntEnum):
     """Request numbers. Source: include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h."""
 
+    PEEKUSER = 3
     POKETEXT = 4
+    POKEUSER = 6
     CONT = 7
     GETREGS = 12
     SETREGS = 13
@@ -57,6 +59,9 @@ class Option(IntFlag):
 
 _REGISTERS = struct.Struct("27Q")
 USER_REGS_SIZE = _REGISTERS.size
+RIP_OFFSET = 16 * 8
+"""Offset of rip in `struct user_regs_struct`."""
+
 CODE_SELECTOR_64 = 0x33
 """The `cs` of 64-bit code; 0x23 is 32-bit code. Source: arch/x86/include/asm/segment.h, __USER_CS."""
 
@@ -201,6 +206,22 @@ def registers(tid: int) -> Registers:
     raw = ctypes.create_string_buffer(USER_REGS_SIZE)
     _request(Request.GETREGS, tid, 0, raw)
     return Registers.from_bytes(raw.raw)
+
+
+def instruction_pointer(tid: int) -> int:
+    """Return rip alone of a stopped tracee."""
+    call = libc().ptrace
+    call.restype = ctypes.c_long
+    ctypes.set_errno(0)
+    word = call(ctypes.c_long(Request.PEEKUSER), ctypes.c_int(tid), ctypes.c_void_p(RIP_OFFSET), None)
+    if word == -1 and ctypes.get_errno():
+        raise last_error(f"PTRACE_PEEKUSER of {tid}")
+    return int(word) % (1 << 64)
+
+
+def set_instruction_pointer(tid: int, address: int) -> None:
+    """Set rip alone."""
+    _request(Request.POKEUSER, tid, RIP_OFFSET, ctypes.c_void_p(address))
 
 
 def set_registers(tid: int, values: Registers) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backend import emit
 from backend.engine import Plan, Refusal
@@ -23,14 +23,8 @@ from backend.errors import ProcessGone
 from backend.linux import bpf, bpf_features, procfs
 from backend.linux.ring_buffer import RingBuffer
 from backend.probes import Probe
-from backend.process_symbols import Symbols
-from backend.sites import Site
-from backend.uprobes import attach
 from backend.uprobes.cells import Cells
-from backend.uprobes.kernel_rules import Accepted, rule_at_entry
-from backend.uprobes.moving import moves, reads_of
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
-from backend.uprobes.process_filter import narrow
 from backend.uprobes.target import (
     CONTEXT_WORDS,
     SCHED_SWITCH,
@@ -53,6 +47,10 @@ from dlang.layout import (
 from dlang.lower import Unit, lower
 from dlang.notices import Drop
 from dlang.target import UnitKind
+
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
+    from backend.uprobes.process_filter import Narrowing
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
 """PROC_PID_INIT_INO: include/linux/proc_ns.h."""
@@ -79,16 +77,20 @@ class KernelEngine:
         self._plan = plan
         self._symbols = symbols
         self._pid = pid
-        self._singly = options.singly
         self._stack = ExitStack()
-        self._attached: list[attach.Attached] = []
-        self._support = bpf_features.uprobe_multi_support() if pid is not None else None
-        self._narrowing = narrow(pid, self._support) if pid is not None and self._support else None
+        self._links: list[int] = []
+        self._singly = options.singly
+        self._narrowing: Narrowing | None = None
+        if pid is not None:
+            from backend.uprobes.process_filter import narrow
+
+            absent = bpf_features.UprobeMulti.ABSENT
+            support = absent if self._singly else bpf_features.uprobe_multi_support()
+            self._singly = support is absent
+            self._narrowing = narrow(pid, support)
         self._stores = stores(plan.program, len(plan.names))
-        may_sleep = self._attach_type() is bpf.AttachType.TRACE_UPROBE_MULTI
-        self._machine = BpfMachine(
-            plan.program, self._stores, _bpf_options(plan, options, may_sleep=may_sleep)
-        )
+        bpf_options = _bpf_options(plan, options, may_sleep=not self._singly)
+        self._machine = BpfMachine(plan.program, self._stores, bpf_options)
         try:
             self._loaded = self._stack.enter_context(self._load())
             self._fill_names()
@@ -136,9 +138,7 @@ class KernelEngine:
         return bpf.ProgramFlag.SLEEPABLE if sleeps else bpf.ProgramFlag.NONE
 
     def _attach_type(self) -> bpf.AttachType:
-        if self._singly or self._support is bpf_features.UprobeMulti.ABSENT:
-            return bpf.AttachType.NONE
-        return bpf.AttachType.TRACE_UPROBE_MULTI
+        return bpf.AttachType.NONE if self._singly else bpf.AttachType.TRACE_UPROBE_MULTI
 
     def _fill_names(self) -> None:
         """Write the names that clauses read as strings, for each site."""
@@ -156,59 +156,33 @@ class KernelEngine:
 
     # --- firing
 
-    def fire(self, probe: Probe) -> None:
+    def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
         unit = self._plan.unit_of.get(probe.id)
         if unit is not None:
             program = self._loaded.programs[PROGRAM_PREFIX + self._plan.units[unit].name]
-            bpf.prog_test_run(program, [0] * (CONTEXT_WORDS - 1) + [probe.id])
+            context = [*arguments, *[0] * (CONTEXT_WORDS - 1 - len(arguments)), probe.id]
+            bpf.prog_test_run(program, context)
 
     def attach(self) -> tuple[Refusal, ...]:
         if self._machine.uses_virtual_time:
             program = self._loaded.programs[PROGRAM_PREFIX + SCHED_SWITCH]
             self._stack.callback(os.close, bpf.raw_tracepoint_open(SCHED_SWITCH, program))
-        refusals: list[Refusal] = []
-        groups: dict[tuple[str, int], list[Probe]] = {}
-        for probe in self._plan.sites:
-            site = _site(probe)
-            groups.setdefault((site.object.open_path, self._plan.unit_of[probe.id]), []).append(probe)
-        for (path, unit), probes in groups.items():
-            refusals.extend(self._attach_group(path, unit, probes))
-        return tuple(refusals)
+        if not self._plan.sites:
+            return ()
+        # What follows is imported only here, since a program without sites can do without it.
+        from backend.uprobes.arming import arm
 
-    def _attach_group(self, path: str, unit: int, probes: Sequence[Probe]) -> list[Refusal]:
-        """Attach one program to its sites in one object."""
         assert self._narrowing is not None and self._symbols is not None
-        sites = [_site(probe) for probe in probes]
-        reads = reads_of(self._plan.units[unit].enablings)
-        points: list[attach.Point] = []
-        refusals: list[Refusal] = []
-        offsets = moves(sites[0].object, sites, reads, self._symbols)
-        for probe, site, offset in zip(probes, sites, offsets, strict=True):
-            rule = rule_at_entry(site.code[offset:])
-            if isinstance(rule, Accepted):
-                points.append(attach.Point(site.file_offset + offset, probe.id))
-            else:
-                refusals.append(Refusal(probe.name, rule.reason))
-        attached = self._attach_points(path, unit, points)
-        self._attached.append(attached)
-        by_id = {probe.id: probe.name for probe in probes}
-        for refused in attached.refused:
-            reason = f"the kernel refuses it ({_error(refused.errno)})"
-            refusals.append(Refusal(by_id[refused.point.cookie], reason))
-        return refusals
-
-    def _attach_points(self, path: str, unit: int, points: Sequence[attach.Point]) -> attach.Attached:
-        assert self._narrowing is not None
-        section = PROGRAM_PREFIX + self._plan.units[unit].name
-        pid = self._narrowing.attach_pid
-        if self._attach_type() is bpf.AttachType.NONE:
-            return attach.attach_singly(self._loaded.code[section], f"dtrap_u{unit}", path, points, pid)
-        return attach.attach_together(self._loaded.programs[section], path, points, pid)
+        armed = arm(self._plan, self._loaded, self._symbols, self._narrowing.attach_pid, singly=self._singly)
+        self._links.extend(armed.links)
+        return armed.refusals
 
     def detach(self) -> None:
-        links = [link for attached in self._attached for link in attached.links]
-        self._attached.clear()
-        attach.detach(links)
+        if self._links:
+            from backend.uprobes.attach import detach
+
+            detach(self._links)
+            self._links.clear()
 
     # --- results
 
@@ -241,15 +215,6 @@ class KernelEngine:
 
     def _set_word(self, offset: int, value: int) -> None:
         struct.pack_into("<q", self._state, offset, value)
-
-
-def _site(probe: Probe) -> Site:
-    assert isinstance(probe.event, Site), probe
-    return probe.event
-
-
-def _error(number: int) -> str:
-    return "ENOTSUPP" if number == bpf.ENOTSUPP else os.strerror(number)
 
 
 def _pages(size: int) -> int:

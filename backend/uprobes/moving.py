@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Final
 
 from backend.objects import LoadedObject
@@ -16,6 +15,7 @@ from backend.process_symbols import Symbols
 from backend.sites import Site
 from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
 from dlang.builtins import REGISTER_NUMBER
+from dlang.node import Node
 from dlang.program import Argument, Constant, Enabling, Register
 
 _EVERYTHING: Final = Reads((1 << 18) - 1)
@@ -43,14 +43,14 @@ def reads_of(enablings: Sequence[Enabling]) -> Reads:
 
 
 def _nodes(value: object) -> Iterator[object]:
-    """Yield a value and all values in it, through dataclasses and tuples."""
+    """Yield a node and all nodes in it."""
     if isinstance(value, tuple | list):
         for item in value:
             yield from _nodes(item)
-    elif is_dataclass(value):
+    elif isinstance(value, Node):
         yield value
-        for field in fields(value):
-            yield from _nodes(getattr(value, field.name))
+        for part in vars(value).values():
+            yield from _nodes(part)
 
 
 def moves(loaded: LoadedObject, sites: Sequence[Site], reads: Reads, symbols: Symbols) -> list[int]:

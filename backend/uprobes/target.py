@@ -21,7 +21,7 @@ from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
 from dlang.aggregations import cell_words, identity
 from dlang.builtins import REGISTER_NUMBER
 from dlang.constants import Constants
-from dlang.emit_ir import I32, I64, POINTER, stack_words, at, constant, extend, is_null, load, store
+from dlang.emit_ir import I32, I64, POINTER, at, constant, extend, is_null, load, stack_words, store
 from dlang.frame import merge_words
 from dlang.layout import (
     STATE_CONSUMER_PARENT,

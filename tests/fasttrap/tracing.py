@@ -1,22 +1,31 @@
-"""What the tests of the engine share: a trigger under trace, the addresses of its functions, a clause that counts."""
+"""What the tests of the engine share: a traced trigger, the addresses of its functions, clauses that count in
+native code.
+"""
 
 import ctypes
+import mmap
 import os
+import select
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
-from backend.fasttrap.engine import CLAUSES, Called, Ended, Engine, Executed
-from backend.fasttrap.loop import HotLoop
+from backend.fasttrap.engine import Ended, Happening
 from backend.fasttrap.tracepoints import Outcome, Site
+from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from tests.harness.triggers import WAIT
+
+TIMEOUT_S = 60.0
+MOST_SITES = 1 << 16
 
 
 def function_offsets(program: Path) -> dict[str, int]:
@@ -26,7 +35,7 @@ def function_offsets(program: Path) -> dict[str, int]:
         return {
             symbol.name: symbol["st_value"]
             for name in (".dynsym", ".symtab")
-            if (section := elf.get_section_by_name(name)) is not None
+            if isinstance(section := elf.get_section_by_name(name), SymbolTableSection)
             for symbol in section.iter_symbols()
             if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF"
         }
@@ -39,59 +48,104 @@ def load_address(pid: int, program: Path) -> int:
 
 
 def text_of(pid: int, program: Path) -> bytes:
-    """The process's bytes of the file's executable segment, if they are all there."""
+    """The process's bytes of the file's executable segments."""
     path = str(program.resolve())
-    code = b""
-    for mapping in procfs.mappings(pid):
-        if mapping.path == path and mapping.executable:
-            code += procfs.read_memory(pid, mapping.start, mapping.size_bytes)
-    return code
+    return b"".join(
+        procfs.read_memory(pid, mapping.start, mapping.size_bytes)
+        for mapping in procfs.mappings(pid)
+        if mapping.path == path and mapping.executable
+    )
 
 
-@dataclass(slots=True)
-class Counted:
-    """An engine whose clauses count hits by function name."""
+def libc_of(pid: int) -> Path:
+    """The C library that the process has mapped."""
+    return Path(next(m.path for m in procfs.mappings(pid) if m.path.endswith("/libc.so.6")))
 
-    names: list[str] = field(default_factory=list)
-    hits: Counter[str] = field(default_factory=Counter)
-    tids: set[int] = field(default_factory=set)
-    engine: Engine = field(init=False)
-    _clauses: object = None
 
-    def __post_init__(self) -> None:
-        def hit(site: int, registers: int, pid: int, tid: int) -> None:
-            self.hits[self.names[site]] += 1
-            self.tids.add(tid)
+@dataclass(frozen=True, slots=True)
+class NativeCount:
+    """`void hit(site, registers, pid, tid)` that adds 1 to word `site` of an array."""
 
-        self._clauses = CLAUSES(hit)
-        address = ctypes.cast(self._clauses, ctypes.c_void_p).value or 0
-        self.engine = Engine(HotLoop(), address, whole_registers=False)
+    engine: llvm.ExecutionEngine
+    whole_registers: bool = False
 
-    def arm(self, pid: int, program: Path, functions: Sequence[str]) -> dict[str, Outcome]:
-        """Put a site at the entry of each function of a file that the process, which is held, has mapped."""
-        offsets, base = function_offsets(program), load_address(pid, program)
+    @property
+    def hit(self) -> int:
+        return int(self.engine.get_function_address("hit"))
+
+
+def count_at(address: int) -> NativeCount:
+    """Compile clauses that count in the array at this address: shared memory, so that both processes see it."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(
+        f"""
+        define void @hit(i64 %site, ptr %registers, i32 %pid, i32 %tid) {{
+          %counts = inttoptr i64 {address} to ptr
+          %count = getelementptr i64, ptr %counts, i64 %site
+          %old = load i64, ptr %count
+          %new = add i64 %old, 1
+          store i64 %new, ptr %count
+          ret void
+        }}"""
+    )
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return NativeCount(engine)
+
+
+class Tracing:
+    """A tracer whose clauses count hits, and the names of what they count."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 8 * MOST_SITES)
+        self._counts = (ctypes.c_uint64 * MOST_SITES).from_buffer(self._shared)
+        self._names: list[str] = []
+        self.tracer = Tracer()
+        self.tracer.load(count_at, ctypes.addressof(self._counts))
+
+    def __enter__(self) -> "Tracing":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.tracer.close()
+
+    @property
+    def hits(self) -> Counter[str]:
+        """How often the clauses were called, by function; what was never hit is left out."""
+        counted: Counter[str] = Counter()
+        for number, name in enumerate(self._names):
+            if self._counts[number]:
+                counted[name] += self._counts[number]
+        return counted
+
+    def arm(self, program: Path, functions: Sequence[str]) -> dict[str, Outcome]:
+        """Put a site at the entry of each function of a file that the held process has mapped."""
+        offsets, base = function_offsets(program), load_address(self.tracer.pid, program)
         sites = [
-            Site(base + offsets[name], len(self.names) + number) for number, name in enumerate(functions)
+            Site(base + offsets[name], len(self._names) + number) for number, name in enumerate(functions)
         ]
-        self.names += functions
-        return dict(zip(functions, self.engine.arm(sites), strict=True))
+        self._names += functions
+        return dict(zip(functions, self.tracer.arm(sites), strict=True))
 
-    def run_to_end(self) -> None:
-        """Serve until the process has ended."""
-        happening = self.engine.go() or self.engine.serve()
-        while not isinstance(happening, Ended):
-            assert not isinstance(happening, Executed)
-            happening = self.engine.serve()
+    def arm_all(self, program: Path) -> list[Outcome]:
+        """Put a site at the entry of every function of a file."""
+        by_offset = {offset: name for name, offset in function_offsets(program).items()}
+        return list(self.arm(program, sorted(by_offset.values())).values())
 
-    def run_until(self, condition: "Condition") -> None:
-        """Serve until the condition, asked every now and then (`Control.attention`), holds."""
+    def next(self) -> Happening:
+        """What happens next, within TIMEOUT_S."""
+        assert select.select([self.tracer], [], [], TIMEOUT_S)[0], "nothing happens"
+        return self.tracer.happening()
 
-
-Condition = Called
+    def wait_end(self) -> None:
+        """Wait until the process has ended."""
+        assert self.next() == Ended()
 
 
 @contextmanager
-def waiting_trigger(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def trigger(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A trigger that waits for a byte on its standard input (`tell_go`); killed at the end if it still runs."""
     with subprocess.Popen(
         [str(program), *arguments],
@@ -106,6 +160,32 @@ def waiting_trigger(program: Path, *arguments: str) -> Iterator[subprocess.Popen
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def traced(program: Path, functions: Sequence[str], *arguments: str) -> Iterator["Traced"]:
+    """A trigger that runs under trace, its functions armed."""
+    with trigger(program, *arguments) as process, Tracing() as tracing:
+        tracing.tracer.attach(process.pid)
+        tracing.arm(program, functions)
+        tracing.tracer.go()
+        tell_go(process)
+        yield Traced(process, tracing)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A running trigger and who traces it."""
+
+    process: subprocess.Popen[str]
+    tracing: Tracing
+
+    def finish(self) -> str:
+        """Wait until it has ended; return what it printed. Its exit status must be 0."""
+        self.tracing.wait_end()
+        printed, errors = self.process.communicate(timeout=TIMEOUT_S)
+        assert (self.process.returncode, errors) == (0, "")
+        return printed
 
 
 def tell_go(process: subprocess.Popen[str]) -> None:

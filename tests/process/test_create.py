@@ -82,7 +82,7 @@ def test_released_program_is_untraced_and_in_our_process_group(
     created.release()
     assert procfs.status(created.pid).tracer_pid == 0
     assert os.getpgid(created.pid) == os.getpgrp()
-    created.kill()
+    created.finish()
     finish(created)
 
 
@@ -201,7 +201,9 @@ def test_close_before_release_kills_it() -> None:
 
 
 def run_and_kill(program: str) -> tuple[int, int]:
-    """Run Python code that prints a pid and then waits, kill it with SIGKILL, return a pidfd of the printed one."""
+    """Run Python code that prints a pid and then waits, kill it with SIGKILL, return a pidfd of the printed
+    one.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
     ) as tracer:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
+from tests.scratch.elf import section, symbols
 
 
 def assemble(sources: Mapping[str, str]) -> dict[str, bytes]:
@@ -18,11 +18,6 @@ def assemble(sources: Mapping[str, str]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "code.o"
         subprocess.run(["as", "-o", path, "-"], input="\n".join([*lines, ""]), text=True, check=True)
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            text = elf.get_section_by_name(".text").data()
-            at = {
-                symbol.name: symbol["st_value"]
-                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
-            }
+        text = section(path, ".text").content
+        at = {symbol.name: symbol.address for symbol in symbols(path)}
     return {name: text[at[f"start_{n}"] : at[f"end_{n}"]] for n, name in enumerate(sources)}

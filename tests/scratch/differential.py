@@ -102,7 +102,7 @@ def without_traces(instruction: Instruction, copied: Stop, native: Stop) -> Stop
 
 
 def run_copy(process: Sacrifice, copy: Copy, start: Start) -> Stop:
-    """Run the copy as the tracer does and translate what is found back to what the program would have seen."""
+    """Run the copy as the tracer does and translate what is found to what the program would have seen."""
     code = copy.code
     registers = start.registers
     if copy.borrowed is not None:

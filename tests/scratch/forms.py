@@ -4,11 +4,9 @@ import random
 import struct
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-
-from elftools.elf.elffile import ELFFile
 
 from scratch.encoding import Encoding, Scheme, Undecodable, parse
+from tests.scratch.elf import section
 from tests.scratch.sacrifice import ARENA, ARENA_SIZE, CODE, GENERAL, Start
 
 MASK = (1 << 64) - 1
@@ -24,9 +22,8 @@ LIBRARIES = (
 @cache
 def text_of(path: str) -> tuple[bytes, int]:
     """Return the .text section of an ELF file and its address."""
-    with Path(path).open("rb") as file:
-        section = ELFFile(file).get_section_by_name(".text")
-        return section.data(), section["sh_addr"]
+    text = section(path, ".text")
+    return text.content, text.address
 
 
 def form(encoding: Encoding) -> tuple[object, ...]:
@@ -103,7 +100,16 @@ def start_for(
         "fs_base": _pointer(chance),
         "gs_base": _pointer(chance),
     }
-    return code, Start(registers, _vectors(vectors, chance), chance.randbytes(ARENA_SIZE))
+    return code, Start(registers, _vectors(vectors, chance), _arena(encoding, chance))
+
+
+def _arena(encoding: Encoding, chance: random.Random) -> bytes:
+    """Return random memory; for returns and indirect branches mostly addresses in the code page."""
+    goes_there = encoding.opcode_map == 0 and encoding.opcode in b"\xff\xc2\xc3"
+    if not goes_there or chance.random() < 0.3:
+        return chance.randbytes(ARENA_SIZE)
+    word = (CODE + chance.randrange(0xC80, 0xF00)).to_bytes(8, "little")
+    return word * (ARENA_SIZE // 8)
 
 
 # syscall and int 0x80, with calls that change nothing: getpid, getuid or getppid, and one that does not

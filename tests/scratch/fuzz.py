@@ -19,7 +19,7 @@ _PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
 
 
 def made_up(chance: random.Random) -> bytes:
-    """Return 15 bytes that may begin with an instruction: prefixes, an opcode of any map, and a random rest."""
+    """Return 15 bytes that may begin with an instruction: prefixes, an opcode of any map, random bytes."""
     head = bytes(chance.choices(_PREFIXES, k=chance.choice((0, 0, 0, 1, 1, 2))))
     kind = chance.randrange(8)
     if kind < 5:

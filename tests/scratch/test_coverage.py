@@ -1,15 +1,15 @@
-"""How much of real code is planned: every instruction of this machine's libraries, not only function entries."""
+"""How much of real code is planned: every instruction of this machine's libraries, not only entries."""
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from elftools.elf.elffile import ELFFile
 
 from scratch.displaced import Refuse, plan
 from scratch.instruction import Undecodable, sweep
+from tests.scratch.elf import section
 from tests.scratch.forms import text_of
 
 WANTED = 0.9999
@@ -35,12 +35,10 @@ def frames(path: str) -> Iterator[tuple[int, int]]:
     """Yield [start, end) of each frame description inside .text (pc-relative 32-bit addresses, as compilers
     write them).
     """
-    with Path(path).open("rb") as file:
-        elf = ELFFile(file)
-        section = elf.get_section_by_name(".eh_frame")
-        data, base = section.data(), section["sh_addr"]
-        text = elf.get_section_by_name(".text")
-        low, high = text["sh_addr"], text["sh_addr"] + text["sh_size"]
+    frames = section(path, ".eh_frame")
+    data, base = frames.content, frames.address
+    text = section(path, ".text")
+    low, high = text.address, text.address + len(text.content)
     at = 0
     while at + 4 <= len(data):
         length, kind = struct.unpack_from("<II", data, at) if at + 8 <= len(data) else (0, 0)
@@ -65,7 +63,9 @@ def frames(path: str) -> Iterator[tuple[int, int]]:
     ],
     ids=lambda value: Path(value).name if isinstance(value, str) else value.__name__,
 )
-def test_nearly_every_instruction_is_planned(path: str, parts: type[Iterator[tuple[bytes, int]]]) -> None:
+def test_nearly_every_instruction_is_planned(
+    path: str, parts: Callable[[str], Iterator[tuple[bytes, int]]]
+) -> None:
     total = 0
     refused: Counter[str] = Counter()
     for code, address in parts(path):

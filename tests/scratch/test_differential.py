@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from scratch.displaced import OutOfLine, plan
+from scratch.displaced import SLOT_SIZE, OutOfLine, plan
 from scratch.encoding import Undecodable, parse
 from scratch.instruction import Instruction, Kind, decode
 from tests.scratch.differential import (
     INT3,
-    SLOT_SIZE,
     at_home,
     compare,
     different,
@@ -26,7 +25,7 @@ from tests.scratch.fuzz import made_up
 from tests.scratch.sacrifice import FAR, NEAR, PAGE, Sacrifice, Start, Stop
 
 SEED = 20240229
-SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE = 5, 11, 7, 4, 8
+SIGTRAP, SIGSEGV, SIGBUS, SIGFPE = 5, 11, 7, 8
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +61,13 @@ def test_the_sample_ends_in_every_way(process: Sacrifice, forms: list[bytes]) ->
     """
     chance = random.Random(SEED)
     signals: dict[int, int] = {}
-    for code in forms[:1500]:
+    for code in forms[:2500]:
         instruction, start = prepared(process, code, chance)
         stop = at_home(process, instruction, start)
         signals[stop.signal] = signals.get(stop.signal, 0) + 1
     assert signals[SIGTRAP] > 800
     assert signals[SIGSEGV] > 60
-    assert {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE} <= set(signals)
+    assert {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE} <= set(signals)
 
 
 NOT_STEPPED = frozenset((Kind.PUSHF, Kind.POPF, Kind.SYSCALL, Kind.INTERRUPT))

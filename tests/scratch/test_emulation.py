@@ -39,6 +39,7 @@ SOURCES = {
     "call_rip": "call *8(%rip)",
     "call_fs": "call *%fs:16",
     "call_gs_rdi": "call *%gs:(%rdi)",
+    "call_gs_then_fs": ".byte 0x65,0x64,0xff,0x14,0x25,16,0,0,0",
     "call_narrow": "addr32 call *8(%ecx)",
     "jmp_r11": "jmp *%r11",
     "jmp_table": "jmp *(%rdx,%rax,8)",
@@ -60,9 +61,8 @@ def test_emulation_does_what_the_processor_does(process: Sacrifice, name: str) -
         decoded = decode(CODES[name], SITE)
         assert isinstance(decoded, Instruction), decoded
         code, start = start_for(CODES[name], decoded.encoding, chance, process.first_vectors, SITE)
-        arena = b"".join(
-            (CODE + 8 * chance.randrange(256)).to_bytes(8, "little") for _ in range(ARENA_SIZE // 8)
-        )
+        words = b"".join((CODE + 8 * chance.randrange(256)).to_bytes(8, "little") for _ in range(64))
+        arena = words * (ARENA_SIZE // len(words))
         for register in ("rax", "r11", "r13", "rdx"):
             if register in SOURCES[name] and "(" not in SOURCES[name]:
                 start.registers[register] = CODE + chance.randrange(0x400)

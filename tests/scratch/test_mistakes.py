@@ -256,6 +256,21 @@ def test_calls_push_the_original_return_address(process: Sacrifice, name: str) -
         assert out_of_line(process, instruction, slot, begin, native) == ()
 
 
+@pytest.mark.parametrize(
+    "name", ["jump_through", "jump_through_rsp", "call_through", "call_through_rsp_32", "ret_n"]
+)
+def test_control_arrives_where_memory_says(process: Sacrifice, name: str) -> None:
+    target = CODE + 0x123
+    instruction, begin = start(process, CODES[name], AIMED, {"rsp": MIDDLE})
+    if instruction.operand is not None:
+        assert instruction.operand % 8 == 0
+    begin = Start(begin.registers, begin.vectors, target.to_bytes(8, "little") * (ARENA_SIZE // 8))
+    native = at_home(process, instruction, begin)
+    assert (native.signal, native.registers["rip"]) == (5, target + 1)
+    for slot in (NEAR, FAR):
+        assert out_of_line(process, instruction, slot, begin, native) == ()
+
+
 @pytest.mark.parametrize("target", [MASK, 0xFFFF_FFFF, 0x7FFF_FFFF_FFFF, 1 << 47, 0], ids=hex)
 @pytest.mark.parametrize(
     "name", ["ret", "jump_to_register", "call_register", "jump_through_rsp", "call_through_rsp"]

@@ -79,6 +79,6 @@ def test_every_candidate_is_free_aligned_and_in_reach(
     for address in found:
         assert address % PAGE == 0
         assert all(address + rounded <= m.start or m.end <= address for m in mapped)
-        assert LOWEST <= address
+        assert address >= LOWEST
         assert address + rounded <= HIGHEST
         assert max(abs(address - code[1]), abs(address + rounded - code[0])) <= REACH

@@ -24,7 +24,7 @@ class ProbeRefused(Exception):
 
 @contextmanager
 def uprobe(path: Path, offset: int, pid: int) -> Iterator[int]:
-    """Attach a counting uprobe to byte `offset` of the file `path` for process `pid`; yield its descriptor."""
+    """Attach a counting uprobe to byte `offset` of the file `path` for process `pid`; yield its fd."""
     name = ctypes.create_string_buffer(os.fsencode(path))
     attributes = struct.pack(
         "<IIQQQQQIIQQQ",

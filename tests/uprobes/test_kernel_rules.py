@@ -10,14 +10,13 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from elftools.elf.elffile import ELFFile
 
-from backend.uprobes.kernel_rules import Accepted, Corrupts, KernelRule, Refused, rule_at_entry, rule_inside
+from backend.uprobes.kernel_rules import Accepted, Corrupts, Refused, rule_at_entry, rule_inside
+from tests.scratch.elf import section, symbols
 from tests.uprobes.kernel_probe import ProbeRefused, hits, uprobe
 
 ARENA = bytes(range(256))
@@ -63,12 +62,14 @@ STEPPED = {
     "ret": "mov $5,%eax; SITE ret",
     "ret_n": "mov (%rsp),%rdx; mov %rsp,%rsi; push $0; push %rdx; lea 1f(%rip),%rcx; mov %rcx,(%rsp); "
     "SITE ret $8; 1: mov %rsi,%rax; sub %rsp,%rax; ret",
-    "call_indirect": "lea 1f(%rip),%rax; SITE call *%rax; 2: lea 2b(%rip),%rdx; sub %rdx,%rax; ret; 1: mov (%rsp),%rax; ret",
+    "call_indirect": "lea 1f(%rip),%rax; SITE call *%rax; 2: lea 2b(%rip),%rdx; sub %rdx,%rax; ret; "
+    "1: mov (%rsp),%rax; ret",
     "call_indirect_stack": "lea 1f(%rip),%rax; push $0; push %rax; SITE call *(%rsp); 2: pop %rdx; pop %rdx; "
     "lea 2b(%rip),%rdx; sub %rdx,%rax; ret; 1: mov (%rsp),%rax; ret",
     "jmp_indirect": "lea 1f(%rip),%rax; SITE jmp *%rax; mov $6,%eax; 1: mov $7,%eax; ret",
     "vex_load": "SITE vmovups (%rdi),%ymm0; vmovups %ymm0,64(%rdi); xor %eax,%eax; ret",
-    "vex_alignr": "vmovups (%rdi),%xmm1; SITE vpalignr $3,%xmm1,%xmm1,%xmm0; vmovups %xmm0,64(%rdi); xor %eax,%eax; ret",
+    "vex_alignr": "vmovups (%rdi),%xmm1; SITE vpalignr $3,%xmm1,%xmm1,%xmm0; vmovups %xmm0,64(%rdi); "
+    "xor %eax,%eax; ret",
     "movs_once": "lea 64(%rdi),%rdx; mov %rdi,%rsi; mov %rdx,%rdi; SITE movsb; xor %eax,%eax; ret",
     "cpuid": "push %rbx; xor %eax,%eax; xor %ecx,%ecx; SITE cpuid; pop %rbx; ret",
     "popf": "pushf; orl $1,(%rsp); SITE popf; setc %al; movzbl %al,%eax; ret",
@@ -108,20 +109,26 @@ CORRUPTS = {
     "xchg_r8_rax": "mov $5,%eax; mov $6,%r8d; SITE .byte 0x49,0x90; ret",
     "vmovdqu_store": "vmovups (%rdi),%ymm0; SITE vmovdqu %ymm0,64(%rdi); vzeroupper; mov $1,%eax; ret",
     "vzeroupper": "vmovups (%rdi),%ymm0; SITE vzeroupper; vmovups %ymm0,64(%rdi); mov $1,%eax; ret",
-    "vpcmpeqb": "vpxor %xmm0,%xmm0,%xmm0; SITE vpcmpeqb %xmm0,%xmm0,%xmm1; vmovups %xmm1,64(%rdi); mov $1,%eax; ret",
-    "vpshufd": "vmovups (%rdi),%xmm0; vmovaps %xmm0,%xmm1; SITE vpshufd $0x1b,%xmm0,%xmm1; vmovups %xmm1,64(%rdi); xor %eax,%eax; ret",
-    "vpor": "vmovups (%rdi),%xmm0; vxorps %xmm1,%xmm1,%xmm1; SITE vpor %xmm0,%xmm1,%xmm1; vmovups %xmm1,64(%rdi); xor %eax,%eax; ret",
+    "vpcmpeqb": "vpxor %xmm0,%xmm0,%xmm0; SITE vpcmpeqb %xmm0,%xmm0,%xmm1; vmovups %xmm1,64(%rdi); "
+    "mov $1,%eax; ret",
+    "vpshufd": "vmovups (%rdi),%xmm0; vmovaps %xmm0,%xmm1; SITE vpshufd $0x1b,%xmm0,%xmm1; "
+    "vmovups %xmm1,64(%rdi); xor %eax,%eax; ret",
+    "vpor": "vmovups (%rdi),%xmm0; vxorps %xmm1,%xmm1,%xmm1; SITE vpor %xmm0,%xmm1,%xmm1; "
+    "vmovups %xmm1,64(%rdi); xor %eax,%eax; ret",
     "vpsubsb": "push $0; vmovups (%rdi),%xmm0; vxorps %xmm1,%xmm1,%xmm1; SITE vpsubsb %xmm0,%xmm1,%xmm1; "
     "vmovups %xmm1,64(%rdi); pop %rax; ret",
-    "vcmpps": "vmovups (%rdi),%xmm0; SITE vcmpps $0,%xmm0,%xmm0,%xmm1; .rept 18; nop; .endr; mov $1,%eax; ret",
+    "vcmpps": "vmovups (%rdi),%xmm0; SITE vcmpps $0,%xmm0,%xmm0,%xmm1; .rept 18; nop; .endr; "
+    "mov $1,%eax; ret",
     "vfnmadd132ss": "vmovups (%rdi),%xmm0; SITE vfnmadd132ss %xmm0,%xmm0,%xmm1; nop; mov $1,%eax; ret",
     "pushf": "SITE pushf; pop %rax; ret",
     "rep_movsb": "mov $50,%ecx; mov %rdi,%rsi; lea 100(%rdi),%rdi; SITE rep movsb; xor %eax,%eax; ret",
     "syscall": "mov $39,%eax; SITE syscall; mov %r11,%rax; ret",
 }
-RED_ZONE = "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0; add
--8(%rsp),%rax; dec %ecx; jnz 1b; ret" CASES = {**EMULATED, **STEPPED, **EITHER, **REFUSED, **CORRUPTS,
-"red_zone": RED_ZONE}
+RED_ZONE = (
+    "mov $20,%ecx; xor %eax,%eax; 1: movq $7,-8(%rsp); SITE .byte 0x0f,0x1f,0x44,0,0;"
+    "add -8(%rsp),%rax; dec %ecx; jnz 1b; ret"
+)
+CASES = {**EMULATED, **STEPPED, **EITHER, **REFUSED, **CORRUPTS, "red_zone": RED_ZONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +149,8 @@ class Code:
         self.path = path
         self.library = ctypes.CDLL(str(path))
         self.content = path.read_bytes()
-        with path.open("rb") as file:
-            symbols = ELFFile(file).get_section_by_name(".symtab")
-            text = ELFFile(file).get_section_by_name(".text")
-            delta = text["sh_offset"] - text["sh_addr"]
-            self.offsets = {
-                s.name: s["st_value"] + delta for s in symbols.iter_symbols() if s.name.startswith("site_")
-            }
+        text = section(path, ".text")
+        self.offsets = {symbol.name: symbol.address + text.offset - text.address for symbol in symbols(path)}
 
     def site(self, name: str) -> int:
         return self.offsets[f"site_{name}"]
@@ -214,7 +216,7 @@ def probed(code: Code, name: str) -> tuple[Outcome, int]:
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
+def code(tmp_path_factory: pytest.TempPathFactory) -> Code:
     folder = tmp_path_factory.mktemp("kernel_rules")
     lines = [".text"]
     for name, body in CASES.items():
@@ -230,7 +232,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
     source.write_text("\n".join(lines))
     path = folder / "cases.so"
     subprocess.run(["gcc", "-shared", "-o", path, source], check=True)
-    yield Code(path)
+    return Code(path)
 
 
 @pytest.mark.parametrize("name", EMULATED)

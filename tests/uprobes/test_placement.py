@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from elftools.elf.elffile import ELFFile
 
 from backend.uprobes.kernel_rules import Accepted, rule_at_entry
 from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
+from tests.scratch.elf import executable_segment, symbols
+from tests.scratch.forms import LIBRARIES
 from tests.uprobes.kernel_probe import hits, uprobe
 
 NONE = Reads.NOTHING
@@ -91,16 +92,14 @@ def assemble(folder: Path, lines: list[str]) -> Object:
 
 
 def read(path: Path) -> Object:
-    with path.open("rb") as file:
-        elf = ELFFile(file)
-        segment = next(s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_flags"] & 1)
-        symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
-        return Object(
-            segment.data(),
-            segment["p_vaddr"],
-            {s.name: s["st_value"] for s in symbols if s.name and s["st_shndx"] != "SHN_UNDEF"},
-            {s.name: s["st_size"] for s in symbols},
-        )
+    segment = executable_segment(path)
+    found = symbols(path)
+    return Object(
+        segment.content,
+        segment.address,
+        {symbol.name: symbol.address for symbol in found},
+        {symbol.name: symbol.size for symbol in found},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -153,20 +152,10 @@ def test_function_outside_of_the_text_is_left_alone() -> None:
 
 
 def test_every_moved_probe_of_libc_is_at_an_emulated_instruction() -> None:
-    path = next(
-        Path(line.split()[-1])
-        for line in Path("/proc/self/maps").read_text().splitlines()
-        if "libc.so.6" in line
-    )
-    with path.open("rb") as file:
-        elf = ELFFile(file)
-        segment = next(s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_flags"] & 1)
-        text, address = segment.data(), segment["p_vaddr"]
-        sizes = {
-            s["st_value"]: s["st_size"]
-            for s in elf.get_section_by_name(".dynsym").iter_symbols()
-            if s["st_info"]["type"] == "STT_FUNC" and s["st_shndx"] != "SHN_UNDEF"
-        }
+    path = LIBRARIES[0]
+    segment = executable_segment(path)
+    text, address = segment.content, segment.address
+    sizes = {symbol.address: symbol.size for symbol in symbols(path, ".dynsym") if symbol.kind == "STT_FUNC"}
     all_functions = [Function(start, size) for start, size in sorted(sizes.items())]
     offsets = place(all_functions, text, address, sizes, ARGS)
     moved = [(f, o) for f, o in zip(all_functions, offsets, strict=True) if o]
@@ -179,11 +168,12 @@ def test_every_moved_probe_of_libc_is_at_an_emulated_instruction() -> None:
 
 COUNTED = """
 #include <stdlib.h>
-__attribute__((noinline)) long leaf(long a, long b) { if (!a) return b; return a * b + 1; }
-__attribute__((noinline)) long frame(long a, long b) { volatile char s[64]; s[a & 63] = b; return leaf(s[b & 63], a); }
-__attribute__((noinline)) long recursive(long a, long b) { return a <= 0 ? b : recursive(a - 1, b) + frame(a, b); }
-__attribute__((noinline)) long tail(long a, long b) { return recursive(b & 7, a); }
-__attribute__((noinline)) long sum(long a, long b) { long s = b; while (a-- > 0) s += leaf(a, s); return s; }
+#define KEPT __attribute__((noinline))
+KEPT long leaf(long a, long b) { if (!a) return b; return a * b + 1; }
+KEPT long frame(long a, long b) { volatile char s[64]; s[a & 63] = b; return leaf(s[b & 63], a); }
+KEPT long recursive(long a, long b) { return a <= 0 ? b : recursive(a - 1, b) + frame(a, b); }
+KEPT long tail(long a, long b) { return recursive(b & 7, a); }
+KEPT long sum(long a, long b) { long s = b; while (a-- > 0) s += leaf(a, s); return s; }
 long run(long n) { long s = 0; for (long i = 0; i < n; i++) s += tail(i, i) + sum(i & 3, i) + frame(i, s);
 return s; }
 """

@@ -1,0 +1,23 @@
+"""What dtrap does when its tracer has been killed: it takes the int3s away itself, before anything else.
+
+Threads that were stopped at an int3, or meet one meanwhile, are in the safety handler (`sigtrap`), where they
+wait for this. Those in scratch memory go on from there; it stays mapped for ever.
+"""
+
+import contextlib
+
+from backend.errors import ProcessGone
+from backend.fasttrap.engine import Engine, Undo
+from backend.fasttrap.loop import HotLoop
+
+
+def rescue(pid: int, undo: Undo) -> None:
+    """Undo what a tracer that is dead did to process `pid`. A process that has ended needs nothing.
+
+    Raises PermissionError if somebody else traces it by now.
+    """
+    engine = Engine(HotLoop())
+    with contextlib.suppress(ProcessGone):
+        engine.attach(pid)
+        engine.take_back(undo)
+        engine.detach()

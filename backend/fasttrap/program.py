@@ -1,0 +1,276 @@
+"""One plan's clauses as native code over shared memory: compiled in dtrap, run there and in the tracer.
+
+A hit runs its clauses in the tracer's process (`Clauses.hit`), BEGIN, END and ticks run in dtrap's, at the same
+time; both see one memory. It is in a memfd, so that it survives whoever else has it: the tracer, killed at any
+instruction, leaves nothing in it that dtrap would wait for. This is all that backend.engine.Engine asks for but
+placing probes, which is the rest of this folder's. The code is target.py's and runtime.py's.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from array import array
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from backend import emit
+from backend.engine import Plan
+from backend.errors import ProcessGone
+from backend.fasttrap.cells import Atomic, CellStore, NativeCells
+from backend.fasttrap.records import RecordQueue
+from backend.fasttrap.regions import (
+    CONSTANTS,
+    HEADER_EVENT_FD,
+    HEADER_SEED,
+    NAMES,
+    RECORDS,
+    STATE,
+    UNITS,
+    Regions,
+)
+from backend.fasttrap.runtime import EXPORTED, assembly
+from backend.fasttrap.target import HIT, NativeMachine, NativeSizes, emit_hit
+from backend.linux import procfs
+from backend.linux.native_call import native_function
+from backend.linux.shared_memory import SharedMemory
+from backend.probes import Probe
+from dlang.aggregation_store import EngineRequest
+from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
+from dlang.layout import (
+    COUNTED_DROPS,
+    STATE_CONSUMER_PARENT,
+    STATE_TARGET_PARENT,
+    STATE_WALL_OFFSET,
+    HashStore,
+    drop_offset,
+    probe_text,
+    stores,
+)
+from dlang.lower import lower
+from dlang.notices import Drop
+from dlang.target import UnitKind
+
+_CONTEXT_WORDS: Final = 10
+"""arg0 to arg9 of a consumer's probe."""
+_NO_UNIT: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOptions:
+    """Sizes in bytes, as DTrace's options bufsize, aggsize and dynvarsize give them."""
+
+    buffer_size: int = 4 << 20
+    aggregation_size: int = 4 << 20
+    dynamic_size: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The files that dtrap and the tracer share by number: made before the tracer is forked, closed on exit.
+
+    `memory` is a memfd, empty at first; `event` the eventfd that says that there are records.
+    """
+
+    memory: int
+    event: int
+
+    @classmethod
+    def open(cls) -> Descriptors:
+        """Make both; no program that is started later gets them."""
+        memory = os.memfd_create("dtrap", os.MFD_CLOEXEC)
+        try:
+            event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            os.close(memory)
+            raise
+        return cls(memory, event)
+
+    def __enter__(self) -> Descriptors:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.memory)
+        os.close(self.event)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Compiled clauses on their way to a process that was forked after `descriptors` were opened: plain values.
+
+    `size` is the memory's, `ring_size` that of the records at its end, in bytes. `whole_registers`: clauses read
+    more registers than rip.
+    """
+
+    code: bytes
+    descriptors: Descriptors
+    size: int
+    ring_size: int
+    whole_registers: bool
+
+
+class Clauses:
+    """An image in this process: its memory mapped, its code executable, until exit of the context.
+
+    `whole_registers`: see Image.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.memory = SharedMemory(image.descriptors.memory, image.size, image.ring_size)
+        try:
+            self.code = emit.NativeCode(image.code)
+        except BaseException:
+            self.memory.close()
+            raise
+        self.whole_registers = image.whole_registers
+        native_function(self.code.address("place_memory"), 1)(self.memory.address)
+
+    @property
+    def hit(self) -> int:
+        """The address of `void hit(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)`.
+
+        `site` is the probe's ID; rip is the site's address, and thread `tid` of process `pid` is stopped there. Also
+        good in processes forked from this one while this context lasts.
+        """
+        return self.code.address(HIT)
+
+    def __enter__(self) -> Clauses:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.code.close()
+        self.memory.close()
+
+
+class NativeProgram:
+    """The consumer's side. `pid` is the traced process, None where the plan has no sites.
+
+    Making one compiles the clauses; raises OSError where there is no memory for them.
+    """
+
+    def __init__(self, plan: Plan, pid: int | None, options: NativeOptions, descriptors: Descriptors) -> None:
+        self._plan = plan
+        self._pid = pid
+        ring_size = max(mmap.PAGESIZE, 1 << (options.buffer_size - 1).bit_length())
+        sizes = NativeSizes(len(plan.names), ring_size, options.aggregation_size, options.dynamic_size)
+        machine = NativeMachine(plan.program, stores(plan.program, len(plan.names)), sizes)
+        lower(plan.program, plan.units, machine.stores, machine)
+        emit_hit(machine, plan.units)
+        regions = machine.regions()
+        exported = (HIT, *EXPORTED, *(unit.name for unit in plan.units))
+        code = emit.native_object(machine.module, assembly(), exported)
+        self.image = Image(code, descriptors, regions.size, ring_size, machine.whole_registers)
+        self.clauses = Clauses(self.image)
+        address = self.clauses.code.address
+        atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
+        self._state = regions.offset(STATE)
+        self._write_header(descriptors.event)
+        self._write_tables(machine, regions)
+        self._records = RecordQueue(
+            self.clauses.memory, regions.offset(RECORDS), ring_size, descriptors.event, atomic.exchange
+        )
+        self._cells = NativeCells(plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
+        self.refresh()
+
+    def __enter__(self) -> NativeProgram:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clauses.close()
+
+    # --- what clauses find in the memory
+
+    def _write_header(self, event_fd: int) -> None:
+        words = self.clauses.memory.words
+        words[HEADER_SEED >> 3] = int.from_bytes(os.urandom(8), "little")
+        words[HEADER_EVENT_FD >> 3] = event_fd
+
+    def _write_tables(self, machine: NativeMachine, regions: Regions) -> None:
+        """Write constants, each site's unit, and the names that clauses read as strings."""
+        if CONSTANTS in regions.places:
+            self._write(regions, CONSTANTS, machine.pool.contents())
+        units = array("I", [_NO_UNIT]) * len(self._plan.names)
+        for site, unit in self._plan.unit_of.items():
+            units[site] = unit
+        self._write(regions, UNITS, units.tobytes())
+        if NAMES in regions.places:
+            size, limit = self._plan.program.string_size, self._plan.program.string_limit
+            texts = (
+                probe_text(name, field).encode("utf-8", "surrogateescape")
+                for field in machine.text_fields
+                for name in self._plan.names
+            )
+            self._write(regions, NAMES, b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts))
+
+    def _write(self, regions: Regions, name: str, contents: bytes) -> None:
+        offset = regions.offset(name)
+        self.clauses.memory.bytes[offset : offset + len(contents)] = contents
+
+    # --- backend.engine.Engine
+
+    def fire(self, probe: Probe) -> None:
+        """Run the clauses of BEGIN, END or a tick, in this process."""
+        place = self._plan.unit_of.get(probe.id)
+        if place is None:
+            return
+        unit = self._plan.units[place]
+        assert unit.kind is UnitKind.CONSUMER, unit.name
+        context = array("Q", bytes(8 * _CONTEXT_WORDS))
+        function = native_function(self.clauses.code.address(unit.name), 4)
+        function(probe.id, context.buffer_info()[0], os.getpid(), threading.get_native_id())
+
+    def fileno(self) -> int:
+        return self._records.fileno()
+
+    def drain(self, limit: int) -> list[bytes]:
+        return self._records.drain(limit)
+
+    def abandon_unfinished(self) -> None:
+        """Give up records that the tracer was writing when it was killed: those behind them wait for them."""
+        self._records.abandon_unfinished()
+
+    def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
+        return self._cells.snapshot(aggregation)
+
+    def carry_out(self, request: EngineRequest) -> None:
+        self._cells.carry_out(request)
+
+    def dropped(self) -> Mapping[Drop, int]:
+        words = self.clauses.memory.words
+        return {drop: words[self._state + drop_offset(drop) >> 3] for drop in COUNTED_DROPS}
+
+    def refresh(self) -> None:
+        self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
+        self._set_word(STATE_CONSUMER_PARENT, os.getppid())
+        if self._pid is not None:
+            # A process that has ended has no more hits to tell its parent in.
+            with suppress(ProcessGone):
+                self._set_word(STATE_TARGET_PARENT, procfs.status(self._pid).ppid)
+
+    def _set_word(self, offset: int, value: int) -> None:
+        self.clauses.memory.words[self._state + offset >> 3] = value & WORD_MASK
+
+
+def _cell_stores(machine: NativeMachine, regions: Regions) -> dict[str, CellStore]:
+    """Return the stores of the aggregations that some clause uses."""
+    found = {}
+    for name, store in machine.stores.items():
+        region = f"@{name}"
+        if region in regions.places:
+            shape = machine.shape(region) if isinstance(store, HashStore) else None
+            found[name] = CellStore(store, regions.offset(region), shape)
+    return found

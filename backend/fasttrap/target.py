@@ -1,0 +1,350 @@
+"""The native machine: D's intrinsics as x86-64 code over shared memory, for the tracer and for dtrap itself.
+
+Every function is `unit(site, context, pid, tid)`: for a hit the context is the stopped thread's struct
+user_regs_struct with rip at the site, for the consumer the eleven words that the BPF machine's have. Nothing
+in the code says where the memory is: one pointer does, set when the code is loaded. What takes more than a few
+instructions is in runtime.py. Hands the IR to emit.py and the regions' sizes to program.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import llvmlite.ir as ir
+
+from backend.fasttrap.regions import (
+    CONSTANTS,
+    HEADER_FIRINGS,
+    NAMES,
+    RECORD_DISCARDED,
+    RECORDS,
+    STATE,
+    THREADS,
+    UNITS,
+    HashShape,
+    Regions,
+    lay_out,
+)
+from backend.fasttrap.runtime import GID_LINE, UID_LINE, VOID, runtime_function
+from dlang.aggregations import cell_words, identity
+from dlang.builtins import REGISTER_NUMBER
+from dlang.constants import Constants
+from dlang.emit_ir import I32, I64, POINTER, at, constant, load, stack_words, store
+from dlang.layout import (
+    STATE_CONSUMER_PARENT,
+    STATE_TARGET_PARENT,
+    STATE_WALL_OFFSET,
+    HashStore,
+    Store,
+    TableStore,
+    state_size,
+)
+from dlang.lower import Unit
+from dlang.program import Fact, ProbeField, TypedProgram
+from dlang.target import Target, UnitKind
+
+HIT: Final = "hit"
+"""The function of a hit: `void hit(site, context, pid, tid)` runs the unit of the site."""
+
+_MEMORY: Final = "memory"
+_MONOTONIC, _OWN_TIME = 1, 3
+"""CLOCK_MONOTONIC and CLOCK_THREAD_CPUTIME_ID."""
+_LAST_REGISTER: Final = 20
+"""user_regs_struct begins in the order of `uregs[]`. It has a few more than the kernel shows to uprobes: those are 0
+here as they are there."""
+_ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
+
+
+@dataclass(frozen=True, slots=True)
+class NativeSizes:
+    """What a run decides, in bytes (`ring` a power of two, whole pages), and the number of sites."""
+
+    site_count: int
+    ring: int
+    aggregations: int
+    dynamic: int
+
+
+class NativeMachine:
+    """One module and the regions of memory that its functions use.
+
+    `whole_registers`: some unit of the process reads registers.
+    """
+
+    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], sizes: NativeSizes) -> None:
+        self.module = ir.Module(name="dtrap")
+        self.program = program
+        self.stores = stores
+        self.sizes = sizes
+        self.text_fields: list[ProbeField] = []
+        self.whole_registers = False
+        self.pool = Constants()
+        self._scratch_size = 0
+        self._places: dict[str, ir.GlobalVariable] = {}
+        self._memory = ir.GlobalVariable(self.module, POINTER, _MEMORY)
+        self._memory.initializer = ir.Constant(POINTER, None)
+
+    def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
+        """Add a unit's function, which returns nothing of interest."""
+        function = ir.Function(self.module, ir.FunctionType(I64, [I64, POINTER, I32, I32]), name)
+        return function, _NativeTarget(self, kind, *function.args)
+
+    def need_scratch(self, size: int) -> None:
+        self._scratch_size = max(self._scratch_size, size)
+
+    def scratch(self, b: ir.IRBuilder) -> ir.Value:
+        """Return a function's own memory: it is on the stack."""
+        return stack_words(b, -(-self._scratch_size // 8))
+
+    def text_field(self, field: ProbeField) -> int:
+        """Return the place of a field in the table of site names, which it gets with its first use."""
+        if field not in self.text_fields:
+            self.text_fields.append(field)
+        return self.text_fields.index(field)
+
+    def header(self, b: ir.IRBuilder) -> ir.Value:
+        return b.load(self._memory, typ=POINTER)
+
+    def region(self, b: ir.IRBuilder, name: str) -> ir.Value:
+        """Return the pointer to a region. Where it is turns out when all code is emitted: see `regions`."""
+        if name not in self._places:
+            place = ir.GlobalVariable(self.module, I64, f"place.{name}")
+            place.linkage, place.global_constant = "internal", True
+            self._places[name] = place
+        return at(b, self.header(b), b.load(self._places[name], typ=I64))
+
+    def shape(self, name: str) -> HashShape:
+        """Return the shape of a hash, by its region's name."""
+        if name == THREADS:
+            size = self.program.thread_size
+            return HashShape(max(self.sizes.dynamic // (size + 16), 1), 8, size)
+        store_ = self.stores[name.removeprefix("@")]
+        assert isinstance(store_, HashStore)
+        value_size = 8 * cell_words(store_.aggregation)
+        limit = max(self.sizes.aggregations // (store_.key_size + value_size), 1)
+        return HashShape(limit, store_.key_size, value_size)
+
+    def regions(self) -> Regions:
+        """Lay out the regions used by what was emitted, and make the code know their places. Emits nothing more."""
+        sizes = {STATE: state_size(self.program)}
+        sizes |= {name: self._region_size(name) for name in self._places if name not in (STATE, RECORDS)}
+        regions = lay_out(sizes, self.sizes.ring)
+        for name, place in self._places.items():
+            place.initializer = constant(regions.offset(name))
+        return regions
+
+    def _region_size(self, name: str) -> int:
+        sites = self.sizes.site_count
+        fixed = {
+            CONSTANTS: len(self.pool.contents()),
+            NAMES: self.program.string_size * len(self.text_fields) * sites,
+            UNITS: 4 * sites,
+        }
+        if name in fixed:
+            return fixed[name]
+        store_ = self.stores.get(name.removeprefix("@"))
+        if isinstance(store_, TableStore):
+            return 8 * cell_words(store_.aggregation) * store_.slots
+        return self.shape(name).size
+
+
+def emit_hit(machine: NativeMachine, units: Sequence[Unit]) -> None:
+    """Emit the function that a hit calls, which leads to the unit that the table of units has for the site.
+
+    Before and after it counts up, so that dtrap can tell whether a hit is under way.
+    """
+    function = ir.Function(machine.module, ir.FunctionType(VOID, [I64, POINTER, I32, I32]), HIT)
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    firings = at(b, machine.header(b), HEADER_FIRINGS)
+    b.atomic_rmw("add", firings, constant(1), "seq_cst")
+    done = function.append_basic_block("done")
+    site = function.args[0]
+    number = b.load(at(b, machine.region(b, UNITS), b.shl(site, constant(2))), typ=I32)
+    switch = b.switch(number, done)
+    for place, unit in enumerate(units):
+        if unit.kind is UnitKind.PROCESS:
+            block = function.append_basic_block(unit.name)
+            switch.add_case(ir.Constant(I32, place), block)
+            b.position_at_end(block)
+            b.call(machine.module.globals[unit.name], function.args)
+            b.branch(done)
+    b.position_at_end(done)
+    b.atomic_rmw("add", at(b, machine.header(b), HEADER_FIRINGS), constant(1), "seq_cst")
+    b.ret_void()
+
+
+@dataclass(slots=True)
+class _NativeTarget:
+    """dlang.target.Target for one unit."""
+
+    machine: NativeMachine
+    kind: UnitKind
+    site_number: ir.Value
+    context: ir.Value
+    process: ir.Value
+    thread: ir.Value
+    _slots: dict[str, ir.Value] = field(default_factory=dict)
+
+    def _call(self, b: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value:
+        return b.call(runtime_function(self.machine.module, name), arguments)
+
+    def _slot(self, b: ir.IRBuilder, name: str) -> ir.Value:
+        """Return room for one word on the stack."""
+        if name not in self._slots:
+            with b.goto_entry_block():
+                self._slots[name] = stack_words(b, 1)
+        return self._slots[name]
+
+    def _pid(self, b: ir.IRBuilder) -> ir.Value:
+        return b.zext(self.process, I64)
+
+    def _tid(self, b: ir.IRBuilder) -> ir.Value:
+        return b.zext(self.thread, I64)
+
+    # --- the firing
+
+    def site(self, b: ir.IRBuilder) -> ir.Value:
+        return self.site_number
+
+    def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
+        if self.kind is UnitKind.CONSUMER:
+            return load(b, self.context, 8 * number)
+        if number < len(_ARGUMENT_REGISTERS):
+            return self.register(b, _ARGUMENT_REGISTERS[number])
+        # Behind the return address: System V ABI, AMD64 supplement, 3.2.3.
+        place = self._slot(b, "argument")
+        stack = self.register(b, REGISTER_NUMBER["RSP"])
+        offset = 8 * (1 + number - len(_ARGUMENT_REGISTERS))
+        self.read_user(b, place, constant(8), b.add(stack, constant(offset)))
+        return load(b, place)
+
+    def register(self, b: ir.IRBuilder, index: int) -> ir.Value:
+        if self.kind is UnitKind.CONSUMER or index > _LAST_REGISTER:
+            return constant(0)
+        self.machine.whole_registers = True
+        return load(b, self.context, 8 * index)
+
+    def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
+        own = self.kind is UnitKind.CONSUMER
+        match fact:
+            case Fact.PID:
+                return b.sext(self.process, I64)
+            case Fact.TID:
+                return b.sext(self.thread, I64)
+            case Fact.PPID:
+                return load(b, self.state(b), STATE_CONSUMER_PARENT if own else STATE_TARGET_PARENT)
+            case Fact.UID:
+                return self._call(b, "credential", self._tid(b), constant(UID_LINE))
+            case Fact.GID:
+                return self._call(b, "credential", self._tid(b), constant(GID_LINE))
+            case Fact.CPU if own:
+                return self._call(b, "own_processor")
+            case Fact.CPU:
+                # Not where this code runs: the tracer follows the process, but not from hit to hit.
+                return self._call(b, "thread_processor", self._tid(b))
+            case Fact.TIMESTAMP:
+                return self._call(b, "clock", constant(_MONOTONIC))
+            case Fact.WALLTIMESTAMP:
+                offset = load(b, self.state(b), STATE_WALL_OFFSET)
+                return b.add(self._call(b, "clock", constant(_MONOTONIC)), offset)
+            case Fact.VTIMESTAMP if own:
+                return self._call(b, "clock", constant(_OWN_TIME))
+            case Fact.VTIMESTAMP:
+                return self._call(b, "thread_time", self._tid(b))
+            case Fact.PROBE_ID:
+                return self.site_number
+            case Fact.ENABLING_ID:
+                raise AssertionError("the enabling is known when code is generated")
+
+    def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
+        self._call(b, "thread_name", self._tid(b), destination)
+
+    # --- memory
+
+    def read_user(
+        self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
+    ) -> ir.Value:
+        return self._call(b, "read_user", self._pid(b), destination, size, address)
+
+    def read_user_string(
+        self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
+    ) -> ir.Value:
+        return self._call(b, "read_user_string", self._pid(b), destination, size, address)
+
+    def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
+        self._call(b, "copy_string", destination, constant(size), source)
+
+    def constants(self, b: ir.IRBuilder) -> ir.Value:
+        return self.machine.region(b, CONSTANTS)
+
+    def state(self, b: ir.IRBuilder) -> ir.Value:
+        return self.machine.region(b, STATE)
+
+    def site_text(self, b: ir.IRBuilder, site: ir.Value, field: ProbeField) -> ir.Value:
+        """Return a pointer into the table of names: for each site the fields in use, in the order of first use."""
+        column = self.machine.text_field(field)
+        # How many fields there will be is not known yet: each is a table of its own.
+        row = b.mul(site, constant(self.machine.program.string_size))
+        table = column * self.machine.sizes.site_count * self.machine.program.string_size
+        return at(b, at(b, self.machine.region(b, NAMES), table), row)
+
+    def scratch(self, b: ir.IRBuilder) -> ir.Value:
+        with b.goto_entry_block():
+            return self.machine.scratch(b)
+
+    def release_scratch(self, b: ir.IRBuilder, scratch: ir.Value) -> None:
+        """Do nothing: it goes with the function's stack."""
+
+    # --- hashes and tables
+
+    def _hash(self, b: ir.IRBuilder, name: str, key: ir.Value) -> list[ir.Value]:
+        """Return what every function on hashes wants to know."""
+        shape = self.machine.shape(name)
+        mask, key_size, entry_size = map(constant, ((1 << shape.bits) - 1, shape.key_size, shape.entry_size))
+        return [self.machine.region(b, name), mask, key_size, entry_size, key, self.machine.header(b)]
+
+    def _found_or_made(self, b: ir.IRBuilder, name: str, key: ir.Value, new: bytes) -> ir.Value:
+        limit = constant(self.machine.shape(name).limit)
+        value = at(b, self.constants(b), self.machine.pool.place(new))
+        return self._call(b, "hash_make", *self._hash(b, name, key), limit, value)
+
+    def _thread_key(self, b: ir.IRBuilder) -> ir.Value:
+        key = self._slot(b, "thread")
+        store(b, b.or_(b.shl(self._pid(b), constant(32)), self._tid(b)), key)
+        return key
+
+    def thread_block(self, b: ir.IRBuilder) -> ir.Value:
+        return self._call(b, "hash_find", *self._hash(b, THREADS, self._thread_key(b)))
+
+    def new_thread_block(self, b: ir.IRBuilder) -> ir.Value:
+        return self._found_or_made(b, THREADS, self._thread_key(b), bytes(self.machine.program.thread_size))
+
+    def free_thread_block(self, b: ir.IRBuilder) -> None:
+        self._call(b, "hash_free", *self._hash(b, THREADS, self._thread_key(b)))
+
+    def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
+        size = 8 * cell_words(self.machine.stores[aggregation].aggregation)
+        return at(b, self.machine.region(b, f"@{aggregation}"), b.mul(slot, constant(size)))
+
+    def hash_cell(self, b: ir.IRBuilder, aggregation: str, key: ir.Value) -> ir.Value:
+        function = self.machine.stores[aggregation].aggregation
+        new = struct.pack(f"<{cell_words(function)}Q", *identity(function))
+        return self._found_or_made(b, f"@{aggregation}", key, new)
+
+    # --- records
+
+    def _ring(self, b: ir.IRBuilder) -> list[ir.Value]:
+        mask = constant(self.machine.sizes.ring - 1)
+        return [self.machine.header(b), self.machine.region(b, RECORDS), mask]
+
+    def reserve_record(self, b: ir.IRBuilder, size: int) -> ir.Value:
+        return self._call(b, "reserve_record", *self._ring(b), constant(size))
+
+    def commit_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
+        self._call(b, "finish_record", *self._ring(b), record, constant(0))
+
+    def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
+        self._call(b, "finish_record", *self._ring(b), record, constant(RECORD_DISCARDED))

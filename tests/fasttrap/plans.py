@@ -1,0 +1,104 @@
+"""Programs compiled for tests of the native machine, and made-up hits of sites that no process has.
+
+Every clause is written for BEGIN, which any machine can fire; `process_plan` makes them clauses of functions.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from backend.compilation import ProgramText, compile_texts
+from backend.engine import Plan, plan
+from backend.fasttrap.program import NativeProgram
+from backend.linux.native_call import native_function
+from backend.linux.procfs import FileOffset, RemoteAddr
+from backend.objects import LoadedObject
+from backend.probes import BEGIN_ID, Probe, Probes
+from backend.process_symbols import Symbols
+from backend.sites import Site
+from dlang.builtins import REGISTER_NUMBER
+from dlang.items import ProbeName, Row
+from dlang.names import Macros, Names
+from dlang.records import FaultReport, decode
+from dlang.source import Source, Span
+
+FIRST_SITE = 4
+"""The ID of the first function's probe: BEGIN, END and ERROR come before."""
+
+
+def _no_symbols(pid: int, span: Span) -> Symbols:
+    raise AssertionError(f"process {pid} has no symbols in this test")
+
+
+def consumer_plan(text: str, string_limit: int = 256) -> Plan:
+    """A plan of BEGIN, END and tick probes."""
+    names = Names(Macros({"pid": os.getpid()}, ("test",), defaults=True), string_limit)
+    texts = [ProgramText(Source(text))]
+    return compile_texts(texts, names, Probes(_no_symbols), empty_allowed=True, zero_allowed=False).plan
+
+
+def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
+    """The same with functions f0, f1, ... of a process where the text has BEGIN."""
+    consumer = consumer_plan(text, string_limit)
+    names = list(consumer.names)
+    probes = []
+    for number in range(sites):
+        name = ProbeName("pid1", "libexample.so", f"f{number}", "entry")
+        probes.append(Probe(len(names), name, _site(name)))
+        names.append(name)
+    enablings = []
+    for enabling in consumer.enablings:
+        fired_by = [
+            probe
+            for probe in consumer.probes
+            if enabling in consumer.units[consumer.unit_of[probe.id]].enablings
+        ]
+        own = [] if fired_by[0].id == BEGIN_ID else fired_by
+        enablings.append((enabling, own or probes))
+    return plan(consumer.program, enablings, names)
+
+
+def _site(name: ProbeName) -> Site:
+    nowhere = cast(LoadedObject, None)
+    return Site(nowhere, name.function, (), name.name, RemoteAddr(0), FileOffset(0), 1, b"\x90")
+
+
+class Registers:
+    """A struct user_regs_struct (27 words) in memory; `values` by their numbers in `uregs[]`, the others 0."""
+
+    def __init__(self, values: Mapping[int, int]) -> None:
+        self._words = array("Q", (values.get(number, 0) for number in range(27)))
+
+    @property
+    def address(self) -> int:
+        return self._words.buffer_info()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stop of thread `tid` of process `pid` at a site; `registers` by their numbers in `uregs[]`."""
+
+    pid: int
+    tid: int
+    site: int = FIRST_SITE
+    registers: Mapping[int, int] = field(default_factory=dict)
+
+    def on(self, program: NativeProgram) -> None:
+        """Run the clauses, in this process."""
+        registers = Registers(self.registers)
+        native_function(program.clauses.hit, 4)(self.site, registers.address, self.pid, self.tid)
+
+
+def arguments(*values: int) -> dict[int, int]:
+    """The registers of a function called with these (at most six) arguments."""
+    names = ("RDI", "RSI", "RDX", "RCX", "R8", "R9")
+    return {REGISTER_NUMBER[name]: value % (1 << 64) for name, value in zip(names, values, strict=False)}
+
+
+def decoded(plan_: Plan, records: Sequence[bytes]) -> list[Row | FaultReport]:
+    """What records say."""
+    return [decode(record, plan_.enablings, plan_.names, plan_.program.string_size) for record in records]

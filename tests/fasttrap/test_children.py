@@ -1,0 +1,37 @@
+"""Children: forked ones are left clean, those that share the memory don't count, exec ends the old probes."""
+
+from collections import Counter
+
+from backend.fasttrap.engine import Executed
+from tests.fasttrap.tracing import Tracing, libc_of, traced
+from tests.harness.triggers import Triggers
+
+ROUNDS = 5
+
+
+def test_children_run_right_and_uncounted_and_see_the_default_disposition(triggers: Triggers) -> None:
+    with traced(triggers.path("children"), ["probed"]) as run:
+        lines = Counter(run.finish().splitlines())
+        assert lines == dict.fromkeys(("fork 3", "vfork 4", "vfork and exec 7", "spawn 7"), ROUNDS)
+        assert run.tracing.hits == {"probed": 2 * ROUNDS}
+
+
+def test_all_of_libc_counted_in_a_program_that_makes_children(triggers: Triggers) -> None:
+    program = triggers.path("children")
+    with traced(program, ["probed"]) as run:
+        run.tracing.tracer.hold()
+        run.tracing.arm_all(libc_of(run.process.pid))
+        run.tracing.tracer.go()
+        assert len(run.finish().splitlines()) == 4 * ROUNDS
+
+
+def test_exec_ends_the_probes_and_the_new_program_is_held_for_new_ones(triggers: Triggers) -> None:
+    announce = triggers.path("announce")
+    with Tracing() as tracing:
+        tracing.tracer.create(f"env -i {announce} 0")
+        tracing.tracer.go()
+        assert tracing.next() == Executed()
+        tracing.arm(announce, ["main"])
+        tracing.tracer.go()
+        tracing.wait_end()
+        assert tracing.hits == {"main": 1}

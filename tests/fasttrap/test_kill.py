@@ -1,0 +1,116 @@
+"""Whoever is killed with SIGKILL, dtrap or its tracer, at any moment: the target lives on with its own text."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.errors import TracerDied
+from backend.fasttrap.tracepoints import Site
+from backend.linux import procfs
+from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
+from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, load_address, tell_go, text_of, trigger
+from tests.harness.triggers import Triggers
+
+KILLS = 100
+LATEST_S = 0.2
+"""By then all is armed and has run for a while."""
+
+
+def wait_until_untraced(pid: int) -> None:
+    """Wait until no thread has a tracer: the end of a tracer is not announced to those that aren't its
+    parent.
+    """
+    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
+        time.sleep(0.001)
+
+
+def trace_for_ever(tracing: Tracing, pid: int, program: Path, libc: Path) -> None:
+    tracing.tracer.attach(pid)
+    tracing.arm(program, awkward_functions(program))
+    tracing.arm_all(libc)
+    tracing.tracer.go()
+
+
+@pytest.mark.timeout(200)
+def test_target_outlives_dtrap_killed_at_any_moment(triggers: Triggers) -> None:
+    program = triggers.path("endless")
+    moments = random.Random(1)
+    with trigger(program, "3") as process:
+        libc = libc_of(process.pid)
+        before = text_of(process.pid, program), text_of(process.pid, libc)
+        tell_go(process)
+        for _ in range(KILLS):
+            dtrap = os.fork()
+            if dtrap == 0:
+                try:
+                    trace_for_ever(Tracing(), process.pid, program, libc)
+                    signal.pause()
+                finally:
+                    os._exit(1)
+            time.sleep(moments.uniform(0, LATEST_S))
+            os.kill(dtrap, signal.SIGKILL)
+            os.waitpid(dtrap, 0)
+            wait_until_untraced(process.pid)
+            ask_how_it_is(process)
+            assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
+
+
+def tracer_of(pid: int) -> int:
+    return procfs.status(pid).tracer_pid
+
+
+@pytest.mark.timeout(200)
+def test_target_outlives_its_tracer_killed_while_it_traces(triggers: Triggers) -> None:
+    program = triggers.path("endless")
+    moments = random.Random(2)
+    with trigger(program, "3") as process:
+        libc = libc_of(process.pid)
+        before = text_of(process.pid, program), text_of(process.pid, libc)
+        tell_go(process)
+        for _ in range(KILLS // 4):
+            with Tracing() as tracing:
+                trace_for_ever(tracing, process.pid, program, libc)
+                time.sleep(moments.uniform(0, LATEST_S))
+                os.kill(tracer_of(process.pid), signal.SIGKILL)
+                with pytest.raises(TracerDied):
+                    tracing.next()
+            ask_how_it_is(process)
+            assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
+            assert sigtrap_is_default(process)
+
+
+def sigtrap_is_default(process: subprocess.Popen[str]) -> bool:
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line.split()[1] for line in text.splitlines() if line.startswith("SigCgt:"))
+    return not int(caught, 16) >> signal.SIGTRAP - 1 & 1
+
+
+def test_created_program_that_has_not_run_ends_with_dtrap(triggers: Triggers) -> None:
+    program = triggers.path("endless")
+    reading, writing = os.pipe()
+    dtrap = os.fork()
+    if dtrap == 0:
+        try:
+            tracing = Tracing()
+            pid = tracing.tracer.create(str(program))
+            base = load_address(pid, program)
+            tracing.tracer.arm([Site(base + function_offsets(program)["main"], 0)])
+            os.write(writing, f"{pid}\n".encode())
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        pid = int(lines.readline())
+        descriptor = os.pidfd_open(pid)
+        os.kill(dtrap, signal.SIGKILL)
+        os.waitpid(dtrap, 0)
+        from backend.linux import pidfd
+
+        assert pidfd.wait_end(descriptor, 20)
+        os.close(descriptor)

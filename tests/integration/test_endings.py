@@ -1,0 +1,165 @@
+"""How a run ends: by a signal, by its target's end, by its own death; and what is left of both."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from backend.linux import procfs
+from tests.harness.command import DTRAP
+from tests.harness.triggers import Triggers
+from tests.integration.running import armed, counts, dtrap, run, target, text_of_function
+
+pytestmark = pytest.mark.requires_uprobes
+
+COUNT = 'pid$target:a.out:work:entry { @[probefunc] = count(); }'
+END = 'END { printf("the end\\n"); }'
+
+
+def test_interrupt_ends_tracing_runs_end_and_prints_aggregations(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", f"{COUNT} {END} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf(\"far\\n\"); }}") as tracer:
+            process.say()
+            assert tracer.output.readline() == b"far\n"
+            tracer.interrupt()
+            result = tracer.end()
+        process.say()
+        calls = process.end()
+    assert (result.status, result.stderr) == (0, "")
+    blank, end, *rest = result.stdout.splitlines()
+    assert (blank, end) == ("", "the end")
+    assert 1000 < counts("\n".join(rest))["work"] <= int(calls.stdout.split()[1])
+    assert calls.status == 0
+
+
+def test_terminate_ends_tracing_as_an_interrupt_does(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", f"{COUNT} {END}") as tracer:
+            tracer.process.send_signal(signal.SIGTERM)
+            result = tracer.end()
+    assert result.status == 0
+    assert result.stdout == "\nthe end\n\n"
+
+
+def test_interrupt_ends_a_background_job_that_was_started_with_it_ignored(triggers: Triggers) -> None:
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", str(DTRAP))
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", f"{COUNT} {END}", command=ignoring) as tracer:
+            tracer.interrupt()
+            result = tracer.end()
+    assert (result.status, result.stdout) == (0, "\nthe end\n\n")
+
+
+def test_second_interrupt_ends_at_once(triggers: Triggers) -> None:
+    # What END prints fills the pipe, which nobody empties: dtrap can't be done when the second one comes.
+    much = 'END { printf("%0300000d\\n", 0); }'
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", f"{COUNT} {much}") as tracer:
+            tracer.interrupt()
+            assert os.read(tracer.output.fileno(), 1) == b"\n"
+            tracer.interrupt()
+            assert tracer.process.wait(20) == -signal.SIGINT
+        process.say("\n\n")
+        assert process.end().status == 0
+
+
+def test_target_lives_on_with_its_own_text_when_dtrap_is_killed(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        work = address_of("work", process.pid, triggers.path("calls_forever"))
+        before = text_of_function(process.pid, work, 16)
+        with armed("-p", str(process.pid), "-n", f"{COUNT} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf(\"far\\n\"); }}") as tracer:
+            process.say()
+            assert tracer.output.readline() == b"far\n"
+            assert text_of_function(process.pid, work, 16) != before
+            tracer.process.kill()
+            assert tracer.end().status == -signal.SIGKILL
+        assert text_of_function(process.pid, work, 16) == before
+        process.say()
+        assert process.end().status == 0
+
+
+def test_text_is_the_programs_own_again_after_a_run(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        work = address_of("work", process.pid, triggers.path("calls_forever"))
+        before = text_of_function(process.pid, work, 16)
+        with armed("-p", str(process.pid), "-n", COUNT) as tracer:
+            assert text_of_function(process.pid, work, 16) != before
+            tracer.interrupt()
+            assert tracer.end().status == 0
+        assert text_of_function(process.pid, work, 16) == before
+        process.say("\n\n")
+        assert process.end().status == 0
+
+
+def address_of(function: str, pid: int, program: Path) -> int:
+    """Where a position-independent program has a function in memory."""
+    symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    offset = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.split()[-1] == function)
+    return min(part.start for part in procfs.mappings(pid) if part.path == str(program)) + offset
+
+
+@pytest.mark.parametrize("how", ["-c", "-p"])
+def test_counts_of_a_target_that_is_killed_are_not_lost(triggers: Triggers, how: str) -> None:
+    command = [str(triggers.path("calls_forever")), "20000", "killed"]
+    if how == "-c":
+        result = run("-q", "-n", f"{COUNT} {END}", "-c", " ".join(command))
+    else:
+        with target(command) as process:
+            with armed("-p", str(process.pid), "-n", f"{COUNT} {END}") as tracer:
+                process.say()
+                result = tracer.end()
+            assert process.end().status == -signal.SIGKILL
+    assert result.status == 0
+    assert result.stdout.startswith("the end\n\n")
+    assert counts(result.stdout.removeprefix("the end\n")) == {"work": 20000}
+
+
+def test_exit_action_ends_the_run_and_leaves_an_attached_target_alone(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", f"{END} pid$target:a.out:work:entry /arg0 == 10/ {{ exit(7); }}") as tracer:
+            process.say()
+            result = tracer.end()
+        process.say()
+        assert process.end().status == 0
+    assert (result.status, result.stdout) == (7, "the end\n\n")
+
+
+def test_exit_in_begin_never_arms_and_never_lets_a_created_process_run(triggers: Triggers, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    result = run("-q", "-n", 'BEGIN { exit(5); } END { printf("the end\\n"); }', "-c", f"touch {touched}")
+    assert (result.status, result.stdout) == (5, "the end\n\n")
+    assert not touched.exists()
+
+
+def test_reader_that_goes_away_ends_the_run_quietly(triggers: Triggers) -> None:
+    program = 'pid$target:a.out:work:entry { printf("%0200d\\n", arg0); }'
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        with armed("-p", str(process.pid), "-n", program) as tracer:
+            process.say()
+            tracer.output.readline()
+            tracer.output.close()
+            status = tracer.process.wait(20)
+            tracer.process.stdout = open(os.devnull, "rb")  # noqa: SIM115  # so that end() has something to read
+            assert (status, tracer.end().stderr) == (1, "")
+        process.say()
+        assert process.end().status == 0
+
+
+def test_reader_that_goes_away_at_the_end_ends_the_run_quietly(triggers: Triggers) -> None:
+    words = [str(DTRAP), "-q", "-n", COUNT, "-c", str(triggers.path("family"))]
+    command = f"{' '.join(map(repr, words))} | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+    assert (result.stdout, result.stderr) in (("1\n", ""), ("0\n", ""))
+
+
+def test_output_that_cannot_be_written_is_an_error(triggers: Triggers) -> None:
+    with open("/dev/full", "wb") as full:
+        result_stream = subprocess.PIPE
+        with dtrap("-q", "-n", "BEGIN { printf(\"x\\n\"); exit(0); }", stdout=full, stderr=result_stream) as tracer:
+            tracer.process.stdout = open(os.devnull, "rb")  # noqa: SIM115  # so that end() has something to read
+            result = tracer.end()
+    assert result.status == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,151 @@
+"""Places that no uprobe may be put on, and processes and commands that can't be traced: said clearly, nobody harmed."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import DTRAP
+from tests.harness.triggers import Triggers
+from tests.integration.running import armed, counts, run, target
+
+pytestmark = pytest.mark.requires_uprobes
+
+COUNT = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
+
+
+def test_sites_that_the_kernel_would_harm_are_left_out_by_name_and_the_program_computes_right(
+    triggers: Triggers,
+) -> None:
+    program = """
+        pid$target:a.out:locked:entry, pid$target:a.out:vector:entry, pid$target:a.out:plain:entry,
+        pid$target:libc.so.6:pthread_spin_lock:entry { @[probefunc] = count(); }
+        END { printf("end\\n"); }
+    """
+    with target([triggers.path("unprobeable")]) as process:
+        with armed("-p", str(process.pid), "-n", program) as tracer:
+            process.say()
+            result = tracer.end()
+        assert process.end().status == 0
+    assert counts(result.stdout.removeprefix("end\n")) == {"plain": 1000}
+    first, *reasons = result.stderr.splitlines()
+    assert first == "dtrap: 3 probes left out"
+    assert sorted(line.rpartition(": ")[2] for line in reasons) == ["locked, pthread_spin_lock", "vector"]
+
+
+def test_verbose_names_each_site_that_is_left_out(triggers: Triggers) -> None:
+    program = "pid$target:a.out:locked:entry, pid$target:a.out:vector:entry, pid$target:a.out:plain:entry {}"
+    result = run("-qv", "-n", program, "-c", str(triggers.path("unprobeable")))
+    lines = result.stderr.splitlines()
+    assert lines[0] == "dtrap: 2 probes left out"
+    assert [line.split(":")[3] for line in lines[1:]] == ["locked", "vector"]
+
+
+def refused(command: str) -> str:
+    """What dtrap says of a command that it can't trace."""
+    result = run("-q", "-n", "BEGIN { exit(0); }", "-c", command)
+    assert (result.status, result.stdout) == (1, "")
+    return result.stderr
+
+
+def test_error_of_a_command_that_is_not_there() -> None:
+    assert refused("/nonexistent/program") == "dtrap: failed to execute /nonexistent/program: No such file or directory\n"
+
+
+def test_error_of_a_command_that_may_not_be_executed(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("data")
+    assert refused(f"{tmp_path}/data") == f"dtrap: failed to execute {tmp_path}/data: Permission denied\n"
+
+
+def test_error_of_a_command_that_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("data")
+    (tmp_path / "data").chmod(0o755)
+    assert refused(f"{tmp_path}/data") == f"dtrap: failed to execute {tmp_path}/data: Exec format error\n"
+
+
+def test_error_of_an_empty_command() -> None:
+    assert refused(" ") == "dtrap: failed to execute : No such file or directory\n"
+
+
+def test_error_of_a_command_that_ends_before_its_first_instruction(tmp_path: Path) -> None:
+    library, program = tmp_path / "libgone.so", tmp_path / "program"
+    for source, arguments in (("int f(void) { return 0; }", ["-shared", "-o", library]),):
+        subprocess.run(["gcc", "-x", "c", *arguments, "-"], input=source.encode(), check=True)
+    main = b"int f(void); int main(void) { return f(); }"
+    subprocess.run(["gcc", "-x", "c", "-o", program, "-", "-x", "none", library], input=main, check=True)
+    library.unlink()
+    said = refused(str(program))
+    assert "libgone.so: cannot open shared object file" in said
+    assert said.endswith(f"dtrap: failed to execute {program}: exited with status 127 before its first instruction\n")
+
+
+def test_error_of_a_command_that_kills_itself_before_its_first_instruction(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    source = b"#include <signal.h>\n__attribute__((constructor)) static void k(void) { raise(SIGKILL); } int main(void) { return 0; }"
+    library = tmp_path / "libkills.so"
+    subprocess.run(["gcc", "-x", "c", "-shared", "-fPIC", "-o", library, "-"], input=source.replace(b"int main(void) { return 0; }", b""), check=True)
+    subprocess.run(["gcc", "-x", "c", "-o", program, "-", "-Wl,--no-as-needed", "-x", "none", library], input=b"int main(void) { return 0; }", check=True)
+    assert refused(str(program)) == f"dtrap: failed to execute {program}: killed by SIGKILL\n"
+
+
+def not_grabbed(pid: int) -> str:
+    result = run("-q", "-n", COUNT, "-p", str(pid))
+    assert (result.status, result.stdout) == (1, "")
+    return result.stderr
+
+
+def test_error_of_a_process_that_is_not_there() -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert not_grabbed(ended.pid) == f"dtrap: failed to grab process {ended.pid}: No such process\n"
+
+
+def test_error_of_a_zombie() -> None:
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    assert not_grabbed(zombie.pid) == f"dtrap: failed to grab process {zombie.pid}: No such process\n"
+    zombie.wait()
+
+
+def test_error_of_a_kernel_thread() -> None:
+    assert not_grabbed(2) == "dtrap: failed to grab process 2: it is a kernel thread\n"
+
+
+def test_error_of_a_process_of_another_user(triggers: Triggers, tmp_path: Path) -> None:
+    # What an ordinary user is told; root may trace everything.
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(DTRAP))
+    with target([triggers.path("family")]) as process:
+        result = run("-q", "-n", COUNT, "-p", str(process.pid), command=nobody)
+        process.say()
+        assert process.end().status == 0
+    assert result.status == 1
+    assert f"failed to grab process {process.pid}" in result.stderr
+    assert "it belongs to another user" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_error_of_a_function_that_is_not_there_names_its_neighbours(triggers: Triggers) -> None:
+    result = run("-n", "pid$target:a.out:wrok:entry {}", "-c", str(triggers.path("family")))
+    assert result.status == 1
+    first, *_, hint = result.stderr.splitlines()
+    assert first == (
+        "dtrap: invalid probe specifier pid$target:a.out:wrok:entry {}: failed to lookup 'wrok' in module 'a.out'"
+    )
+    assert hint == "    hint: did you mean work?"
+
+
+def test_command_whose_probes_do_not_exist_is_never_run(triggers: Triggers, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    result = run("-n", "pid$target:a.out:no_such_function:entry {}", "-c", f"touch {touched}")
+    assert result.status == 1
+    assert not touched.exists()
+
+
+def test_set_user_id_program_is_traced_or_refused_in_words(triggers: Triggers, tmp_path: Path) -> None:
+    program = tmp_path / "family"
+    program.write_bytes(triggers.path("family").read_bytes())
+    program.chmod(0o755 | stat.S_ISUID)
+    result = run("-q", "-n", COUNT, "-c", str(program))
+    assert counts(result.stdout) == {"work": 3}, result

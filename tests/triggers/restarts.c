@@ -1,0 +1,52 @@
+/* A function that is a system call: read(2) from a pipe, interrupted by a timer whose handler restarts it, then by one that
+ * doesn't. Prints what the calls returned. */
+#include "trigger.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/time.h>
+
+__attribute__((naked, noinline)) long probed(long fd, void *to, long size) { asm("syscall; ret"); }
+static long call_read(int fd, void *to, long size)
+{
+	long result;
+
+	asm volatile("call probed" : "=a"(result) : "a"(0L), "D"((long)fd), "S"(to), "d"(size) : "rcx", "r11", "memory");
+	return result;
+}
+
+static int pipes[2], alarms, write_at;
+
+static void on_alarm(int number)
+{
+	if (++alarms == write_at && write(pipes[1], "x", 1) != 1)
+		_exit(2);
+}
+
+int main(void)
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct itimerval every = {{0, 10000}, {0, 10000}}, never = {{0, 0}, {0, 0}};
+	char byte;
+	int i;
+
+	if (pipe(pipes))
+		return 2;
+	wait_for_go();
+	sigaction(SIGALRM, &action, NULL);
+	for (i = 0; i < 3; i++) {
+		write_at = alarms + 5;
+		setitimer(ITIMER_REAL, &every, NULL);
+		printf("%ld ", call_read(pipes[0], &byte, 1));
+		setitimer(ITIMER_REAL, &never, NULL);
+	}
+	action.sa_flags = 0;
+	sigaction(SIGALRM, &action, NULL);
+	write_at = 0;
+	for (i = 0; i < 3; i++) {
+		setitimer(ITIMER_REAL, &every, NULL);
+		printf("%ld ", call_read(pipes[0], &byte, 1));
+		setitimer(ITIMER_REAL, &never, NULL);
+	}
+	printf("\n");
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SIGTRAP as the program sees it: ignored, blocked, handled, or by default. Prints what sigaction and sigprocmask say after
+ * each call of the probed function, and does what the argument names. */
+#include "trigger.h"
+#include <signal.h>
+#include <string.h>
+
+static volatile int handled;
+
+NOINLINE long probed(long n)
+{
+	return n + 1;
+}
+
+static void handler(int number)
+{
+	handled++;
+}
+
+static void say(const char *when)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	probed(1);
+	sigaction(SIGTRAP, NULL, &action);
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	printf("%s: %s%s\n", when,
+	       action.sa_handler == SIG_IGN   ? "ignored"
+	       : action.sa_handler == SIG_DFL ? "default"
+					      : "handled",
+	       sigismember(&mask, SIGTRAP) ? " blocked" : "");
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	int before = argc > 2;
+	sigset_t trap;
+
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	if (before)
+		wait_for_go();
+	if (strchr(argv[1], 'i'))
+		signal(SIGTRAP, SIG_IGN);
+	if (strchr(argv[1], 'h'))
+		signal(SIGTRAP, handler);
+	if (strchr(argv[1], 'b'))
+		sigprocmask(SIG_BLOCK, &trap, NULL);
+	if (!before)
+		wait_for_go();
+	say("first");
+	if (strchr(argv[1], 'r')) {
+		raise(SIGTRAP);
+		say("raised");
+	}
+	if (strchr(argv[1], '3')) {
+		asm volatile("int3");
+		say("int3");
+	}
+	if (strchr(argv[1], 'b')) {
+		probed(2);
+		sigprocmask(SIG_UNBLOCK, &trap, NULL);
+		say("unblocked");
+	}
+	printf("handled %d\n", handled);
+	fflush(stdout);
+	if (strchr(argv[1], 'w')) {
+		char byte;
+
+		return read(STDIN_FILENO, &byte, 1) != 1;
+	}
+	return 0;
+}
