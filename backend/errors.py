@@ -35,7 +35,8 @@ class BadObject(Exception):
 
 
 class CommandNotStarted(Exception):
-    """The program of -c could not be brought to its entry point. `command` is its first word, `reason` the system's words."""
+    """The program of -c could not be brought to its entry point. `command` is its first word, `reason` the
+    system's words."""
 
     def __init__(self, command: str, reason: str) -> None:
         super().__init__(f"failed to execute {command}: {reason}")

@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from backend.engine import Engine, Plan, Refusal
 from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
-from backend.target_process import TargetProcess
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
 from dlang.notices import Drop, drop_notice, runtime_error, tagged_drop_notice
 from dlang.output import OutputOptions, Printer
 from dlang.records import FaultReport, decode
+
+if TYPE_CHECKING:
+    from backend.target_process import TargetProcess
 
 _BATCH: Final = 4096
 """Records taken at a time."""

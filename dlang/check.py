@@ -30,7 +30,7 @@ def check(program: ast.Program, source: Source, names: Names) -> tuple[Clause, .
             case ast.Clause():
                 clauses.append(_clause(item, source, names))
             case ast.Declaration():
-                _declaration(item, source, names)
+                _declaration(item, names)
             case ast.Inline():
                 _inline(item, names)
     return tuple(clauses)
@@ -73,7 +73,7 @@ def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
 # --- declarations -------------------------------------------------------------------------------------------
 
 
-def _declaration(node: ast.Declaration, source: Source, names: Names) -> None:
+def _declaration(node: ast.Declaration, names: Names) -> None:
     if node.storage == "extern":
         unsupported(node.span, "extern declarations")
     if node.storage == "typedef":
@@ -97,7 +97,8 @@ def _declare(scope: Scope, declarator: ast.Declarator, type_: Type, names: Names
     known = names.find(scope, name)
     if known is not None:
         if known.type != type_:
-            lines = f"identifier redeclared: {scope.value}{name}\n\t current: scalar {type_}\n\tprevious: scalar {known.type}"
+            current = f"\n\t current: scalar {type_}\n\tprevious: scalar {known.type}"
+            lines = f"identifier redeclared: {scope.value}{name}{current}"
             fail("D_DECL_IDRED", declarator.span, lines)
         return
     if scope is Scope.GLOBAL:

@@ -332,6 +332,8 @@ class _Run:
             raise Failure(
                 f"could not enable tracing: the kernel's verifier refuses the program{log}"
             ) from None
+        except BrokenPipeError:
+            raise
         except (MissingPackage, ProcessGone) as error:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:

@@ -91,3 +91,13 @@ def extend(b: ir.IRBuilder, value: ir.Value, size: int, *, signed: bool) -> ir.V
 def as_word(b: ir.IRBuilder, bit: ir.Value) -> ir.Value:
     """Return an i1 as 0 or 1."""
     return b.zext(bit, I64)
+
+
+def opaque(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Return the value as one of which LLVM knows nothing. To be used before a comparison that bounds an offset.
+
+    Otherwise LLVM may compare what the value was computed from (`x` in place of `~x`), and the kernel's verifier
+    does not see that the value itself is bounded.
+    """
+    identity = ir.FunctionType(I64, [I64])
+    return b.asm(identity, "", "=r,0", [value], side_effect=False)

@@ -13,7 +13,7 @@ import llvmlite.ir as ir
 
 from dlang.aggregations import FIRST_BUCKET, AggregatingFunction, Aggregation, scale_of
 from dlang.buckets import QUANTIZE_ZERO_BUCKET, Llquantize, Lquantize, Quantize, llquantize_bounds
-from dlang.emit_ir import add_atomically, as_word, at, constant, fetch_and_add, is_null, load, store
+from dlang.emit_ir import add_atomically, as_word, at, constant, fetch_and_add, is_null, load, opaque, store
 from dlang.frame import Frame, merge_words
 from dlang.layout import HashStore, Store, TableStore, key_bytes, needs_site, runtime_keys
 from dlang.lower_value import divide, drop, string_into, word
@@ -61,10 +61,8 @@ def _slot(aggregate: Aggregate, table: TableStore, frame: Frame) -> ir.Value:
 
 def _key(aggregate: Aggregate, table: HashStore, frame: Frame) -> ir.Value:
     b = frame.b
-    if table.key_size > _KEY_ON_STACK:
-        key = frame.temporary(table.key_size)
-    else:
-        key = frame.key_on_stack(table.key_size)
+    place = frame.temporary if table.key_size > _KEY_ON_STACK else frame.key_on_stack
+    key = place(table.key_size)
     store(b, aggregate.number, key)
     store(b, frame.site() if needs_site(aggregate) else 0, key, 8)
     position = 16
@@ -185,7 +183,7 @@ def _linear_bucket(b: ir.IRBuilder, value: ir.Value, scale: Lquantize) -> ir.Val
     below = b.block
     with b.if_then(b.icmp_signed(">=", value, low)):
         # The difference of two int64 is a uint64: no overflow.
-        level = divide(b, "/", b.sub(value, low), constant(scale.step), signed=False)
+        level = opaque(b, divide(b, "/", b.sub(value, low), constant(scale.step), signed=False))
         above = b.icmp_unsigned(">=", level, constant(scale.levels))
         inside = b.select(above, constant(scale.levels), level)
         found = b.add(inside, constant(1))
@@ -207,7 +205,7 @@ def _log_linear_bucket(value: ir.Value, scale: Llquantize, frame: Frame) -> ir.V
         bound = load(b, at(b, table, b.shl(index, constant(3))))
         distance = b.add(distance, b.shl(_at_least(b, magnitude, bound), constant(bit)))
     middle = constant(len(bounds))
-    index = b.add(middle, b.sub(b.xor(distance, sign), sign))
+    index = opaque(b, b.add(middle, b.sub(b.xor(distance, sign), sign)))
     last = constant(2 * len(bounds))
     return b.select(b.icmp_unsigned("<", index, last), index, last)
 

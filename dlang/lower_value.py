@@ -23,6 +23,7 @@ from dlang.emit_ir import (
     fetch_and_add,
     is_null,
     load,
+    opaque,
     store,
     zero_words,
 )
@@ -360,7 +361,7 @@ def _logical(value: Logical, frame: Frame) -> ir.Value:
 
 def _copy_in(value: CopyIn, frame: Frame) -> ir.Value:
     b = frame.b
-    address, size = word(value.address, frame), word(value.size, frame)
+    address, size = word(value.address, frame), opaque(b, word(value.size, frame))
     used = load(b, frame.copied)
     # The two comparisons bound both numbers, as the kernel's verifier has to see.
     frame.fault_when(b.icmp_unsigned(">", size, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, value.span)
@@ -377,7 +378,7 @@ def _copy_in(value: CopyIn, frame: Frame) -> ir.Value:
 def own_memory(pointer: ir.Value, size: int, value: Dereference | PointedString, frame: Frame) -> ir.Value:
     """Return the machine's pointer for a D pointer to `size` bytes of the firing's own memory, or fault."""
     b = frame.b
-    offset = b.sub(pointer, constant(SCRATCH_POINTER))
+    offset = opaque(b, b.sub(pointer, constant(SCRATCH_POINTER)))
     outside = b.icmp_unsigned(">", offset, constant(COPY_LIMIT - size))
     frame.fault_when(outside, Fault.BADADDR, pointer, value.span)
     return at(b, frame.copies(), offset)
@@ -486,7 +487,7 @@ def _suffix(value: StringSuffix, frame: Frame) -> ir.Value:
     place = frame.temporary(2 * size)
     string_into(value.operand, place, frame)
     zero_words(b, at(b, place, size), size)
-    amount = word(value.amount, frame)
+    amount = opaque(b, word(value.amount, frame))
     bounded = b.select(b.icmp_unsigned("<", amount, constant(size)), amount, constant(size))
     return at(b, place, bounded)
 
@@ -496,7 +497,7 @@ def _copy_in_string(value: CopyInString, place: ir.Value, frame: Frame) -> None:
     limit = frame.program.string_limit
     size: ir.Value = constant(limit)
     if value.limit is not None:
-        wanted = word(value.limit, frame)
+        wanted = opaque(b, word(value.limit, frame))
         size = b.select(b.icmp_unsigned("<", wanted, constant(limit)), wanted, constant(limit))
     address = word(value.address, frame)
     zero_words(b, place, frame.program.string_size)

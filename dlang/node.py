@@ -6,6 +6,7 @@ methods for each: a fifth of the start-up time. Nodes share theirs. Type checker
 
 from __future__ import annotations
 
+from inspect import get_annotations
 from typing import Any, dataclass_transform
 
 
@@ -15,7 +16,7 @@ class Node:
 
     def __init_subclass__(cls) -> None:
         # Set by this roundabout way since type checkers derive it themselves, from the annotations.
-        type.__setattr__(cls, "__match_args__", tuple(cls.__dict__.get("__annotations__", ())))
+        type.__setattr__(cls, "__match_args__", tuple(get_annotations(cls)))
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names: tuple[str, ...] = type(self).__dict__["__match_args__"]

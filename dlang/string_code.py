@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
-from dlang.emit_ir import I8, I64, as_word, at, constant, load
+from dlang.emit_ir import I8, I64, as_word, at, constant, load, opaque
 from dlang.frame import merge_words
 
 
@@ -18,7 +18,7 @@ def length(b: ir.IRBuilder, text: ir.Value, size: int) -> ir.Value:
         index = b.add(position, constant(step - 1))
         if size & (size - 1):
             # Past the end there are zeros only; the last byte is one of them.
-            last = constant(size - 1)
+            index, last = opaque(b, index), constant(size - 1)
             index = b.select(b.icmp_unsigned("<", index, last), index, last)
         byte = b.zext(b.load(at(b, text, index), typ=I8), I64)
         present = b.lshr(b.add(byte, constant(0xFF)), constant(8))

@@ -23,7 +23,7 @@ _HASH_KEY_HEAD: Final = struct.Struct("<QQ")
 
 @dataclass(frozen=True, slots=True)
 class Atomic:
-    """Operations on a word at an address that clauses change at the same time; each returns what was there."""
+    """Operations on a word, by its address, that clauses change as well; each returns what was there."""
 
     exchange: Callable[[int, int], int]
     add: Callable[[int, int], int]

@@ -61,11 +61,13 @@ Site.identifier.
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """What it takes to leave the process as it was: the bytes by address, SIGTRAP's disposition, and ours for
-    it.
+    """What it takes to leave the process as it was: the displaced bytes by address, what the program has set
+    for SIGTRAP, and what we have set instead. `regions` of scratch memory [start, end) are not undone, since
+    threads may be in them, but made harmless.
     """
 
     displaced: dict[int, int]
+    regions: list[tuple[int, int]]
     program: sigtrap.Action
     safety: sigtrap.Action | None
 
@@ -199,7 +201,7 @@ class Engine:
             regions = [(region.start, region.start + region.size) for region in points.space.regions]
             if regions:
                 self._sigtrap.install(tid, self._gate, points.memory, regions)
-            announce(Undo(dict(points.displaced), self._sigtrap.program, self._sigtrap.safety))
+            announce(Undo(dict(points.displaced), regions, self._sigtrap.program, self._sigtrap.safety))
             points.insert()
         return outcomes[: len(sites)]
 
@@ -208,6 +210,8 @@ class Engine:
         undoes it.
         """
         self.tracepoints.displaced |= undo.displaced
+        for start, _ in undo.regions:
+            self.tracepoints.defuse(start)
         tid = self._spare_thread()
         if tid is not None:
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
@@ -267,8 +271,6 @@ class Engine:
                 self._settle(tid)
             text.restore(self.tracepoints.memory, self.tracepoints.displaced)
             self._restore_sigtrap()
-            for thread in self._threads.known.values():
-                signals.stop_finishing(thread, self.tracepoints)
         for tid, status in list(self._threads.held.items()):
             with contextlib.suppress(ProcessLookupError, ProcessGone):
                 self._let_go(self._threads.known[tid], status)
@@ -336,7 +338,11 @@ class Engine:
             match self._loop.run(self.control):
                 case Reason.STATUS:
                     self.control.window -= min(SLOW_HIT, self.control.window - 1)
-                    happening = self._dispatch(self.control.tid, self.control.status)
+                    tid, status = self.control.tid, self.control.status
+                    if status == 0 or isinstance(decode(status), GroupStop):
+                        # The others are taken by being resumed.
+                        status = os.waitpid(tid, inject.WALL)[1]
+                    happening = self._dispatch(tid, status)
                     if happening is not None:
                         return happening
                 case Reason.WINDOW:
@@ -381,7 +387,8 @@ class Engine:
         return None
 
     def _deliver(self, thread: Thread, number: int) -> None:
-        signals.deliver(thread, number, self.tracepoints)
+        used = {slot for each in self._threads.known.values() if (slot := each.finishing) is not None}
+        signals.deliver(thread, number, self.tracepoints, self._pid, used)
         if thread.repeat is not None and not (self._watched.returns and _has_handler(thread.tid, number)):
             # No handler that could go elsewhere, or none whose return we would see: the site comes next.
             thread.skip, thread.repeat = thread.repeat, None

@@ -1,6 +1,6 @@
 """The hot loop: wait for a tracee, run the clauses, send it to its copy. Native code, made once with LLVM.
 
-    wait4 -> SIGTRAP right behind a site's int3 -> registers -> clauses -> rip := copy -> PTRACE_CONT
+    waitid -> SIGTRAP right behind a site's int3 -> registers -> rip := copy -> clauses -> PTRACE_CONT
 
 Whatever is not that (another signal, an event, a site that has no copy yet, a thread with something unusual
 about it) is returned to `engine`, which deals with it in Python and enters the loop again. The loop asks
@@ -18,6 +18,7 @@ from signal import SIGTRAP
 
 import llvmlite.binding as llvm
 
+from backend.fasttrap.tracee import WALL_OF_THIS_THREAD
 from backend.linux.ptrace import RIP_OFFSET, USER_REGS_SIZE, Request
 
 
@@ -76,8 +77,9 @@ class Control(ctypes.Structure):
     )
 
 
-_WAIT4, _PTRACE = 61, 101
-_WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
+_WAITID, _PTRACE = 247, 101
+_WSTOPPED, _WEXITED, _WNOWAIT = 2, 4, 0x01000000
+_CLD_TRAPPED = 4
 _TRAP_STATUS = 5 << 8 | 0x7F
 _SI_KERNEL = 0x80
 _EINTR, _ECHILD = 4, 10
@@ -88,8 +90,8 @@ target triple = "{triple}"
 
 define internal i64 @system(i64 %number, i64 %a, i64 %b, i64 %c, i64 %d) alwaysinline {{
   %result = call i64 asm sideeffect "syscall",
-    "={{rax}},{{rax}},{{rdi}},{{rsi}},{{rdx}},{{r10}},~{{rcx}},~{{r11}},~{{memory}}"
-    (i64 %number, i64 %a, i64 %b, i64 %c, i64 %d)
+    "={{rax}},{{rax}},{{rdi}},{{rsi}},{{rdx}},{{r10}},{{r8}},~{{rcx}},~{{r11}},~{{memory}}"
+    (i64 %number, i64 %a, i64 %b, i64 %c, i64 %d, i64 0)
   ret i64 %result
 }}
 
@@ -137,7 +139,8 @@ entry:
   %blocked_count = load i64, ptr %blocked_count_at
   %some_blocked = icmp ne i64 %blocked_count, 0
   %blocked = load ptr, ptr %blocked_list_at
-  %status_word = ptrtoint ptr %status_at to i64
+  %child_at = getelementptr i8, ptr %info, i64 16
+  %stop_at = getelementptr i8, ptr %info, i64 24
   %registers_word = ptrtoint ptr %registers to i64
   %rip_word = ptrtoint ptr %rip_at to i64
   %info_word = ptrtoint ptr %info to i64
@@ -159,18 +162,25 @@ again:
   br i1 %attention, label %return_attention, label %wait
 
 wait:
-  %waited = call i64 @system(i64 {wait4}, i64 -1, i64 %status_word, i64 {wait_flags}, i64 0)
-  %failed = icmp slt i64 %waited, 0
+  %waiting = call i64 @system(i64 {waitid}, i64 0, i64 0, i64 %info_word, i64 {wait_flags})
+  %failed = icmp slt i64 %waiting, 0
   br i1 %failed, label %wait_failed, label %reported
 
 wait_failed:
-  %interrupted = icmp eq i64 %waited, -{eintr}
+  %interrupted = icmp eq i64 %waiting, -{eintr}
   br i1 %interrupted, label %return_interrupted, label %return_none
 
 reported:
-  %tid = trunc i64 %waited to i32
+  %tid = load i32, ptr %child_at
+  %waited = zext i32 %tid to i64
   store i32 %tid, ptr %tid_at
-  %status = load i32, ptr %status_at
+  %how = load i32, ptr %code_at
+  %is_stop = icmp eq i32 %how, {stopped}
+  %stop = load i32, ptr %stop_at
+  %shifted = shl i32 %stop, 8
+  %stop_status = or i32 %shifted, 127
+  %status = select i1 %is_stop, i32 %stop_status, i32 0
+  store i32 %status, ptr %status_at
   %is_trap = icmp eq i32 %status, {trap}
   %every_word = load i32, ptr %every_hit_at
   %ordinary = icmp eq i32 %every_word, 0
@@ -246,6 +256,7 @@ judge:
   br i1 %by_kernel, label %hit, label %return_status
 
 hit:
+  %sent = call i64 @ptrace(i64 {pokeuser}, i64 %waited, i64 {rip}, i64 %copy)
   store i64 %address, ptr %rip_at
   %identifier_at = getelementptr i64, ptr %identifiers, i64 %low
   %identifier = load i64, ptr %identifier_at
@@ -261,7 +272,6 @@ count_hit:
   br label %send
 
 send:
-  %sent = call i64 @ptrace(i64 {pokeuser}, i64 %waited, i64 {rip}, i64 %copy)
   br i1 %some_blocked, label %scan, label %resume
 
 scan:
@@ -344,8 +354,9 @@ def _numbers() -> dict[str, int | str]:
     offsets = {name: getattr(Control, name).offset for name, *_ in Control._fields_}
     return offsets | {
         "triple": llvm.get_default_triple(),
-        "wait4": _WAIT4,
-        "wait_flags": _WALL_OF_THIS_THREAD,
+        "waitid": _WAITID,
+        "wait_flags": _WSTOPPED | _WEXITED | _WNOWAIT | WALL_OF_THIS_THREAD,
+        "stopped": _CLD_TRAPPED,
         "ptrace": _PTRACE,
         "eintr": _EINTR,
         "trap": _TRAP_STATUS,

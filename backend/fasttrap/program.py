@@ -1,9 +1,9 @@
 """One plan's clauses as native code over shared memory: compiled in dtrap, run there and in the tracer.
 
-A hit runs its clauses in the tracer's process (`Clauses.hit`), BEGIN, END and ticks run in dtrap's, at the same
-time; both see one memory. It is in a memfd, so that it survives whoever else has it: the tracer, killed at any
-instruction, leaves nothing in it that dtrap would wait for. This is all that backend.engine.Engine asks for but
-placing probes, which is the rest of this folder's. The code is target.py's and runtime.py's.
+A hit runs its clauses in the tracer's process (`Clauses.hit`), BEGIN, END and ticks run in dtrap's, at the
+same time; both see one memory. It is in a memfd, so that it survives whoever else has it: the tracer, killed
+at any instruction, leaves nothing in it that dtrap would wait for. This is all that backend.engine.Engine asks
+for but placing probes, which is the rest of this folder's. The code is target.py's and runtime.py's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -103,10 +103,10 @@ class Descriptors:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Compiled clauses on their way to a process that was forked after `descriptors` were opened: plain values.
+    """Compiled clauses on their way to a process that was forked after `descriptors` were opened.
 
-    `size` is the memory's, `ring_size` that of the records at its end, in bytes. `whole_registers`: clauses read
-    more registers than rip.
+    Plain values. `size` is the memory's, `ring_size` that of the records at its end, in bytes.
+    `whole_registers`: clauses read more registers than rip.
     """
 
     code: bytes
@@ -136,8 +136,8 @@ class Clauses:
     def hit(self) -> int:
         """The address of `void hit(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)`.
 
-        `site` is the probe's ID; rip is the site's address, and thread `tid` of process `pid` is stopped there. Also
-        good in processes forked from this one while this context lasts.
+        `site` is the probe's ID; rip is the site's address, and thread `tid` of process `pid` is stopped
+        there. Also good in processes forked from this one while this context lasts.
         """
         return self.code.address(HIT)
 
@@ -173,15 +173,28 @@ class NativeProgram:
         code = emit.native_object(machine.module, assembly(), exported)
         self.image = Image(code, descriptors, regions.size, ring_size, machine.whole_registers)
         self.clauses = Clauses(self.image)
+        try:
+            self._begin(machine, regions)
+        except BaseException:
+            self.clauses.close()
+            raise
+
+    def _begin(self, machine: NativeMachine, regions: Regions) -> None:
+        """Write what clauses find in the memory, and take up the consumer's part."""
+        descriptors = self.image.descriptors
         address = self.clauses.code.address
         atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
         self._state = regions.offset(STATE)
         self._write_header(descriptors.event)
         self._write_tables(machine, regions)
         self._records = RecordQueue(
-            self.clauses.memory, regions.offset(RECORDS), ring_size, descriptors.event, atomic.exchange
+            self.clauses.memory,
+            regions.offset(RECORDS),
+            self.image.ring_size,
+            descriptors.event,
+            atomic.exchange,
         )
-        self._cells = NativeCells(plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
+        self._cells = NativeCells(self._plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
         self.refresh()
 
     def __enter__(self) -> NativeProgram:
@@ -222,14 +235,15 @@ class NativeProgram:
 
     # --- backend.engine.Engine
 
-    def fire(self, probe: Probe) -> None:
-        """Run the clauses of BEGIN, END or a tick, in this process."""
+    def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
+        """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
         place = self._plan.unit_of.get(probe.id)
         if place is None:
             return
         unit = self._plan.units[place]
         assert unit.kind is UnitKind.CONSUMER, unit.name
-        context = array("Q", bytes(8 * _CONTEXT_WORDS))
+        words = (*arguments, *[0] * (_CONTEXT_WORDS - len(arguments)))
+        context = array("Q", (word & WORD_MASK for word in words))
         function = native_function(self.clauses.code.address(unit.name), 4)
         function(probe.id, context.buffer_info()[0], os.getpid(), threading.get_native_id())
 

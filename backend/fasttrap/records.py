@@ -1,8 +1,8 @@
 """Consumer of the ring of records that compiled clauses write: takes records, as bytes, in the order in which
 they were reserved.
 
-Producers are in several processes; `runtime.py` has their side. A position is a number of bytes counted from the
-beginning, never wrapped. Not here: what the bytes mean, and how many records there was no room for (clauses
+Producers are in several processes; `runtime.py` has their side. A position is a number of bytes counted from
+the beginning, never wrapped. Not here: what the bytes mean, and how many records there was no room for (clauses
 count them).
 """
 
@@ -51,7 +51,7 @@ class RecordQueue:
         os.eventfd_write(self._event_fd, 1)
 
     def drain(self, limit: int) -> list[bytes]:
-        """Take at most `limit` finished records and give their room back; stops at the first unfinished one."""
+        """Take at most `limit` records and give their room back; stops at the first unfinished one."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._event_fd)
         records: list[bytes] = []
@@ -80,7 +80,7 @@ class RecordQueue:
             position += length + RECORD_HEADER_SIZE + 7 & ~7
         if position == begin:
             return False
-        # Room must be zero when it is reserved anew. The ring is mapped twice in a row: this can't run over its end.
+        # Room is zero when it is reserved. The ring is mapped twice in a row: this can't run over its end.
         at = start + (begin & self._mask)
         data[at : at + position - begin] = bytes(position - begin)
         self._exchange(self._memory.address + HEADER_RING_TAIL, position)

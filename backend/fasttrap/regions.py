@@ -98,7 +98,7 @@ number of the unit it fires."""
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Offset and size in bytes of each region, and the size of the memory: whole pages, the ring at its end."""
+    """Offset and size in bytes of each region, and of the memory: whole pages, the ring at its end."""
 
     places: Mapping[str, tuple[int, int]]
     size: int

@@ -6,8 +6,8 @@ same memory, and be killed at any instruction: there are no locks, and an entry 
 atomic store after it is whole. System calls are made directly; the C library is asked for the time only,
 since that needs no system call.
 
-Layouts are regions.py's. Parameters of the hash functions: `shape` stands for the mask of entry numbers, the
-sizes of key and entry in bytes. The clocks: clock_gettime(2). Files: proc(5).
+Layouts are regions.py's. Every hash function is told the shape of its hash: the mask of entry numbers, and the
+sizes of key and entry in bytes. Sources: clock_gettime(2), process_vm_readv(2), proc(5).
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ done:
   ret i64 %sum
 }
 
-; The thread's name in 16 bytes, zero-padded. The file has a line feed behind it, which gives its place to a zero.
+; The thread's name in 16 bytes, zero-padded. The line feed that the file has behind it gives way to a zero.
 define void @thread_name(i64 %tid, ptr %to) {
   call void @clear(ptr %to, i64 16)
   %count = call i64 @read_file(i64 %tid, ptr @name_of_comm, ptr %to, i64 16)
@@ -276,7 +276,7 @@ define i64 @thread_time(i64 %tid) {
   ret i64 %time
 }
 
-; The processor that a thread was last on: field 39 of stat, which has 37 blanks between it and the name's last `)`.
+; The processor that a thread was last on: field 39 of stat, with 37 blanks between it and the name's last `)`.
 define i64 @thread_processor(i64 %tid) {
 entry:
   %text = alloca [1024 x i8]
@@ -375,8 +375,8 @@ failed:
   ret i64 -14
 }
 
-; Copies a string of the process, zeros behind it: its length with the terminator, or -EFAULT with zeros at %to.
-; Page by page: memory behind the string's end may not be there.
+; Copies a string of the process, zeros behind it: its length with the terminator, or -EFAULT with zeros
+; at %to. Page by page: memory behind the string's end may not be there.
 define i64 @read_user_string(i64 %pid, ptr %to, i64 %size, i64 %from) {
 entry:
   %nothing = icmp eq i64 %size, 0
@@ -508,8 +508,8 @@ judge:
     i64 $free, label %usable
   ]
 filling:
-  ; Somebody puts in a key that may be ours. Should they never finish, having been killed, or take long, the key
-  ; gets a second entry, and whoever reads the hash adds the two up.
+  ; Somebody puts in a key that may be ours. Should they never finish, having been killed, or take long, the
+  ; key gets a second entry, and whoever reads the hash adds the two up.
   %patient = icmp ult i64 %patience, 100
   %worth = and i1 %alike, %patient
   br i1 %worth, label %wait, label %following
@@ -548,7 +548,8 @@ none:
 define ptr @hash_find(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header) {
   %room = alloca ptr
   %mark = call i64 @mark_of(ptr %key, i64 %key_size, ptr %header)
-  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark, ptr %room)
+  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark,
+                        ptr %room)
   %missing = icmp eq ptr %at, null
   %size = add i64 %key_size, 8
   %value = getelementptr i8, ptr %at, i64 %size
@@ -557,8 +558,8 @@ define ptr @hash_find(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr
 }
 
 ; The value of a key, made from %new where the key is new; null where there are %limit entries.
-define ptr @hash_make(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header, i64 %limit,
-                      ptr %new) {
+define ptr @hash_make(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header,
+                      i64 %limit, ptr %new) {
 entry:
   %room = alloca ptr
   %mark = call i64 @mark_of(ptr %key, i64 %key_size, ptr %header)
@@ -566,7 +567,8 @@ entry:
   %value_size = sub i64 %entry_size, %before_value
   br label %again
 again:
-  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark, ptr %room)
+  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark,
+                        ptr %room)
   %missing = icmp eq ptr %at, null
   br i1 %missing, label %make, label %found
 found:
@@ -612,7 +614,8 @@ full:
 define void @hash_free(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header) {
   %room = alloca ptr
   %mark = call i64 @mark_of(ptr %key, i64 %key_size, ptr %header)
-  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark, ptr %room)
+  %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark,
+                        ptr %room)
   %missing = icmp eq ptr %at, null
   br i1 %missing, label %done, label %delete
 delete:

@@ -33,7 +33,10 @@ CLUSTER = 1 << 30
 LOWEST = 1 << 16
 HIGHEST = (1 << 47) - PAGE_SIZE
 HEADER_SIZE = PAGE_SIZE
-"""The first page of a region is not for slots: the safety handler (`sigtrap`) lives there."""
+"""The first page of a region is not for slots of sites: the safety handler (`sigtrap`) lives there, and from
+SPARE_OFFSET on there are slots for copies that are needed for a moment."""
+
+SPARE_OFFSET = 1024
 
 _PROT_READ_EXEC = 1 | 4
 _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
@@ -52,6 +55,10 @@ class Region:
     def slot(self, site: int) -> int:
         """Return the slot's address of a site of this region."""
         return self.start + HEADER_SIZE + bisect_left(self.sites, site) * SLOT_SIZE
+
+    def spare_slots(self) -> range:
+        """Return the addresses of the slots that belong to no site."""
+        return range(self.start + SPARE_OFFSET, self.start + HEADER_SIZE, SLOT_SIZE)
 
     def owner(self, pc: int) -> int | None:
         """Return the site whose slot this address lies in."""
@@ -74,10 +81,14 @@ class ScratchSpace:
 
     def slot(self, site: int) -> int:
         """Return the address of the slot of a site that `map_for` was asked to serve."""
+        return self.region_of(site).slot(site)
+
+    def region_of(self, site: int) -> Region:
+        """Return the region that serves a site."""
         for region in self.regions:
             place = bisect_left(region.sites, site)
             if place < len(region.sites) and region.sites[place] == site:
-                return region.slot(site)
+                return region
         raise KeyError(site)
 
     def map_for(self, sites: Sequence[int], tid: int, gate: RemoteAddr) -> None:

@@ -15,16 +15,16 @@ and immutable: the kernel steps back by 2 bytes into it.
 """
 
 import ctypes
+from collections.abc import Set
 from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 
-from backend.fasttrap.text import INT3
 from backend.fasttrap.tracee import Thread
 from backend.fasttrap.tracepoints import Route, Tracepoints
 from backend.linux import ptrace
 from backend.linux.libc import libc
 from backend.linux.ptrace import Registers
-from scratch.displaced import Lifetime, Resume, State
+from scratch.displaced import Resume, State
 
 FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
 NAMES_THE_INSTRUCTION = frozenset({SIGILL, SIGFPE, SIGTRAP})
@@ -39,7 +39,7 @@ _BY_NUMBER = {1: "rcx", 4: "rsp"}
 """Names in `Registers` of the x86 register numbers that copies set."""
 
 
-def deliver(thread: Thread, number: int, tracepoints: Tracepoints) -> None:
+def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, used: Set[int]) -> None:
     """Deal with the signal-delivery-stop of a thread, and resume it, with the signal or to a place fit for
     it.
 
@@ -57,18 +57,21 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints) -> None:
     if resume.state is State.COMPLETED:
         if not may_restart(route, registers):
             ptrace.set_registers(thread.tid, resumed(registers, resume))
+        if thread.finishing is not None:
+            thread.finishing = None
+            send_waiting(thread, pid)
         ptrace.cont(thread.tid, number)
     elif number in FAULTS and info.code > 0:
         _repeat_after_handler(thread, route, registers, resume)
         if number in NAMES_THE_INSTRUCTION:
             ptrace.set_signal_info(thread.tid, info.with_address(route.site))
         ptrace.cont(thread.tid, number)
-    elif route.lifetime is Lifetime.STEP and route.completions():
+    elif (stopping := tracepoints.stopping(route, used)) is not None:
         thread.waiting.append(info)
-        if thread.finishing is None:
-            thread.finishing = route.site
-            for address in route.completions():
-                tracepoints.memory.write(address, bytes([INT3]))
+        thread.finishing = stopping.copy.slot
+        place = next(offset for offset, known in stopping.copy.boundaries if known == resume)
+        if route is not stopping:
+            ptrace.set_instruction_pointer(thread.tid, stopping.copy.slot + place)
         ptrace.cont(thread.tid)
     else:
         _repeat_after_handler(thread, route, registers, resume)
@@ -82,9 +85,10 @@ def _repeat_after_handler(thread: Thread, route: Route, registers: Registers, re
 
 
 def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pid: int) -> bool:
-    """At a SIGTRAP: if it is an int3 put where a copy completes, move on from there and deliver what waits.
+    """At a SIGTRAP: if it is the int3 at which a copy has completed, move on from there and deliver what
+    waits.
 
-    Any thread may run into one, or come late to one that has been taken away. False if it is something else.
+    False if it is something else.
     """
     address = registers.rip - 1
     route = tracepoints.route_at(address)
@@ -93,23 +97,15 @@ def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pi
     resume = route.copy.translate(address)
     assert resume is not None
     ptrace.set_registers(thread.tid, resumed(registers, resume))
-    if thread.finishing != route.site:
+    thread.finishing = None
+    if not thread.waiting:
         ptrace.cont(thread.tid)
         return True
-    stop_finishing(thread, tracepoints)
     first = thread.waiting.pop(0)
     send_waiting(thread, pid)
     ptrace.set_signal_info(thread.tid, first)
     ptrace.cont(thread.tid, first.signal)
     return True
-
-
-def stop_finishing(thread: Thread, tracepoints: Tracepoints) -> None:
-    """Take the int3s where the thread's copy completes away again, if there are any."""
-    if thread.finishing is not None:
-        route = tracepoints.route_of(thread.finishing)
-        tracepoints.memory.write(route.copy.slot, route.copy.code)
-        thread.finishing = None
 
 
 def send_waiting(thread: Thread, pid: int) -> None:
@@ -128,7 +124,7 @@ def resumed(registers: Registers, resume: Resume) -> Registers:
 
 def may_restart(route: Route, registers: Registers) -> bool:
     """Tell whether a thread behind the `syscall` of a copy is in a call that the kernel may step back to."""
-    return route.lifetime is Lifetime.SITE and registers.orig_rax < 1 << 63 and registers.rax in _RESTARTS
+    return route.may_sleep and registers.orig_rax < 1 << 63 and registers.rax in _RESTARTS
 
 
 def _put_first_info_back(thread: Thread, number: int) -> None:

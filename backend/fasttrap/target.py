@@ -2,12 +2,13 @@
 
 Every function is `unit(site, context, pid, tid)`: for a hit the context is the stopped thread's struct
 user_regs_struct with rip at the site, for the consumer the eleven words that the BPF machine's have. Nothing
-in the code says where the memory is: one pointer does, set when the code is loaded. What takes more than a few
-instructions is in runtime.py. Hands the IR to emit.py and the regions' sizes to program.py.
+in the code says where the memory is: one pointer does, set when the code is loaded. What takes more than a
+few instructions is in runtime.py. Hands the IR to emit.py and the regions to program.py.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,9 +53,10 @@ HIT: Final = "hit"
 _MEMORY: Final = "memory"
 _MONOTONIC, _OWN_TIME = 1, 3
 """CLOCK_MONOTONIC and CLOCK_THREAD_CPUTIME_ID."""
+_SCRATCH_LIMIT: Final = 1 << 20
+"""Bytes of a firing's own memory, which is on the stack: a thread's is 8 MiB."""
 _LAST_REGISTER: Final = 20
-"""user_regs_struct begins in the order of `uregs[]`. It has a few more than the kernel shows to uprobes: those are 0
-here as they are there."""
+"""user_regs_struct begins in the order of `uregs[]`. What it has beyond the kernel's pt_regs is 0 here as there."""
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
 
 
@@ -128,7 +130,13 @@ class NativeMachine:
         return HashShape(limit, store_.key_size, value_size)
 
     def regions(self) -> Regions:
-        """Lay out the regions used by what was emitted, and make the code know their places. Emits nothing more."""
+        """Lay out the regions that the emitted code uses, and make it know their places. Comes last.
+
+        Raises OSError where clauses need more memory of their own than there is.
+        """
+        if self._scratch_size > _SCRATCH_LIMIT:
+            message = f"clauses need {self._scratch_size} bytes of memory for a firing"
+            raise OSError(errno.E2BIG, message)
         sizes = {STATE: state_size(self.program)}
         sizes |= {name: self._region_size(name) for name in self._places if name not in (STATE, RECORDS)}
         regions = lay_out(sizes, self.sizes.ring)
@@ -206,7 +214,7 @@ class _NativeTarget:
 
     # --- the firing
 
-    def site(self, b: ir.IRBuilder) -> ir.Value:
+    def site(self, b: ir.IRBuilder) -> ir.Value:  # noqa: ARG002 - it needs no code
         return self.site_number
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
@@ -284,9 +292,8 @@ class _NativeTarget:
         return self.machine.region(b, STATE)
 
     def site_text(self, b: ir.IRBuilder, site: ir.Value, field: ProbeField) -> ir.Value:
-        """Return a pointer into the table of names: for each site the fields in use, in the order of first use."""
+        """Return a pointer into the names: for each field, in the order of first use, a table by site."""
         column = self.machine.text_field(field)
-        # How many fields there will be is not known yet: each is a table of its own.
         row = b.mul(site, constant(self.machine.program.string_size))
         table = column * self.machine.sizes.site_count * self.machine.program.string_size
         return at(b, at(b, self.machine.region(b, NAMES), table), row)

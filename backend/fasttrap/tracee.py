@@ -78,7 +78,8 @@ class Thread:
     skip: tuple[int, int] | None = None
     """(site, rsp): that handler has returned to the site, so the hit there that follows is no new one."""
     finishing: int | None = None
-    """The site whose copy this thread completes before the signals in `waiting` are delivered."""
+    """The spare slot in which this thread completes its copy before the signals in `waiting` are delivered.
+    """
     waiting: list[SignalInfo] = field(default_factory=list)
     """Signals that were reported and not delivered yet; while not `finishing` they have been sent anew."""
 

@@ -5,15 +5,25 @@ Sites are judged when they are armed, so that one that can't be served never get
 at a site's first hit, so that the thousands that are never hit cost nothing but their row in the table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from backend.fasttrap import text
 from backend.fasttrap.loop import Control, SiteTable
-from backend.fasttrap.scratch_space import REACH, ScratchSpace
+from backend.fasttrap.scratch_space import HEADER_SIZE, REACH, SPARE_OFFSET, ScratchSpace
 from backend.fasttrap.tracee import Memory
 from backend.linux.procfs import RemoteAddr
-from scratch.displaced import Copy, Lifetime, OutOfLine, Refuse, State, Way, plan
+from scratch.displaced import (
+    SLOT_SIZE,
+    Copy,
+    Lifetime,
+    OutOfLine,
+    Refuse,
+    State,
+    Way,
+    jump,
+    plan,
+)
 from scratch.instruction import Undecodable
 from scratch.instruction import decode as decode_instruction
 
@@ -35,19 +45,37 @@ UNCOUNTED = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The copy that serves a site; `lifetime` tells whether a thread may sleep in it."""
+    """A copy that serves a site, and the plan that it was made from."""
 
     site: int
+    plan: OutOfLine
     copy: Copy
-    lifetime: Lifetime
 
-    def completions(self) -> list[int]:
-        """Return the addresses in the copy at which the displaced instruction has completed."""
-        return [
-            self.copy.slot + offset
-            for offset, resume in self.copy.boundaries
-            if resume.state is State.COMPLETED
-        ]
+    @property
+    def may_sleep(self) -> bool:
+        """Whether a thread may stay in the copy for any time: it holds a system call."""
+        return self.plan.lifetime is Lifetime.SITE
+
+    def stopping_at(self, slot: int) -> "Route | None":
+        """Return the same copy for another slot, with an int3 where the displaced instruction has completed.
+
+        The jump back follows the int3, for a thread that has no tracer any more. None if the copy doesn't
+        complete in one place (branches), or may sleep (system calls).
+        """
+        completions = [boundary for boundary in self.copy.boundaries if boundary[1].state is State.COMPLETED]
+        moved = self.plan.at(slot)
+        if len(completions) != 1 or completions[0] != self.copy.boundaries[-1] or moved.borrowed is not None:
+            return None
+        if self.plan.lifetime is Lifetime.SITE:
+            return None
+        end, resume = moved.boundaries[-1]
+        code = moved.code[:end] + bytes([text.INT3]) + jump(slot + end + 1, resume.address)
+        return Route(self.site, self.plan, Copy(slot, code, moved.boundaries, None))
+
+    @property
+    def end(self) -> int:
+        """The address of the last instruction of the copy: of the int3 of one that stops."""
+        return self.copy.slot + self.copy.boundaries[-1][0]
 
 
 class Tracepoints:
@@ -61,6 +89,7 @@ class Tracepoints:
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
         self._prepared: list[int] = []
+        self._spare: dict[int, Route] = {}
         self._control = control
         self.table.install(control)
 
@@ -113,7 +142,7 @@ class Tracepoints:
             copy = judged.at(self.space.slot(site))
             assert copy.borrowed is None, copy
             self.memory.write(copy.slot, copy.code)
-            self._routes[site] = Route(site, copy, judged.lifetime)
+            self._routes[site] = Route(site, judged, copy)
             if site not in self._slow:
                 self.table.copies[place] = copy.slot
         return self._routes[site]
@@ -129,19 +158,49 @@ class Tracepoints:
                 self.table.copies[place] = known.copy.slot if known else 0
         self._slow = sites
 
-    def route_of(self, site: int) -> Route:
-        """Return the route of a site that has been hit."""
-        return self._routes[site]
-
     def route_at(self, pc: int) -> Route | None:
         """Return the route in whose copy a thread with this pc is."""
+        spare = self._spare.get(pc // SLOT_SIZE * SLOT_SIZE)
         site = self.space.owner(pc)
-        return None if site is None else self._routes.get(site)
+        return spare or (None if site is None else self._routes.get(site))
+
+    def stopping(self, route: Route, used: Set[int]) -> Route | None:
+        """Return a copy like `route`'s that stops when it has completed, in a spare slot none of whose
+        addresses is `used`.
+
+        None if there can be none, or no slot is free.
+        """
+        for slot in self.space.region_of(route.site).spare_slots():
+            made = self._spare.get(slot)
+            if made is not None and made.site == route.site:
+                return made
+        for slot in self.space.region_of(route.site).spare_slots():
+            if slot not in used and (stopping := route.stopping_at(slot)) is not None:
+                code = stopping.copy.code.ljust(SLOT_SIZE - 1, bytes(1))
+                self.memory.write(slot, code + bytes([stopping.end - slot]))
+                self._spare[slot] = stopping
+                return stopping
+        return None
+
+    def defuse(self, region_start: int) -> None:
+        """In a region that another tracer mapped, let no copy stop any more: each int3 becomes a nop.
+
+        The last byte of a spare slot says where the int3 is. Threads may be on their way to it.
+        """
+        header = bytearray(self.memory.read(region_start, HEADER_SIZE))
+        for slot in range(SPARE_OFFSET, HEADER_SIZE, SLOT_SIZE):
+            end = slot + header[slot + SLOT_SIZE - 1]
+            if header[end] == text.INT3:
+                header[end] = _NOP
+        self.memory.write(region_start, bytes(header))
 
     def ends_copy(self, address: int) -> bool:
-        """Tell whether a copy has completed its displaced instruction at this address."""
-        route = self.route_at(address)
-        return route is not None and address in route.completions()
+        """Tell whether the int3 of a copy that stops is at this address."""
+        spare = self._spare.get(address // SLOT_SIZE * SLOT_SIZE)
+        return spare is not None and spare.end == address
+
+
+_NOP = 0x90
 
 
 def _judge(code: bytes, address: int, *, shadow_stack: bool) -> OutOfLine | Refuse:

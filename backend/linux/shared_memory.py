@@ -22,7 +22,7 @@ class SharedMemory:
     """
 
     def __init__(self, fd: int, size: int, doubled: int = 0) -> None:
-        assert size % mmap.PAGESIZE == 0 and doubled % mmap.PAGESIZE == 0, (size, doubled)
+        assert size % mmap.PAGESIZE == doubled % mmap.PAGESIZE == 0, (size, doubled)
         if os.fstat(fd).st_size < size:
             os.ftruncate(fd, size)
         self._size = size + doubled
@@ -50,7 +50,7 @@ class SharedMemory:
         self.close()
 
     def close(self) -> None:
-        """Unmap it. Nobody may hold a slice of `bytes` or `words` any more; theirs raise ValueError from now on."""
+        """Unmap it. Nobody may hold a slice of `bytes` or `words` any more."""
         self.words.release()
         self.bytes.release()
         self._unmap()

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from backend import emit
 from backend.engine import Plan, Refusal
 from backend.errors import ProcessGone
 from backend.linux import bpf, bpf_features, procfs
 from backend.linux.ring_buffer import RingBuffer
+from backend.object_cache import compiled
 from backend.probes import Probe
 from backend.uprobes.cells import Cells
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
@@ -131,7 +131,14 @@ class KernelEngine:
             emit_sched_switch(self._machine)
             programs.append(ProgramSpec(PROGRAM_PREFIX + SCHED_SWITCH, bpf.ProgramKind.RAW_TRACEPOINT))
         process = self._narrowing.process if self._narrowing else None
-        return load(emit.bpf_object(self._machine.module), self._machine.maps(), programs, process)
+        code = compiled("bpf", str(self._machine.module), self._compile)
+        return load(code, self._machine.maps(), programs, process)
+
+    def _compile(self) -> bytes:
+        # LLVM is loaded only where a program was not compiled before.
+        from backend.emit import bpf_object
+
+        return bpf_object(self._machine.module)
 
     def _flags(self, unit: Unit) -> bpf.ProgramFlag:
         sleeps = unit.name in self._machine.sleeping

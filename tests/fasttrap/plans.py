@@ -21,7 +21,7 @@ from backend.probes import BEGIN_ID, Probe, Probes
 from backend.process_symbols import Symbols
 from backend.sites import Site
 from dlang.builtins import REGISTER_NUMBER
-from dlang.items import ProbeName, Row
+from dlang.items import Printf, ProbeName, Row, Trace
 from dlang.names import Macros, Names
 from dlang.records import FaultReport, decode
 from dlang.source import Source, Span
@@ -68,7 +68,7 @@ def _site(name: ProbeName) -> Site:
 
 
 class Registers:
-    """A struct user_regs_struct (27 words) in memory; `values` by their numbers in `uregs[]`, the others 0."""
+    """A struct user_regs_struct (27 words) in memory; `values` by number in `uregs[]`, the others 0."""
 
     def __init__(self, values: Mapping[int, int]) -> None:
         self._words = array("Q", (values.get(number, 0) for number in range(27)))
@@ -102,3 +102,16 @@ def arguments(*values: int) -> dict[int, int]:
 def decoded(plan_: Plan, records: Sequence[bytes]) -> list[Row | FaultReport]:
     """What records say."""
     return [decode(record, plan_.enablings, plan_.names, plan_.program.string_size) for record in records]
+
+
+def traced(row: Row | FaultReport) -> list[int | bytes]:
+    """The values that a clause traced or printed."""
+    assert isinstance(row, Row), row
+    values: list[int | bytes] = []
+    for item in row.items:
+        match item:
+            case Trace(value=value):
+                values.append(value.value)
+            case Printf(values=several):
+                values += [value.value for value in several]
+    return values

@@ -24,7 +24,7 @@ from dlang.aggregations import EXTREMES, Cell, Key
 from dlang.items import Row
 from dlang.notices import Drop
 from dlang.records import FaultReport
-from tests.fasttrap.plans import consumer_plan, decoded
+from tests.fasttrap.plans import consumer_plan, decoded, traced
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -45,14 +45,19 @@ OWN_PROGRAMS = {
     "register": "BEGIN { trace(uregs[R_RAX]); trace(arg0); trace(arg9); }",
     "register out of range": "BEGIN { x = 99; trace(uregs[x]); }",
     "names": "BEGIN { s = probename; trace(s); @[probeprov, probemod, probefunc] = count(); }",
-    "own memory": 'BEGIN { s = "abc"; p = copyin(0, 8); }',
+    "unreadable memory": "BEGIN { p = copyin(8, 8); }",
     "unreadable string": "BEGIN { s = copyinstr(16); trace(s); }",
-    "string kept over a fault": 'string s; BEGIN { s = "before"; } BEGIN { s = copyinstr(16); } BEGIN { trace(s); }',
-    "thread variables": "BEGIN { self->a = 7; self->s = execname; } BEGIN { trace(self->a); trace(self->s); }",
+    "string over a fault": """
+        string s; BEGIN { s = "before"; } BEGIN { s = copyinstr(16); } BEGIN { trace(s); }""",
+    "thread variables": """
+        BEGIN { self->a = 7; self->s = execname; } BEGIN { trace(self->a); trace(self->s); }""",
     "thread variable freed": "BEGIN { self->a = 7; self->a = 0; self->a++; } BEGIN { trace(self->a); }",
-    "clause variables": "BEGIN { this->x = 5; this->s = probename; } BEGIN { trace(this->x); trace(this->s); }",
-    "division by zero": 'BEGIN { x = 0; } BEGIN { @ = sum(1 / x); printf("no"); } BEGIN { trace("after"); }',
-    "string order": 'BEGIN { s = execname; trace(s < "zzz"); trace(s == "abc"); trace(s > ""); trace(strlen(s)); }',
+    "clause variables": """
+        BEGIN { this->x = 5; this->s = probename; } BEGIN { trace(this->x); trace(this->s); }""",
+    "division by zero": """
+        BEGIN { x = 0; } BEGIN { @ = sum(1 / x); printf("no"); } BEGIN { trace("after"); }""",
+    "string order": """
+        BEGIN { s = execname; trace(s < "zzz"); trace(s == "abc"); trace(s > ""); trace(strlen(s)); }""",
     "exit": "BEGIN { exit(3); } BEGIN { trace(1); }",
     "extremes": "BEGIN { @a = min(-5); @a = min(7); @b = max(-5); @b = max(-9); @c[pid] = max(-3); }",
     "late keys": "BEGIN { x = 3; @a[x, execname] = stddev(x); @a[x * 2, probename] = stddev(1 << 40); }",
@@ -101,13 +106,16 @@ class Sizes:
     dynamic: int = 1 << 20
 
 
+DEFAULT_SIZES = Sizes()
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
 
 
-def engines(plan: Plan, stack: ExitStack, sizes: Sizes = Sizes()) -> list[Engine]:  # noqa: B008 - a constant
+def engines(plan: Plan, stack: ExitStack, sizes: Sizes = DEFAULT_SIZES) -> list[Engine]:
     """The kernel's engine and the native one."""
     kernel = KernelEngine(plan, None, None, KernelOptions(sizes.buffer, sizes.aggregations, sizes.dynamic))
     descriptors = stack.enter_context(Descriptors.open())
@@ -122,7 +130,7 @@ def fire(plan: Plan, engine: Engine, times: int = 1, probes: Sequence[Probe] = (
             engine.fire(probe)
 
 
-def both(plan: Plan, stack: ExitStack, times: int = 1, sizes: Sizes = Sizes()) -> list[Outcome]:  # noqa: B008
+def both(plan: Plan, stack: ExitStack, times: int = 1, sizes: Sizes = DEFAULT_SIZES) -> list[Outcome]:
     outcomes = []
     for engine in engines(plan, stack, sizes):
         fire(plan, engine, times)
@@ -149,10 +157,21 @@ def test_program_does_the_same(name: str, stack: ExitStack) -> None:
     assert native.rows or any(native.cells.values())
 
 
+def test_arguments_of_error_are_handed_over(stack: ExitStack) -> None:
+    plan = consumer_plan("ERROR { trace(arg0); trace(arg4); trace(arg5); trace(arg9); }")
+    seen = []
+    for engine in engines(plan, stack):
+        engine.fire(plan.probes[0], (0, 1, 2, 3, 4, (1 << 64) - 5))
+        (row,) = decoded(plan, engine.drain(9))
+        seen.append(traced(row))
+    assert seen == [[0, 4, -5, 0]] * 2
+
+
 def test_short_strings_are_cut_alike(stack: ExitStack) -> None:
     plan = consumer_plan("BEGIN { s = execname; trace(s); trace(probename); @[s, execname] = count(); }", 5)
     kernel, native = both(plan, stack)
-    assert native == kernel and native.rows
+    assert native == kernel
+    assert native.rows
 
 
 def test_clocks_run_alike(stack: ExitStack) -> None:
@@ -161,10 +180,8 @@ def test_clocks_run_alike(stack: ExitStack) -> None:
     for engine in engines(plan, stack):
         fire(plan, engine, times=2)
         first, second = decoded(plan, engine.drain(2))
-        assert isinstance(first, Row) and isinstance(second, Row)
-        times.append([int(item.value.value) for row in (first, second) for item in row.items])  # type:
-        ignore[union-attr,arg-type]
-    (kernel, native) = times
+        times.append([*traced(first), *traced(second)])
+    kernel, native = times
     assert kernel[0] < kernel[3] < native[0] < native[3]
     assert kernel[1] < kernel[4] < native[1] < native[4]
     assert native[2] < native[5]
@@ -191,7 +208,8 @@ def test_cells_are_reset_and_deleted_alike(function: str, keys: str, stack: Exit
         seen.append((after, outcome(plan, engine)))
     kernel, native = seen
     assert native == kernel
-    assert native[0].cells["b"] == {} and native[1].cells["b"] != {}
+    assert native[0].cells["b"] == {}
+    assert native[1].cells["b"] != {}
 
 
 # --- losses -------------------------------------------------------------------------------------------------
@@ -210,7 +228,8 @@ def test_full_buffer_drops_as_many(stack: ExitStack) -> None:
     plan = consumer_plan("int n; BEGIN { trace(n++); } BEGIN { trace(execname); }")
     kernel, native = both(plan, stack, times=200, sizes=Sizes(buffer=4096))
     assert native == kernel
-    assert native.dropped[Drop.PRINCIPAL] > 0 and len(native.rows) > 10
+    assert native.dropped[Drop.PRINCIPAL] > 0
+    assert len(native.rows) > 10
 
 
 def test_buffer_takes_records_again_once_it_is_drained(stack: ExitStack) -> None:
@@ -239,10 +258,14 @@ def test_batches_are_as_large_as_asked_for(stack: ExitStack) -> None:
 
 # --- expressions --------------------------------------------------------------------------------------------
 
-_LIMITS = st.sampled_from([0, 1, 2, 63, 64, 255, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 63) - 1])
+_LIMITS = st.sampled_from(
+    [0, 1, 2, 63, 64, 255, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 63) - 1]
+)
 _NUMBERS = _LIMITS | st.integers(0, (1 << 63) - 1)
-_VARIABLES = st.sampled_from(["a", "b", "c", "(int)a", "(char)b", "(unsigned short)c", "(uint64_t)a", "(int8_t)c"])
-_BINARY = st.sampled_from("+ - * & | ^ << >> < <= == != > >= && || ^^".split())
+_VARIABLES = st.sampled_from(
+    ["a", "b", "c", "(int)a", "(char)b", "(unsigned short)c", "(uint64_t)a", "(int8_t)c"]
+)
+_BINARY = st.sampled_from("+ - * & | ^ << >> < <= == != > >= && || ^^".split())  # noqa: SIM905 - legible
 
 
 def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

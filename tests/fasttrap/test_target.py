@@ -1,8 +1,8 @@
 """What a hit's clauses see and leave behind: registers, memory and facts of another process, shared memory.
 
-ASSERTION: clauses read the stopped thread and its process, never the one that they run in; and several processes,
-killed at any moment, can run them over one memory. The stopped process is a fork of the test that has changed what
-it inherited, so that reading the wrong one shows.
+ASSERTION: clauses read the stopped thread and its process, never the one that they run in; and several
+processes, killed at any moment, can run them over one memory. The stopped process is a fork of the test that
+has changed what it inherited, so that reading the wrong one shows.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ from elftools.elf.elffile import ELFFile
 
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
 from backend.fasttrap.regions import HEADER_FIRINGS
+from backend.fasttrap.target import NativeMachine, NativeSizes
 from backend.linux.libc import libc
 from backend.linux.native_call import native_function
 from dlang.aggregation_store import DeleteKeys
 from dlang.builtins import REGISTER_NUMBER
-from dlang.items import Printf, Row, Trace
+from dlang.items import Row
 from dlang.notices import Drop, Fault
 from dlang.records import FaultReport
-from tests.fasttrap.plans import FIRST_SITE, Hit, Registers, arguments, decoded, process_plan
+from tests.fasttrap.plans import FIRST_SITE, Hit, Registers, arguments, decoded, process_plan, traced
+
+DEFAULT_SIZES = NativeOptions()
 
 # --- the other process --------------------------------------------------------------------------------------
 
 
 class Buffer:
-    """Two pages of private memory, the second of which can be taken away. A fork has them at the same address."""
+    """Two pages of memory, the second of which can be taken away. A fork has its own at the same address."""
 
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, 2 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -77,7 +80,10 @@ def process(prepare: Callable[[], None] = lambda: None) -> Iterator[int]:
 
 @contextmanager
 def compiled(
-    text: str, sites: int = 1, options: NativeOptions = NativeOptions(), pid: int | None = None  # noqa: B008
+    text: str,
+    sites: int = 1,
+    options: NativeOptions = DEFAULT_SIZES,
+    pid: int | None = None,
 ) -> Iterator[NativeProgram]:
     plan = process_plan(text, sites)
     with Descriptors.open() as descriptors, NativeProgram(plan, pid, options, descriptors) as program:
@@ -86,19 +92,6 @@ def compiled(
 
 def rows(program: NativeProgram) -> list[Row | FaultReport]:
     return decoded(program._plan, program.drain(1 << 20))
-
-
-def traced(row: Row | FaultReport) -> list[int | bytes]:
-    """The values that a clause traced or printed."""
-    assert isinstance(row, Row), row
-    values: list[int | bytes] = []
-    for item in row.items:
-        match item:
-            case Trace(value=value):
-                values.append(value.value)
-            case Printf(values=several):
-                values += [value.value for value in several]
-    return values
 
 
 def results(text: str, hit: Hit) -> list[int | bytes]:
@@ -200,11 +193,14 @@ def test_address_that_is_none_of_the_processes_is_a_fault(address: int) -> None:
 
 def test_what_lies_behind_a_string_does_not_make_it_another_key() -> None:
     buffer = Buffer()
-    with process(lambda: buffer.write(b"same\0one\0same\0\0two\0")) as pid:
-        with compiled("BEGIN { @[copyinstr(arg0)] = count(); }") as program:
-            for offset in (0, 9):
-                Hit(pid, pid, registers=arguments(buffer.address + offset)).on(program)
-            assert cells(program) == {(b"same",): (2,)}
+    program_text = "BEGIN { @[copyinstr(arg0)] = count(); }"
+    with (
+        process(lambda: buffer.write(b"same\0one\0same\0\0two\0")) as pid,
+        compiled(program_text) as program,
+    ):
+        for offset in (0, 9):
+            Hit(pid, pid, registers=arguments(buffer.address + offset)).on(program)
+        assert cells(program) == {(b"same",): (2,)}
 
 
 def test_memory_is_copied_in_whole() -> None:
@@ -219,7 +215,9 @@ def test_memory_is_copied_in_whole() -> None:
 def test_process_that_is_gone_is_a_fault() -> None:
     with process() as pid:
         pass
-    with compiled("BEGIN { trace(copyinstr(arg0)); } BEGIN { trace(execname); trace(cpu); trace(uid); }") as program:
+    with compiled(
+        "BEGIN { trace(copyinstr(arg0)); } BEGIN { trace(execname); trace(cpu); trace(uid); }"
+    ) as program:
         Hit(pid, pid, registers=arguments(4096)).on(program)
         report, facts = rows(program)
     assert isinstance(report, FaultReport)
@@ -284,7 +282,12 @@ def test_each_site_runs_its_own_clauses() -> None:
 
 @pytest.mark.parametrize(
     ("text", "whole"),
-    [("@ = count();", False), ("@[pid] = sum(timestamp);", False), ("@ = sum(arg0);", True), ("@ = sum(uregs[R_SP]);", True)],
+    [
+        ("@ = count();", False),
+        ("@[pid] = sum(timestamp);", False),
+        ("@ = sum(arg0);", True),
+        ("@ = sum(uregs[R_SP]);", True),
+    ],
 )
 def test_registers_are_asked_for_only_where_clauses_read_them(text: str, whole: bool) -> None:
     with compiled(f"BEGIN {{ {text} }}") as program:
@@ -292,7 +295,7 @@ def test_registers_are_asked_for_only_where_clauses_read_them(text: str, whole: 
 
 
 def test_code_uses_general_registers_only() -> None:
-    text = "BEGIN { @[copyinstr(arg0), execname] = quantize(arg1); self->s = probefunc; trace(execname); trace(cpu); }"
+    text = "BEGIN { @[copyinstr(arg0), execname] = quantize(arg1); self->s = probefunc; trace(execname); }"
     with compiled(text) as program:
         section = ELFFile(BytesIO(program.image.code)).get_section_by_name(".text")
         decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
@@ -300,6 +303,16 @@ def test_code_uses_general_registers_only() -> None:
     assert sum(instruction.size for instruction in instructions) == section["sh_size"]
     used = " ".join(instruction.op_str for instruction in instructions)
     assert not any(register in used for register in ("xmm", "ymm", "mm0", "st("))
+
+
+def test_memory_of_a_firing_has_a_limit() -> None:
+    plan = process_plan("BEGIN { trace(1); }")
+    machine = NativeMachine(plan.program, {}, NativeSizes(site_count=1, ring=4096, aggregations=0, dynamic=0))
+    machine.need_scratch(1 << 20)
+    machine.regions()
+    machine.need_scratch((1 << 20) + 8)
+    with pytest.raises(OSError, match="clauses need 1048584 bytes of memory for a firing"):
+        machine.regions()
 
 
 # --- variables and hashes -----------------------------------------------------------------------------------
@@ -465,7 +478,7 @@ def test_consumer_is_woken_by_another_processes_record() -> None:
 
 
 def test_process_killed_in_the_middle_holds_nobody_up() -> None:
-    text = "BEGIN { @[arg0] = count(); self->n = arg0; printf(\"%s %d\", execname, arg0); }"
+    text = 'BEGIN { @[arg0] = count(); self->n = arg0; printf("%s %d", execname, arg0); }'
     with compiled(text) as program:
         for _ in range(40):
             pid = os.fork()

@@ -124,3 +124,24 @@ def test_names_are_printed_when_process_and_file_are_gone(triggers: Triggers, tm
             assert process.end().status == 0
             result = tracer.end()
     assert counts(result.stdout) == {"deleted work": 800}, result
+
+
+def test_calls_in_a_library_that_is_loaded_twice_are_counted_once(triggers: Triggers, tmp_path: Path) -> None:
+    source, library = tmp_path / "f.c", tmp_path / "libf.so"
+    source.write_text("int f(int n) { return n + 1; }\n")
+    compile_c(source, library, ("-shared", "-fPIC"))
+    with target([triggers.path("two_copies"), library]) as process:
+        with armed("-p", str(process.pid), "-n", "pid$target:libf.so:f:entry { @[probefunc] = count(); }") as tracer:
+            process.say()
+            result = tracer.end()
+        assert process.end().status == 0
+    assert counts(result.stdout) == {"f": 8}
+
+
+def test_threads_are_counted_on_when_the_main_thread_has_exited(triggers: Triggers) -> None:
+    with target([triggers.path("outlives_main")]) as process:
+        with armed("-p", str(process.pid), "-n", FAMILY) as tracer:
+            process.say()
+            result = tracer.end()
+        assert process.end().status == 0
+    assert counts(result.stdout) == {"work": 10}

@@ -119,7 +119,7 @@ def one_of_each_opcode() -> Iterator[bytes]:
     holds others).
     """
     seen = set()
-    for code in distinct_forms(LIBRARIES):
+    for code in distinct_forms((LIBRARIES[0], LIBRARIES[3])):
         instruction = decode(code, 0)
         if isinstance(instruction, Instruction):
             encoding = instruction.encoding

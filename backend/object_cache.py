@@ -1,0 +1,80 @@
+"""Compiled objects kept between runs, so that a program that was compiled before needs no LLVM.
+
+LLVM is two thirds of a short run's memory and a third of its time. An object's key is all that decides it: the
+IR, the machine, and the version of the code generator. The folder is the user's own; what lies there is loaded
+into the kernel, or run, so a folder that anybody else can write to is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import llvmlite
+
+MOST_OBJECTS: Final = 256
+"""Objects kept; when there are more the oldest go."""
+
+
+def compiled(machine: str, ir_text: str, compile_: Callable[[], bytes]) -> bytes:
+    """Return the object of this IR for a machine: the kept one, or what `compile_` makes, which is kept."""
+    folder = _folder()
+    if folder is None:
+        return compile_()
+    stamp = f"{llvmlite.__version__} {machine}"
+    key = hashlib.sha256("\n".join((stamp, ir_text)).encode()).hexdigest()
+    path = folder / key
+    with suppress(OSError):
+        content = path.read_bytes()
+        digest, code = content[:32], content[32:]
+        if hashlib.sha256(code).digest() == digest:
+            os.utime(path)
+            return code
+    code = compile_()
+    with suppress(OSError):
+        _keep(folder, path, hashlib.sha256(code).digest() + code)
+    return code
+
+
+def _folder() -> Path | None:
+    """Return the folder, made if need be; None where it can't be had or isn't ours alone."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(base) / "dtrap"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return folder if ours and _parents_are_safe(folder) else None
+
+
+def _parents_are_safe(folder: Path) -> bool:
+    """Say whether nobody else can put another folder in the place of this one."""
+    for parent in folder.parents:
+        found = parent.stat()
+        sticky = bool(found.st_mode & stat.S_ISVTX)
+        if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky):
+            return False
+    return True
+
+
+def _keep(folder: Path, path: Path, content: bytes) -> None:
+    """Write a file so that readers see all of it or nothing, and make room."""
+    handle, temporary = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    kept = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime)
+    for old in kept[:-MOST_OBJECTS]:
+        old.unlink()
