@@ -70,6 +70,9 @@ class TargetProcess(Protocol):
     def release(self) -> None:
         """Let a created process run, now that its probes are in place. A grabbed one was never held."""
 
+    def hold_without_tracing(self) -> None:
+        """Hold a created process by a stop signal, so that an engine can become its tracer."""
+
     def finish(self) -> None:
         """End a created process, as dtrace(1) ends what it started, when the run is over."""
 
@@ -95,6 +98,9 @@ class Grabbed:
     def release(self) -> None:
         """Nothing holds it."""
 
+    def hold_without_tracing(self) -> None:
+        """It runs, whoever traces it."""
+
     def finish(self) -> None:
         """It is not ours to end."""
 
@@ -118,6 +124,7 @@ class Created:
         self.pid = pid
         self._descriptor = descriptor
         self._held = True
+        self._stopped = False
 
     def fileno(self) -> int:
         return self._descriptor
@@ -127,8 +134,19 @@ class Created:
 
     def release(self) -> None:
         """Let the program run, untraced. If it was killed while it was held there is nothing to do."""
-        self._held = False
+        held, self._held = self._held, False
         with contextlib.suppress(ProcessLookupError):
+            if held:
+                ptrace.detach(self.pid)
+            elif self._stopped:
+                pidfd.send_signal(self._descriptor, signal.SIGCONT)
+
+    def hold_without_tracing(self) -> None:
+        """Stop the child by SIGSTOP instead of ptrace, until `release`: it is free to be traced by an engine."""
+        self._held = False
+        self._stopped = True
+        with contextlib.suppress(ProcessLookupError):
+            pidfd.send_signal(self._descriptor, signal.SIGSTOP)
             ptrace.detach(self.pid)
 
     def hand_over(self) -> int:
@@ -417,6 +435,14 @@ def grab(pid: int) -> Grabbed:
         os.close(descriptor)
         raise
     return Grabbed(pid, descriptor)
+
+
+def why_not_traceable(pid: int) -> str | None:
+    """Return why ptrace can't take a process that we have created or grabbed, or None where it can."""
+    tracer = procfs.status(pid).tracer_pid
+    if tracer not in (0, os.getpid()):
+        return f"process {tracer} ({procfs.comm(tracer)}) traces it already"
+    return None
 
 
 def _refuse_untraceable(pid: int) -> None:

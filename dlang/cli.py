@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from backend.choice import choose, restricted
+from backend.combined_engine import CombinedEngine
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
-from backend.engine import Refusal
+from backend.engine import Engine, Plan, Refusal
 from backend.errors import (
     CannotGrab,
+    CannotInject,
     CommandNotStarted,
     MissingPackage,
     ProcessGone,
@@ -25,7 +28,6 @@ from backend.errors import (
 from backend.linux.bpf_features import missing_privilege
 from backend.probes import Probes, listed_by_default
 from backend.session import Session, SessionOptions
-from backend.uprobes.engine import KernelEngine, KernelOptions
 from dlang.aggregation_store import SortOptions
 from dlang.command_line import (
     USAGE,
@@ -198,6 +200,8 @@ class _Run:
             match self.line.target:
                 case TargetCommand(text=command):
                     self.process = self.stack.enter_context(create(command, ignored))
+                    # However the run ends, what was started for it ends with it.
+                    self.stack.callback(self.process.finish)
                 case TargetPid(pid=pid):
                     self.process = self.stack.enter_context(grab(pid))
         except (CommandNotStarted, CannotGrab) as error:
@@ -305,26 +309,17 @@ class _Run:
     # --- tracing
 
     def _trace(self, compiled: Compiled, probes: Probes) -> int:
-        reason = missing_privilege()
-        if reason is not None:
-            raise Failure(f"could not enable tracing: {reason}")
         options = self.options
-        sizes = KernelOptions(options.bufsize, options.aggsize, options.dynvarsize)
         terminal = _Terminal(self._output())
         session_options = SessionOptions(_output_options(options), options.statusrate_ns, options.droptags)
-        pid = self.process.pid if self.process is not None and compiled.plan.sites else None
         left_out = [
             Refusal(ProbeName("pid", site.object.name, site.function, site.name), site.reason or "")
             for site in probes.left_out
         ]
         try:
-            symbols = self.symbols.get(pid) if pid is not None else None
-            with KernelEngine(compiled.plan, pid, symbols, sizes) as engine:
-                session = Session(compiled.plan, engine, session_options, terminal)
-                status = session.run(self.process, lambda refused: self._left_out([*left_out, *refused]))
-            if self.process is not None:
-                self.process.finish()
-            return status
+            engine = self._engine(compiled.plan)
+            session = Session(compiled.plan, engine, session_options, terminal)
+            return session.run(self.process, lambda refused: self._left_out([*left_out, *refused]))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -334,10 +329,56 @@ class _Run:
             ) from None
         except BrokenPipeError:
             raise
-        except (MissingPackage, ProcessGone) as error:
+        except CannotGrab as error:
+            raise Failure(str(error)) from None
+        except (MissingPackage, ProcessGone, CannotInject) as error:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:
             raise Failure(f"could not enable tracing: {error.strerror or error}") from None
+
+    def _engine(self, plan: Plan) -> Engine:
+        """Return the engine, or both as one, that serves the plan."""
+        choice = choose(plan, self.options.engine, missing_privilege(), self._trap_unusable(plan))
+        if self.line.verbose:
+            for reason in choice.reasons:
+                _complain(reason)
+        if self.options.engine == "uprobes" and (reason_why := missing_privilege()) is not None:
+            raise Failure(f"could not enable tracing: {reason_why}")
+        engines: list[Engine] = []
+        if choice.kernel_runs:
+            engines.append(self._kernel_engine(restricted(plan, choice.kernel)))
+        if choice.trap or not choice.kernel_runs:
+            engines.append(self._trap_engine(restricted(plan, choice.trap)))
+        if len(engines) == 1:
+            return engines[0]
+        return self.stack.enter_context(CombinedEngine(*engines))
+
+    def _trap_unusable(self, plan: Plan) -> str | None:
+        """Return why the process can't be traced by ptrace, or None."""
+        if self.process is None or not plan.sites:
+            return None
+        from backend.target_process import why_not_traceable
+
+        return why_not_traceable(self.process.pid)
+
+    def _kernel_engine(self, plan: Plan) -> Engine:
+        from backend.uprobes.engine import KernelEngine, KernelOptions
+
+        sizes = KernelOptions(self.options.bufsize, self.options.aggsize, self.options.dynvarsize)
+        pid = self.process.pid if self.process is not None and plan.sites else None
+        symbols = self.symbols.get(pid) if pid is not None else None
+        return self.stack.enter_context(KernelEngine(plan, pid, symbols, sizes))
+
+    def _trap_engine(self, plan: Plan) -> Engine:
+        from backend.fasttrap.program import NativeOptions
+        from backend.fasttrap.trap_engine import TrapEngine
+
+        sizes = NativeOptions(self.options.bufsize, self.options.aggsize, self.options.dynvarsize)
+        pid = None
+        if self.process is not None and plan.sites:
+            pid = self.process.pid
+            self.process.hold_without_tracing()
+        return self.stack.enter_context(TrapEngine(plan, pid, sizes))
 
     def _output(self) -> TextIO:
         if self.line.output is None:
@@ -351,24 +392,20 @@ class _Run:
         return self.stack.enter_context(file)
 
     def _left_out(self, refusals: Sequence[Refusal]) -> None:
-        """Say which matched functions are not traced: their number, and a line for each reason or, with -v, probe."""
+        """Say which matched functions are not traced, and why: each by name where they are few, or with -v."""
         if not refusals:
             return
-        plural = "" if len(refusals) == 1 else "s"
-        _complain(f"{len(refusals)} probe{plural} left out")
-        if self.line.verbose:
-            for refusal in refusals:
-                _complain(f"  {printable_name(str(refusal.probe))}: {refusal.reason}")
+        if len(refusals) > _NAMED and not self.line.verbose:
+            reasons = len({refusal.reason for refusal in refusals})
+            plural = "" if reasons == 1 else "s"
+            _complain(f"{len(refusals)} probes left out for {reasons} reason{plural}: -v names them")
             return
-        by_reason: dict[str, list[str]] = {}
         for refusal in refusals:
-            by_reason.setdefault(refusal.reason, []).append(printable_name(refusal.probe.function))
-        for reason, functions in by_reason.items():
-            shown = ", ".join(functions[:_NAMED]) + (", …" if len(functions) > _NAMED else "")
-            _complain(f"  {reason}: {shown}")
+            _complain(f"{printable_name(str(refusal.probe))} left out: {refusal.reason}")
 
 
 _NAMED = 3
+"""Probes left out that are named without being asked for."""
 
 
 def _output_options(options: Options) -> OutputOptions:

@@ -179,7 +179,8 @@ def _header(record: ir.Value, enabling: int, frame: Frame) -> None:
     b = frame.b
     store32(b, frame.site(), record, 0)
     store32(b, enabling, record, 4)
-    store32(b, frame.fact(Fact.CPU), record, 8)
+    # Asked for where it is needed: on one machine the processor is a file of /proc away.
+    store32(b, frame.target.fact(b, Fact.CPU), record, 8)
     store32(b, frame.fact(Fact.TID), record, 12)
 
 

@@ -225,11 +225,16 @@ class Engine:
         """
         held = [tid for tid in self._threads.held if not self._threads.known[tid].guest]
         for tid in held:
-            if not isinstance(decode(self._threads.held[tid]), SignalStop | EventStop):
+            meaning = decode(self._threads.held[tid])
+            if not isinstance(meaning, SignalStop | EventStop) and tid not in self._threads.inside_call:
                 return tid
         for tid in held:
             thread = self._threads.known[tid]
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, TraceeEnded):
+                if tid in self._threads.inside_call:
+                    inject.finish_call(tid)
+                    self._threads.inside_call.remove(tid)
+                    return tid
                 registers = ptrace.registers(tid)
                 if self._is_trap(tid, registers):
                     ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
@@ -247,6 +252,7 @@ class Engine:
             with contextlib.suppress(ProcessLookupError):
                 ptrace.set_options(self._pid, OPTIONS)
         held, self._threads.held = self._threads.held, {}
+        self._threads.inside_call.clear()
         happening: Happening | None = None
         for tid, status in held.items():
             happening = self._dispatch(tid, status) or happening
@@ -467,6 +473,7 @@ class Engine:
         ignored = self._sigtrap.safe and self._sigtrap.program.handler == sigtrap.IGNORE
         if thread.guest:
             if ignored and not thread.has_own_action:
+                inject.finish_call(thread.tid)
                 self._ignore_again(thread.tid)
             ptrace.detach(thread.tid)
             return self._forget(thread.tid)
@@ -487,7 +494,6 @@ class Engine:
         """
         memory = Memory(tid)
         try:
-            inject.finish_exec(tid)
             sigtrap.write_action(tid, inject.find_gate(tid), memory, sigtrap.Action(sigtrap.IGNORE))
         finally:
             memory.close()

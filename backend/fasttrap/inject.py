@@ -94,16 +94,13 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     return result - _WORD if result >= _WORD - _LARGEST_ERRNO else result
 
 
-def finish_exec(tid: int) -> None:
-    """Lead a tracee from the stop of exec out of that system call, so that others can be injected.
+def finish_call(tid: int) -> None:
+    """Lead a tracee from an event inside a system call (fork, exec) to the end of it, so that others can be
+    injected.
 
-    Anywhere else the tracee is at the end of no call, and stays where it is. Raises TraceeEnded.
+    In any other stop this would let it run. Raises TraceeEnded.
     """
-    if ptrace.registers(tid).orig_rax == _EXECVE:
-        _run_to_syscall_stop(tid)
-
-
-_EXECVE = 59
+    _run_to_syscall_stop(tid)
 
 
 def _run_to_syscall_stop(tid: int) -> bool:

@@ -39,6 +39,7 @@ from backend.fasttrap.target import HIT, NativeMachine, NativeSizes, emit_hit
 from backend.linux import procfs
 from backend.linux.native_call import native_function
 from backend.linux.shared_memory import SharedMemory
+from backend.object_cache import compiled
 from backend.probes import Probe
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
@@ -170,7 +171,12 @@ class NativeProgram:
         emit_hit(machine, plan.units)
         regions = machine.regions()
         exported = (HIT, *EXPORTED, *(unit.name for unit in plan.units))
-        code = emit.native_object(machine.module, assembly(), exported)
+        support = assembly()
+        code = compiled(
+            "x86-64",
+            f"{machine.module}{support}",
+            lambda: emit.native_object(machine.module, support, exported),
+        )
         self.image = Image(code, descriptors, regions.size, ring_size, machine.whole_registers)
         self.clauses = Clauses(self.image)
         try:

@@ -107,6 +107,8 @@ class Threads:
         self.pid = pid
         self.known: dict[int, Thread] = {}
         self.held: dict[int, int] = {}
+        self.inside_call: set[int] = set()
+        """Held threads that are in the middle of a system call (fork and the like), which must end first."""
         self._expected: set[int] = set()
         self._early: set[int] = set()
 
@@ -155,6 +157,7 @@ class Threads:
             case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
                 with contextlib.suppress(ProcessLookupError):
                     self.expect(ptrace.event_message(tid))
+                self.inside_call.add(tid)
                 status = PLAIN_STOP
         if tid not in self.known and tid not in self.held:
             self.has_come(tid)
@@ -178,6 +181,7 @@ class Threads:
         """Drop a thread that has ended or is no longer ours."""
         self.known.pop(tid, None)
         self.held.pop(tid, None)
+        self.inside_call.discard(tid)
         self._expected.discard(tid)
         self._early.discard(tid)
 

@@ -7,6 +7,7 @@ Opening is all that the standard library leaves to be wrapped; the wait loop of 
 import os
 import select
 import signal
+from contextlib import suppress
 
 
 def open_process(pid: int) -> int:
@@ -34,7 +35,10 @@ def wait_end(pidfd: int, timeout_s: float | None) -> bool:
 
 def kill(pidfd: int) -> None:
     """Send SIGKILL; a process that has already ended is no error."""
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    with suppress(ProcessLookupError):
+        send_signal(pidfd, signal.SIGKILL)
+
+
+def send_signal(pidfd: int, number: int) -> None:
+    """Send a signal to the whole process. Raises ProcessLookupError where it has ended."""
+    signal.pidfd_send_signal(pidfd, number)

@@ -34,11 +34,15 @@ def arm(plan: Plan, loaded: Loaded, symbols: Symbols, pid: int | None, *, singly
     themselves. Raises OSError where it is no single place that is at fault."""
     links: list[int] = []
     refusals: list[Refusal] = []
-    groups: dict[tuple[str, int], list[Probe]] = {}
+    groups: dict[tuple[tuple[int, int], int, int], dict[int, Probe]] = {}
     for probe in plan.sites:
-        key = _site(probe).object.open_path, plan.unit_of[probe.id]
-        groups.setdefault(key, []).append(probe)
-    for (path, unit), probes in groups.items():
+        # A file that is loaded twice (dlmopen) has one set of uprobes: the first of its probes stands for both.
+        file, offset = _site(probe).object, _site(probe).file_offset
+        key = file.device, file.inode, plan.unit_of[probe.id]
+        groups.setdefault(key, {}).setdefault(offset, probe)
+    for (_, _, unit), by_offset in groups.items():
+        probes = list(by_offset.values())
+        path = _site(probes[0]).object.open_path
         points, refused = _points(plan, unit, probes, symbols)
         refusals.extend(refused)
         section = PROGRAM_PREFIX + plan.units[unit].name

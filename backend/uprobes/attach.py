@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from backend.errors import ProcessGone
 from backend.linux import bpf
 from backend.uprobes.loader import with_fixed_cookie
 
@@ -103,7 +104,7 @@ def attach_together(prog_fd: int, path: str | bytes, points: Sequence[Point], pi
     """Attach a KPROBE program (loaded with TRACE_UPROBE_MULTI) to all `points` that the kernel accepts, in as
     few links as it takes.
 
-    One link, as a rule. Raises OSError where it is not a place that is at fault: file or process gone, no
+    One link, as a rule. Raises ProcessGone, or OSError where it is not a place that is at fault: file gone, no
     permission, no memory.
     """
     search = _Search(prog_fd, path, pid)
@@ -143,6 +144,8 @@ class _Search:
             level = []
             for part, error in failures:
                 number = error.errno or 0
+                if number == errno.ESRCH and self._pid is not None:
+                    raise ProcessGone(self._pid) from None
                 if number not in PLACE_REFUSED:
                     raise error
                 if len(part) == 1 or self._attempts >= MAX_ATTEMPTS:

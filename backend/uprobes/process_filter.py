@@ -16,6 +16,7 @@ import os
 import struct
 from dataclasses import dataclass
 
+from backend.errors import ProcessGone
 from backend.linux import procfs
 from backend.linux.bpf_features import UprobeMulti
 
@@ -48,8 +49,15 @@ class Narrowing:
 def narrow(pid: int, support: UprobeMulti) -> Narrowing:
     """Return how to count exactly the threads of process `pid` on a kernel with this support.
 
-    With UprobeMulti.ABSENT, for `attach_singly`. Raises OSError when the process is gone.
+    With UprobeMulti.ABSENT, for `attach_singly`. Raises ProcessGone.
     """
+    try:
+        return _narrow(pid, support)
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessGone(pid) from None
+
+
+def _narrow(pid: int, support: UprobeMulti) -> Narrowing:
     alive = not main_thread_has_exited(pid)
     match support:
         case UprobeMulti.PROCESS_FILTER if alive:

@@ -180,7 +180,7 @@ def test_clocks_run_alike(stack: ExitStack) -> None:
     for engine in engines(plan, stack):
         fire(plan, engine, times=2)
         first, second = decoded(plan, engine.drain(2))
-        times.append([*traced(first), *traced(second)])
+        times.append([int(value) for value in (*traced(first), *traced(second))])
     kernel, native = times
     assert kernel[0] < kernel[3] < native[0] < native[3]
     assert kernel[1] < kernel[4] < native[1] < native[4]

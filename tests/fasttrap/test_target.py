@@ -191,16 +191,11 @@ def test_address_that_is_none_of_the_processes_is_a_fault(address: int) -> None:
     assert report.fault == Fault.BADADDR
 
 
-def test_what_lies_behind_a_string_does_not_make_it_another_key() -> None:
+def test_what_lies_behind_a_string_is_no_part_of_it() -> None:
     buffer = Buffer()
-    program_text = "BEGIN { @[copyinstr(arg0)] = count(); }"
-    with (
-        process(lambda: buffer.write(b"same\0one\0same\0\0two\0")) as pid,
-        compiled(program_text) as program,
-    ):
-        for offset in (0, 9):
-            Hit(pid, pid, registers=arguments(buffer.address + offset)).on(program)
-        assert cells(program) == {(b"same",): (2,)}
+    with process(lambda: buffer.write(b"same\0one\0same\0\0two\0")) as pid:
+        hit = Hit(pid, pid, registers=arguments(buffer.address, buffer.address + 9))
+        assert results("BEGIN { trace(copyinstr(arg0) == copyinstr(arg1)); }", hit) == [1]
 
 
 def test_memory_is_copied_in_whole() -> None:
@@ -258,7 +253,7 @@ def test_processor_is_that_of_the_thread(cpu: int) -> None:
 
 
 def test_virtual_time_is_what_the_thread_has_used() -> None:
-    with process(lambda: sum(range(10_000)) and None) as pid:
+    with process() as pid:
         with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
             used_ns = int(file.read().split()[0])
         (found,) = results("BEGIN { trace(vtimestamp); }", Hit(pid, pid))
@@ -298,6 +293,7 @@ def test_code_uses_general_registers_only() -> None:
     text = "BEGIN { @[copyinstr(arg0), execname] = quantize(arg1); self->s = probefunc; trace(execname); }"
     with compiled(text) as program:
         section = ELFFile(BytesIO(program.image.code)).get_section_by_name(".text")
+        assert section is not None
         decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         instructions = list(decoder.disasm(section.data(), 0))
     assert sum(instruction.size for instruction in instructions) == section["sh_size"]

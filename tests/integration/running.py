@@ -81,7 +81,7 @@ def target(command: Sequence[str | Path], *, ready: bytes = b"ready\n") -> Itera
 
 @contextmanager
 def dtrap(
-    *arguments: str | Path, command: Sequence[str] = (str(DTRAP),), **popen: object
+    *arguments: str | Path, executable: Sequence[str] = (str(DTRAP),), **popen: object
 ) -> Iterator[Running]:
     """Start dtrap, with pipes for its streams; `popen` goes to Popen. Killed at the end if it is still there."""
     options: dict[str, object] = {
@@ -90,7 +90,7 @@ def dtrap(
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
     }
-    words = [*command, *(str(argument) for argument in arguments)]
+    words = [*executable, *(str(argument) for argument in arguments)]
     process = subprocess.Popen(words, **(options | popen))  # type: ignore[call-overload]
     with process, _killed(process):
         running = Running(process)
@@ -101,10 +101,10 @@ def dtrap(
 
 @contextmanager
 def armed(
-    *arguments: str | Path, command: Sequence[str] = (str(DTRAP),), **popen: object
+    *arguments: str | Path, executable: Sequence[str] = (str(DTRAP),), **popen: object
 ) -> Iterator[Running]:
     """Start dtrap -q with these arguments and one more program, and wait until all probes are in place."""
-    with dtrap("-q", *arguments, "-n", ARMED, command=command, **popen) as running:
+    with dtrap("-q", *arguments, "-n", ARMED, executable=executable, **popen) as running:
         line = running.output.readline()
         assert line == b"armed\n", f"dtrap said {text_of(line)}, {running.end()}"
         yield running
@@ -123,9 +123,9 @@ def _killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.kill()
 
 
-def run(*arguments: str | Path, command: Sequence[str] = (str(DTRAP),), **popen: object) -> Run:
+def run(*arguments: str | Path, executable: Sequence[str] = (str(DTRAP),), **popen: object) -> Run:
     """Run dtrap to its end."""
-    with dtrap(*arguments, command=command, **popen) as running:
+    with dtrap(*arguments, executable=executable, **popen) as running:
         return running.end()
 
 
@@ -142,3 +142,18 @@ def text_of_function(pid: int, address: int, size: int) -> bytes:
         return os.pread(descriptor, size, address)
     finally:
         os.close(descriptor)
+
+
+def trace(
+    command: Sequence[str | Path],
+    program: str,
+    *flags: str,
+    executable: Sequence[str] = (str(DTRAP),),
+) -> Run:
+    """Trace a target, taken where it waits, to its end, which must be a good one; return what dtrap left."""
+    arguments = (*flags, "-n", program, "-p")
+    with target(command) as process, armed(*arguments, str(process.pid), executable=executable) as tracer:
+        process.say()
+        result = tracer.end()
+        assert process.end().status == 0
+    return result

@@ -10,7 +10,9 @@ from tests.integration.running import armed, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
-MARKS = 'pid$target:a.out:mark:entry { printf("%d %d %d %d\\n", arg0, timestamp, walltimestamp, vtimestamp); }'
+MARKS = (
+    'pid$target:a.out:mark:entry { printf("%d %d %d %d\\n", arg0, timestamp, walltimestamp, vtimestamp); }'
+)
 SPIN_NS, SLEEP_NS = 30_000_000, 100_000_000
 """As in tests/triggers/clocks.c."""
 
@@ -42,11 +44,26 @@ def test_timestamps_are_the_machines_clocks(triggers: Triggers) -> None:
 
 
 def test_a_clause_knows_its_process_its_parent_and_its_user(triggers: Triggers) -> None:
-    program = 'self int seen; pid$target:a.out:work:entry /!self->seen/ { self->seen = 1; printf("%d %d %d %d %d %s\\n", pid, tid, ppid, uid, gid, execname); }'
-    with target(["setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", triggers.path("calls_forever"), "10"]) as process:
-        with armed("-p", str(process.pid), "-n", program) as tracer:
-            process.say()
-            result = tracer.end()
+    program = """self int seen;
+        pid$target:a.out:work:entry /!self->seen/ {
+            self->seen = 1;
+            printf("%d %d %d %d %d %s\\n", pid, tid, ppid, uid, gid, execname);
+        }"""
+    with (
+        target(
+            [
+                "setpriv",
+                "--reuid=4711",
+                "--regid=4712",
+                "--clear-groups",
+                triggers.path("calls_forever"),
+                "10",
+            ]
+        ) as process,
+        armed("-p", str(process.pid), "-n", program) as tracer,
+    ):
+        process.say()
+        result = tracer.end()
     who = f"{process.pid} {process.pid} {os.getpid()} 4711 4712 calls_forever"
     assert result.stdout.splitlines()[0] == who, result
 

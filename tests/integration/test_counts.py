@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.harness.triggers import Triggers, compile_c
-from tests.integration.running import armed, counts, run, target
+from tests.integration.running import armed, counts, run, target, trace
 
 pytestmark = pytest.mark.requires_uprobes
 
 THREADS, CALLS = 8, 5000
-BY_THREAD = 'pid$target:a.out:work:entry { @total[probefunc] = count(); @sum["sum"] = sum(arg1); @[arg0, "calls"] = count(); }'
+BY_THREAD = """pid$target:a.out:work:entry {
+    @total[probefunc] = count();
+    @sum["sum"] = sum(arg1);
+    @[arg0, "calls"] = count();
+}"""
 
 
 def expected_of_threads() -> dict[str, int]:
@@ -25,15 +29,11 @@ def test_threads_of_a_created_process_are_counted_exactly(triggers: Triggers) ->
 
 
 def test_threads_of_a_running_process_are_counted_exactly(triggers: Triggers) -> None:
-    with target([triggers.path("eight_threads"), str(CALLS)]) as process:
-        with armed("-p", str(process.pid), "-n", BY_THREAD) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("eight_threads"), str(CALLS)], BY_THREAD)
     assert counts(result.stdout) == expected_of_threads()
 
 
-FAMILY = 'pid$target:a.out:work:entry { @[probefunc] = count(); }'
+FAMILY = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
 
 
 def test_forked_children_are_not_counted_when_created(triggers: Triggers) -> None:
@@ -42,11 +42,7 @@ def test_forked_children_are_not_counted_when_created(triggers: Triggers) -> Non
 
 
 def test_forked_children_are_not_counted_when_attached(triggers: Triggers) -> None:
-    with target([triggers.path("family")]) as process:
-        with armed("-p", str(process.pid), "-n", FAMILY) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("family")], FAMILY)
     assert counts(result.stdout) == {"work": 3}
 
 
@@ -56,7 +52,7 @@ def test_a_process_that_executes_the_same_program_anew_is_still_counted(triggers
 
 
 def test_the_libc_of_a_process_is_counted_in_the_next_program_it_executes(triggers: Triggers) -> None:
-    program = 'pid$target:libc.so.6:strlen:entry /strlen(copyinstr(arg0)) == 255/ { @[probefunc] = count(); }'
+    program = "pid$target:libc.so.6:strlen:entry /strlen(copyinstr(arg0)) == 255/ { @[probefunc] = count(); }"
     shell = ["sh", "-c", f"echo ready; read go; exec {triggers.path('libc_calls')}"]
     with target(shell) as process:
         with armed("-p", str(process.pid), "-n", program) as tracer:
@@ -119,7 +115,12 @@ def test_names_are_printed_when_process_and_file_are_gone(triggers: Triggers, tm
     program.chmod(0o755)
     with target([program, "100"]) as process:
         program.unlink()
-        with armed("-p", str(process.pid), "-n", 'pid$target:::entry /probefunc == "work"/ { @[probemod, probefunc] = count(); }') as tracer:
+        with armed(
+            "-p",
+            str(process.pid),
+            "-n",
+            'pid$target:::entry /probefunc == "work"/ { @[probemod, probefunc] = count(); }',
+        ) as tracer:
             process.say()
             assert process.end().status == 0
             result = tracer.end()
@@ -130,18 +131,12 @@ def test_calls_in_a_library_that_is_loaded_twice_are_counted_once(triggers: Trig
     source, library = tmp_path / "f.c", tmp_path / "libf.so"
     source.write_text("int f(int n) { return n + 1; }\n")
     compile_c(source, library, ("-shared", "-fPIC"))
-    with target([triggers.path("two_copies"), library]) as process:
-        with armed("-p", str(process.pid), "-n", "pid$target:libf.so:f:entry { @[probefunc] = count(); }") as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace(
+        [triggers.path("two_copies"), library], "pid$target:libf.so:f:entry { @[probefunc] = count(); }"
+    )
     assert counts(result.stdout) == {"f": 8}
 
 
 def test_threads_are_counted_on_when_the_main_thread_has_exited(triggers: Triggers) -> None:
-    with target([triggers.path("outlives_main")]) as process:
-        with armed("-p", str(process.pid), "-n", FAMILY) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("outlives_main")], FAMILY)
     assert counts(result.stdout) == {"work": 10}

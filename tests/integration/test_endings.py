@@ -14,13 +14,18 @@ from tests.integration.running import armed, counts, dtrap, run, target, text_of
 
 pytestmark = pytest.mark.requires_uprobes
 
-COUNT = 'pid$target:a.out:work:entry { @[probefunc] = count(); }'
+COUNT = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
 END = 'END { printf("the end\\n"); }'
 
 
 def test_interrupt_ends_tracing_runs_end_and_prints_aggregations(triggers: Triggers) -> None:
     with target([triggers.path("calls_forever"), "-1"]) as process:
-        with armed("-p", str(process.pid), "-n", f"{COUNT} {END} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf(\"far\\n\"); }}") as tracer:
+        with armed(
+            "-p",
+            str(process.pid),
+            "-n",
+            f'{COUNT} {END} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf("far\\n"); }}',
+        ) as tracer:
             process.say()
             assert tracer.output.readline() == b"far\n"
             tracer.interrupt()
@@ -35,20 +40,24 @@ def test_interrupt_ends_tracing_runs_end_and_prints_aggregations(triggers: Trigg
 
 
 def test_terminate_ends_tracing_as_an_interrupt_does(triggers: Triggers) -> None:
-    with target([triggers.path("calls_forever"), "-1"]) as process:
-        with armed("-p", str(process.pid), "-n", f"{COUNT} {END}") as tracer:
-            tracer.process.send_signal(signal.SIGTERM)
-            result = tracer.end()
+    with (
+        target([triggers.path("calls_forever"), "-1"]) as process,
+        armed("-p", str(process.pid), "-n", f"{COUNT} {END}") as tracer,
+    ):
+        tracer.process.send_signal(signal.SIGTERM)
+        result = tracer.end()
     assert result.status == 0
     assert result.stdout == "\nthe end\n\n"
 
 
 def test_interrupt_ends_a_background_job_that_was_started_with_it_ignored(triggers: Triggers) -> None:
     ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", str(DTRAP))
-    with target([triggers.path("calls_forever"), "-1"]) as process:
-        with armed("-p", str(process.pid), "-n", f"{COUNT} {END}", command=ignoring) as tracer:
-            tracer.interrupt()
-            result = tracer.end()
+    with (
+        target([triggers.path("calls_forever"), "-1"]) as process,
+        armed("-p", str(process.pid), "-n", f"{COUNT} {END}", executable=ignoring) as tracer,
+    ):
+        tracer.interrupt()
+        result = tracer.end()
     assert (result.status, result.stdout) == (0, "\nthe end\n\n")
 
 
@@ -69,7 +78,12 @@ def test_target_lives_on_with_its_own_text_when_dtrap_is_killed(triggers: Trigge
     with target([triggers.path("calls_forever"), "-1"]) as process:
         work = address_of("work", process.pid, triggers.path("calls_forever"))
         before = text_of_function(process.pid, work, 16)
-        with armed("-p", str(process.pid), "-n", f"{COUNT} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf(\"far\\n\"); }}") as tracer:
+        with armed(
+            "-p",
+            str(process.pid),
+            "-n",
+            f'{COUNT} pid$target:a.out:work:entry /arg0 == 1000/ {{ printf("far\\n"); }}',
+        ) as tracer:
             process.say()
             assert tracer.output.readline() == b"far\n"
             assert text_of_function(process.pid, work, 16) != before
@@ -117,8 +131,9 @@ def test_counts_of_a_target_that_is_killed_are_not_lost(triggers: Triggers, how:
 
 
 def test_exit_action_ends_the_run_and_leaves_an_attached_target_alone(triggers: Triggers) -> None:
+    program = f"{END} pid$target:a.out:work:entry /arg0 == 10/ {{ exit(7); }}"
     with target([triggers.path("calls_forever"), "-1"]) as process:
-        with armed("-p", str(process.pid), "-n", f"{END} pid$target:a.out:work:entry /arg0 == 10/ {{ exit(7); }}") as tracer:
+        with armed("-p", str(process.pid), "-n", program) as tracer:
             process.say()
             result = tracer.end()
         process.say()
@@ -126,7 +141,9 @@ def test_exit_action_ends_the_run_and_leaves_an_attached_target_alone(triggers: 
     assert (result.status, result.stdout) == (7, "the end\n\n")
 
 
-def test_exit_in_begin_never_arms_and_never_lets_a_created_process_run(triggers: Triggers, tmp_path: Path) -> None:
+def test_exit_in_begin_never_arms_and_never_lets_a_created_process_run(
+    triggers: Triggers, tmp_path: Path
+) -> None:
     touched = tmp_path / "touched"
     result = run("-q", "-n", 'BEGIN { exit(5); } END { printf("the end\\n"); }', "-c", f"touch {touched}")
     assert (result.status, result.stdout) == (5, "the end\n\n")
@@ -157,7 +174,9 @@ def test_reader_that_goes_away_at_the_end_ends_the_run_quietly(triggers: Trigger
 def test_output_that_cannot_be_written_is_an_error(triggers: Triggers) -> None:
     with open("/dev/full", "wb") as full:
         result_stream = subprocess.PIPE
-        with dtrap("-q", "-n", "BEGIN { printf(\"x\\n\"); exit(0); }", stdout=full, stderr=result_stream) as tracer:
+        with dtrap(
+            "-q", "-n", 'BEGIN { printf("x\\n"); exit(0); }', stdout=full, stderr=result_stream
+        ) as tracer:
             tracer.process.stdout = open(os.devnull, "rb")  # noqa: SIM115  # so that end() has something to read
             result = tracer.end()
     assert result.status == 1

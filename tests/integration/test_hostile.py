@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.command import Run
 from tests.harness.triggers import Triggers
-from tests.integration.running import Run, armed, run, target
+from tests.integration.running import run, target, trace
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -29,22 +30,13 @@ def hostile(triggers: Triggers, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return program
 
 
-def trace(hostile: Path, program: str, *flags: str) -> Run:
-    with target([hostile]) as process:
-        with armed("-p", str(process.pid), *flags, "-n", program) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
-    return result
-
-
 def test_names_of_functions_modules_and_processes_are_printed_harmlessly(hostile: Path) -> None:
     program = """pid$target:a.out:evil*:entry {
         @[probefunc, probemod, execname] = count();
         printf("%s %s\\n", probefunc, execname);
         trace(probefunc);
     }"""
-    result = trace(hostile, program)
+    result = trace([hostile], program)
     assert harmless(result), result
     assert "evil" in result.stdout
 
@@ -58,8 +50,11 @@ def test_rows_and_listings_show_names_harmlessly(hostile: Path) -> None:
 
 
 def test_strings_of_the_target_are_printed_harmlessly(hostile: Path) -> None:
-    program = 'pid$target:a.out:evil*:entry { @[copyinstr(arg0)] = count(); printf("%s|%S\\n", copyinstr(arg0), copyinstr(arg0)); }'
-    result = trace(hostile, program)
+    program = """pid$target:a.out:evil*:entry {
+        @[copyinstr(arg0)] = count();
+        printf("%s|%S\\n", copyinstr(arg0), copyinstr(arg0));
+    }"""
+    result = trace([hostile], program)
     assert "title" in result.stdout
     assert harmless(result), result
 

@@ -1,5 +1,6 @@
 """Losses are counted, reported, and add up: what was printed and what was lost is what happened."""
 
+import os
 import re
 import signal
 
@@ -26,14 +27,17 @@ def test_records_that_find_no_room_are_reported_and_nothing_else_is_lost(trigger
         pid$target:a.out:work:entry { @calls["all"] = count(); }
         pid$target:a.out:work:entry { @calls["shown"] = count(); printf("hit %d\\n", arg0); }
     """
-    with target([triggers.path("calls_forever"), str(CALLS)]) as process:
-        with armed("-b", "16k", "-p", str(process.pid), "-n", program) as tracer:
-            # While dtrap is stopped its buffer fills up.
-            tracer.process.send_signal(signal.SIGSTOP)
-            process.say()
-            assert process.end().stdout == f"called {CALLS}\n"
-            tracer.process.send_signal(signal.SIGCONT)
-            result = tracer.end()
+    with (
+        target([triggers.path("calls_forever"), str(CALLS)]) as process,
+        armed("-b", "16k", "-p", str(process.pid), "-n", program) as tracer,
+    ):
+        # While dtrap is stopped its buffer fills up.
+        tracer.process.send_signal(signal.SIGSTOP)
+        os.waitpid(tracer.pid, os.WUNTRACED)
+        process.say()
+        assert process.end().stdout == f"called {CALLS}\n"
+        tracer.process.send_signal(signal.SIGCONT)
+        result = tracer.end()
     hits = [int(line.split()[1]) for line in result.stdout.splitlines() if line.startswith("hit ")]
     dropped = losses(result.stderr, "drop")
     assert hits == list(range(len(hits)))
@@ -45,8 +49,18 @@ def test_records_that_find_no_room_are_reported_and_nothing_else_is_lost(trigger
 
 
 def test_drops_carry_their_tag_when_asked(triggers: Triggers) -> None:
-    program = 'pid$target:a.out:work:entry { @[arg0] = count(); }'
-    result = run("-q", "-x", "aggsize=4k", "-x", "droptags", "-n", program, "-c", f"{triggers.path('calls_forever')} 1000")
+    program = "pid$target:a.out:work:entry { @[arg0] = count(); }"
+    result = run(
+        "-q",
+        "-x",
+        "aggsize=4k",
+        "-x",
+        "droptags",
+        "-n",
+        program,
+        "-c",
+        f"{triggers.path('calls_forever')} 1000",
+    )
     assert re.fullmatch(r"(dtrap: \[DTRACEDROP_AGGREGATION\] \d+ aggregation drops?\n)+", result.stderr)
 
 
@@ -62,7 +76,9 @@ def test_keys_that_find_no_room_are_reported_and_the_others_are_exact(triggers: 
 
 
 def test_string_longer_than_strsize_is_cut(triggers: Triggers) -> None:
-    program = 'pid$target:a.out:text:entry { @[copyinstr(arg0)] = count(); printf("<%s>\\n", copyinstr(arg0)); }'
+    program = (
+        'pid$target:a.out:text:entry { @[copyinstr(arg0)] = count(); printf("<%s>\\n", copyinstr(arg0)); }'
+    )
     result = run("-q", "-x", "strsize=8", "-n", program, "-c", str(triggers.path("calls")))
     rows, entries = result.stdout.split("\n\n")
     assert rows == "<hello>\n<a longe>\n<>"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.triggers import Triggers
-from tests.integration.running import Running, armed, counts, target
+from tests.integration.running import Running, armed, counts, target, trace
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -37,7 +37,9 @@ def both(process: Running, work: str) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def test_moved_probes_count_the_same_calls_of_ls(triggers: Triggers) -> None:
-    with target(["sh", "-c", "echo ready; read go; exec ls -lR /usr/include/linux /etc/apt >/dev/null"]) as process:
+    with target(
+        ["sh", "-c", "echo ready; read go; exec ls -lR /usr/include/linux /etc/apt >/dev/null"]
+    ) as process:
         moved, unmoved = both(process, "go\n")
     assert moved == unmoved
     assert sum(moved.values()) > 10_000
@@ -65,22 +67,14 @@ def test_moved_probes_count_the_same_calls_of_python(tmp_path: Path) -> None:
 
 
 def test_probes_attached_one_by_one_count_exactly(triggers: Triggers) -> None:
-    command = (sys.executable, "-P", "-c", SINGLY)
+    executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry, pid$target:a.out:main:entry { @[probefunc, arg0] = count(); }"
-    with target([triggers.path("calls_forever"), "50"]) as process:
-        with armed("-p", str(process.pid), "-n", program, command=command) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("calls_forever"), "50"], program, executable=executable)
     assert counts(result.stdout) == {f"work {n}": 1 for n in range(50)}
 
 
 def test_probes_attached_one_by_one_do_not_count_children(triggers: Triggers) -> None:
-    command = (sys.executable, "-P", "-c", SINGLY)
+    executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
-    with target([triggers.path("family")]) as process:
-        with armed("-p", str(process.pid), "-n", program, command=command) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("family")], program, executable=executable)
     assert counts(result.stdout) == {"work": 3}

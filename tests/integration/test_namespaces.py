@@ -14,8 +14,8 @@ from tests.integration.running import Running, armed, counts, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
-COUNT = 'pid$target:a.out:work:entry { @[probefunc] = count(); }'
-WHO = 'pid$target:a.out:work:entry { @who[pid == $target, tid == $target, execname] = count(); }'
+COUNT = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
+WHO = "pid$target:a.out:work:entry { @who[pid == $target, tid == $target, execname] = count(); }"
 
 
 def children(pid: int) -> list[int]:
@@ -49,7 +49,9 @@ def test_target_whose_file_is_only_in_its_own_mount_namespace_is_counted(
 ) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    script = f"mount -t tmpfs none {hidden}; cp {triggers.path('family')} {hidden}/inside; exec {hidden}/inside"
+    script = (
+        f"mount -t tmpfs none {hidden}; cp {triggers.path('family')} {hidden}/inside; exec {hidden}/inside"
+    )
     with contained("sh", "-c", script, flags="--mount") as (process, pid):
         assert not (hidden / "inside").exists()
         with armed("-p", str(pid), "-n", COUNT) as tracer:
@@ -78,7 +80,7 @@ INSIDE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", str(DTRA
 
 
 def test_dtrap_inside_a_container_traces_what_it_starts(triggers: Triggers) -> None:
-    result = run("-q", "-n", COUNT, "-n", WHO, "-c", str(triggers.path("family")), command=INSIDE)
+    result = run("-q", "-n", COUNT, "-n", WHO, "-c", str(triggers.path("family")), executable=INSIDE)
     found = counts(result.stdout)
     assert (found["work"], found["1 1 family"]) == (3, 3), result
 
@@ -89,7 +91,7 @@ def test_dtrap_inside_a_container_traces_a_process_by_its_number_there(
     # The target gets its word through a named pipe, when dtrap's BEGIN has said that it is armed.
     go = tmp_path / "go"
     os.mkfifo(go)
-    program = f"{COUNT} BEGIN {{ printf(\"armed\\n\"); }}"
+    program = f'{COUNT} BEGIN {{ printf("armed\\n"); }}'
     script = f"""
         exec 3<>{go}
         TRIGGER_WAIT=1 {triggers.path("family")} <&3 >/dev/null &

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.command import DTRAP
 from tests.harness.triggers import Triggers
-from tests.integration.running import armed, counts, run, target
+from tests.integration.running import counts, run, target, trace
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -24,11 +24,7 @@ def test_sites_that_the_kernel_would_harm_are_left_out_by_name_and_the_program_c
         pid$target:libc.so.6:pthread_spin_lock:entry { @[probefunc] = count(); }
         END { printf("end\\n"); }
     """
-    with target([triggers.path("unprobeable")]) as process:
-        with armed("-p", str(process.pid), "-n", program) as tracer:
-            process.say()
-            result = tracer.end()
-        assert process.end().status == 0
+    result = trace([triggers.path("unprobeable")], program)
     assert counts(result.stdout.removeprefix("end\n")) == {"plain": 1000}
     first, *reasons = result.stderr.splitlines()
     assert first == "dtrap: 3 probes left out"
@@ -51,7 +47,10 @@ def refused(command: str) -> str:
 
 
 def test_error_of_a_command_that_is_not_there() -> None:
-    assert refused("/nonexistent/program") == "dtrap: failed to execute /nonexistent/program: No such file or directory\n"
+    assert (
+        refused("/nonexistent/program")
+        == "dtrap: failed to execute /nonexistent/program: No such file or directory\n"
+    )
 
 
 def test_error_of_a_command_that_may_not_be_executed(tmp_path: Path) -> None:
@@ -69,24 +68,28 @@ def test_error_of_an_empty_command() -> None:
     assert refused(" ") == "dtrap: failed to execute : No such file or directory\n"
 
 
+def with_library(folder: Path, library: str) -> tuple[Path, Path]:
+    """A program that needs a library of this source; both files."""
+    shared, program = folder / "libneeded.so", folder / "program"
+    compiler = ("gcc", "-x", "c", "-")
+    subprocess.run([*compiler, "-shared", "-fPIC", "-o", shared], input=library.encode(), check=True)
+    link = ("-Wl,--no-as-needed", "-x", "none", shared, "-o", program)
+    subprocess.run([*compiler, *link], input=b"int main(void) { return 0; }", check=True)
+    return program, shared
+
+
 def test_error_of_a_command_that_ends_before_its_first_instruction(tmp_path: Path) -> None:
-    library, program = tmp_path / "libgone.so", tmp_path / "program"
-    for source, arguments in (("int f(void) { return 0; }", ["-shared", "-o", library]),):
-        subprocess.run(["gcc", "-x", "c", *arguments, "-"], input=source.encode(), check=True)
-    main = b"int f(void); int main(void) { return f(); }"
-    subprocess.run(["gcc", "-x", "c", "-o", program, "-", "-x", "none", library], input=main, check=True)
+    program, library = with_library(tmp_path, "int f(void) { return 0; }")
     library.unlink()
     said = refused(str(program))
-    assert "libgone.so: cannot open shared object file" in said
-    assert said.endswith(f"dtrap: failed to execute {program}: exited with status 127 before its first instruction\n")
+    assert "libneeded.so: cannot open shared object file" in said
+    reason = "exited with status 127 before its first instruction"
+    assert said.endswith(f"dtrap: failed to execute {program}: {reason}\n")
 
 
-def test_error_of_a_command_that_kills_itself_before_its_first_instruction(tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    source = b"#include <signal.h>\n__attribute__((constructor)) static void k(void) { raise(SIGKILL); } int main(void) { return 0; }"
-    library = tmp_path / "libkills.so"
-    subprocess.run(["gcc", "-x", "c", "-shared", "-fPIC", "-o", library, "-"], input=source.replace(b"int main(void) { return 0; }", b""), check=True)
-    subprocess.run(["gcc", "-x", "c", "-o", program, "-", "-Wl,--no-as-needed", "-x", "none", library], input=b"int main(void) { return 0; }", check=True)
+def test_error_of_a_command_that_is_killed_before_its_first_instruction(tmp_path: Path) -> None:
+    suicide = "__attribute__((constructor)) static void now(void) { raise(SIGKILL); }"
+    program, _ = with_library(tmp_path, f"#include <signal.h>\n{suicide}")
     assert refused(str(program)) == f"dtrap: failed to execute {program}: killed by SIGKILL\n"
 
 
@@ -117,7 +120,7 @@ def test_error_of_a_process_of_another_user(triggers: Triggers, tmp_path: Path) 
     # What an ordinary user is told; root may trace everything.
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(DTRAP))
     with target([triggers.path("family")]) as process:
-        result = run("-q", "-n", COUNT, "-p", str(process.pid), command=nobody)
+        result = run("-q", "-n", COUNT, "-p", str(process.pid), executable=nobody)
         process.say()
         assert process.end().status == 0
     assert result.status == 1

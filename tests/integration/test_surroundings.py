@@ -19,9 +19,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program with very many functions, of which it calls two."""
     folder = tmp_path_factory.mktemp("large")
     functions = "".join(
-        f".globl f{n}\n.type f{n},@function\nf{n}: push %rbx\npop %rbx\nret\n.size f{n},.-f{n}\n" for n in range(SYMBOLS)
+        f".globl f{n}\n.type f{n},@function\nf{n}: push %rbx\npop %rbx\nret\n.size f{n},.-f{n}\n"
+        for n in range(SYMBOLS)
     )
-    (folder / "many.s").write_text(f".text\n{functions}\n.section .note.GNU-stack,\"\"\n")
+    (folder / "many.s").write_text(f'.text\n{functions}\n.section .note.GNU-stack,""\n')
     (folder / "main.c").write_text(
         "void f7(void); void f299999(void);\nint main(void) { f7(); f299999(); f299999(); return 0; }\n"
     )
@@ -31,7 +32,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_function_of_very_many_is_found(large: Path) -> None:
-    result = run("-q", "-n", "pid$target:a.out:f299999:entry, pid$target:a.out:f7:entry { @[probefunc] = count(); }", "-c", str(large))
+    result = run(
+        "-q",
+        "-n",
+        "pid$target:a.out:f299999:entry, pid$target:a.out:f7:entry { @[probefunc] = count(); }",
+        "-c",
+        str(large),
+    )
     assert counts(result.stdout) == {"f7": 1, "f299999": 2}
 
 
@@ -62,10 +69,22 @@ def test_output_goes_to_the_end_of_a_file(triggers: Triggers, tmp_path: Path) ->
     output.write_text("before\n")
     for _ in range(2):
         result = run(
-            "-q", "-o", output, "-n", "pid$target:a.out:work:entry { @[probefunc] = count(); }", "-c", str(triggers.path("family"))
+            "-q",
+            "-o",
+            output,
+            "-n",
+            "pid$target:a.out:work:entry { @[probefunc] = count(); }",
+            "-c",
+            str(triggers.path("family")),
         )
         assert (result.status, result.stdout) == (0, "")
-    assert [line.split() for line in output.read_text().splitlines()] == [["before"], [], ["work", "3"], [], ["work", "3"]]
+    assert [line.split() for line in output.read_text().splitlines()] == [
+        ["before"],
+        [],
+        ["work", "3"],
+        [],
+        ["work", "3"],
+    ]
 
 
 def test_clauses_of_several_programs_run_in_order_at_one_probe(triggers: Triggers) -> None:

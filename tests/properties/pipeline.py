@@ -44,9 +44,13 @@ def _no_process(pid: int, span: Span) -> NoReturn:
 
 def compiled(source: Source, string_limit: int = 256) -> Plan | Diagnostic:
     """Compile a program as the command does, up to what an engine is handed, or return what is wrong with it."""
+    return compiled_with(source, Names(MACROS, string_limit))
+
+
+def compiled_with(source: Source, names: Names) -> Plan | Diagnostic:
+    """Compile likewise; `names` then knows the program's variables and aggregations."""
     try:
         apply_control_lines(Options(), source)
-        names = Names(MACROS, string_limit)
         probes = Probes(_no_process)
         return compile_texts(
             [ProgramText(source)], names, probes, empty_allowed=False, zero_allowed=False

@@ -1,0 +1,75 @@
+"""Which engine serves a site, and why. Pure: sites and what is known of kernel and process in, a choice out.
+
+Uprobes serve what the kernel serves rightly. What it would refuse, or execute wrongly, fasttrap serves in the same
+run; and everything, where uprobes can't be used at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.engine import Plan
+from backend.probes import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The sites of each engine, and the reasons in a line each. `kernel_runs` says whether the kernel also runs the
+    clauses of BEGIN, END and ticks."""
+
+    kernel: tuple[Probe, ...]
+    trap: tuple[Probe, ...]
+    kernel_runs: bool
+    reasons: tuple[str, ...]
+
+
+def choose(
+    plan: Plan,
+    wanted: Literal["auto", "uprobes", "fasttrap"],
+    kernel_unusable: str | None,
+    trap_unusable: str | None,
+) -> Choice:
+    """Return who serves what. `kernel_unusable` and `trap_unusable` say why an engine is out of the question.
+
+    Variables that clauses share live in one engine's memory: a program that has some is not split.
+    """
+    sites = tuple(plan.sites)
+    if wanted == "uprobes":
+        return Choice(sites, (), kernel_runs=True, reasons=("uprobes serve all sites, as asked for",))
+    if wanted == "fasttrap":
+        return Choice((), sites, kernel_runs=False, reasons=("fasttrap serves all sites, as asked for",))
+    if kernel_unusable is not None:
+        return Choice(
+            (), sites, kernel_runs=False, reasons=(f"fasttrap serves all sites: {kernel_unusable}",)
+        )
+    refused = [probe for probe in sites if not _kernel_serves(probe)]
+    if not refused:
+        return Choice(sites, (), kernel_runs=True, reasons=("uprobes serve all sites",))
+    count = f"{len(refused)} of {len(sites)} sites that the kernel would refuse or execute wrongly"
+    if trap_unusable is not None:
+        return Choice(sites, (), kernel_runs=True, reasons=(f"nothing serves {count}: {trap_unusable}",))
+    if plan.program.globals_size or plan.program.thread_size:
+        reason = f"fasttrap serves all sites: the clauses share variables, and there are {count}"
+        return Choice((), sites, kernel_runs=False, reasons=(reason,))
+    chosen = set(refused)
+    kernel = tuple(probe for probe in sites if probe not in chosen)
+    reasons = (f"uprobes serve {len(kernel)} sites", f"fasttrap serves {count}")
+    return Choice(kernel, tuple(refused), kernel_runs=True, reasons=reasons)
+
+
+def restricted(plan: Plan, sites: Sequence[Probe]) -> Plan:
+    """Return the plan with only these of its sites; all other probes stay."""
+    kept = {probe.id for probe in sites}
+    probes = tuple(probe for probe in plan.probes if not probe.is_site or probe.id in kept)
+    return Plan(plan.program, plan.enablings, plan.names, probes, plan.units, plan.unit_of)
+
+
+def _kernel_serves(probe: Probe) -> bool:
+    # Asked of sites only: a run without any need not import this.
+    from backend.sites import Site
+    from backend.uprobes.kernel_rules import Accepted, rule_at_entry
+
+    assert isinstance(probe.event, Site), probe
+    return isinstance(rule_at_entry(probe.event.code), Accepted)

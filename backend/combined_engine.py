@@ -1,0 +1,69 @@
+"""Two engines as one: each has its own sites, the first also runs BEGIN, END, ERROR and ticks.
+
+They share no variables (choice.py sees to that); aggregations are added up, records taken from both.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from backend.engine import Engine, Refusal
+from backend.probes import Probe
+from dlang.aggregation_store import EngineRequest
+from dlang.aggregations import Aggregation, Cell, Key, merge
+from dlang.notices import Drop
+
+
+class CombinedEngine:
+    """backend.engine.Engine made of two; whoever made those closes them."""
+
+    def __init__(self, first: Engine, second: Engine) -> None:
+        self._first = first
+        self._second = second
+        self._poll = select.epoll()
+        for engine in (first, second):
+            self._poll.register(engine.fileno(), select.EPOLLIN)
+
+    def __enter__(self) -> CombinedEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._poll.close()
+
+    def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
+        self._first.fire(probe, arguments)
+
+    def attach(self) -> tuple[Refusal, ...]:
+        return (*self._first.attach(), *self._second.attach())
+
+    def detach(self) -> None:
+        self._first.detach()
+        self._second.detach()
+
+    def fileno(self) -> int:
+        return self._poll.fileno()
+
+    def drain(self, limit: int) -> list[bytes]:
+        return [*self._first.drain(limit), *self._second.drain(limit)]
+
+    def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
+        cells = dict(self._first.snapshot(aggregation))
+        for key, cell in self._second.snapshot(aggregation).items():
+            cells[key] = merge(aggregation, cells[key], cell) if key in cells else cell
+        return cells
+
+    def carry_out(self, request: EngineRequest) -> None:
+        self._first.carry_out(request)
+        self._second.carry_out(request)
+
+    def dropped(self) -> Mapping[Drop, int]:
+        second = self._second.dropped()
+        return {drop: count + second.get(drop, 0) for drop, count in self._first.dropped().items()}
+
+    def refresh(self) -> None:
+        self._first.refresh()
+        self._second.refresh()

@@ -1,0 +1,130 @@
+"""The fasttrap engine as the session knows engines: compiled clauses (program.py) called by the tracer (tracer.py).
+
+The tracer's process is forked first, so that it shares what the clauses write; the traced process is seized, its
+sites armed, and let go again, all in `attach`. A plan without sites needs no tracer.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+
+from backend.engine import Plan, Refusal
+from backend.errors import TracerDied
+from backend.fasttrap.engine import Executed
+from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
+from backend.fasttrap.tracepoints import Site as Tracepoint
+from backend.fasttrap.tracer import Tracer
+from backend.probes import Probe
+from backend.sites import Site
+from dlang.aggregation_store import EngineRequest
+from dlang.aggregations import Aggregation, Cell, Key
+from dlang.notices import Drop
+from scratch.displaced import Refuse
+
+
+class TrapEngine:
+    """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites.
+
+    Making one compiles the clauses and, for sites, starts the tracer. Raises OSError.
+    """
+
+    def __init__(self, plan: Plan, pid: int | None, options: NativeOptions) -> None:
+        self._plan = plan
+        self._pid = pid
+        self._stack = ExitStack()
+        self._tracer: Tracer | None = None
+        self._attached = False
+        try:
+            descriptors = self._stack.enter_context(Descriptors.open())
+            if pid is not None:
+                self._tracer = self._stack.enter_context(Tracer())
+            self._program = self._stack.enter_context(NativeProgram(plan, pid, options, descriptors))
+            self._poll = self._stack.enter_context(select.epoll())
+            self._poll.register(self._program.fileno(), select.EPOLLIN)
+            if self._tracer is not None:
+                self._poll.register(self._tracer.fileno(), select.EPOLLIN)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> TrapEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
+        self._program.fire(probe, arguments)
+
+    def attach(self) -> tuple[Refusal, ...]:
+        """Seize the process, arm every site, let it run. Raises CannotGrab, CannotInject, ProcessGone."""
+        sites = self._plan.sites
+        if self._tracer is None or self._pid is None or not sites:
+            return ()
+        self._tracer.attach(self._pid)
+        self._attached = True
+        self._tracer.load(Clauses, self._program.image)
+        outcomes = self._tracer.arm([Tracepoint(_site(probe).address, probe.id) for probe in sites])
+        self._tracer.go()
+        return tuple(
+            Refusal(probe.name, outcome.reason)
+            for probe, outcome in zip(sites, outcomes, strict=True)
+            if isinstance(outcome, Refuse)
+        )
+
+    def detach(self) -> None:
+        if self._tracer is not None and self._attached:
+            self._attached = False
+            try:
+                self._tracer.detach()
+            except TracerDied:
+                self._program.abandon_unfinished()
+
+    def fileno(self) -> int:
+        return self._poll.fileno()
+
+    def drain(self, limit: int) -> list[bytes]:
+        self._look_at_tracer()
+        return self._program.drain(limit)
+
+    def _look_at_tracer(self) -> None:
+        """Take what the tracer says has happened: the end of the process, or another program in it."""
+        if self._tracer is None or not self._attached:
+            return
+        ready = select.poll()
+        ready.register(self._tracer.fileno(), select.POLLIN)
+        if not ready.poll(0):
+            return
+        try:
+            if isinstance(self._tracer.happening(), Executed):
+                # The probes went with the old program; the new one runs on without.
+                self._tracer.go()
+            else:
+                self._attached = False
+        except TracerDied:
+            self._attached = False
+            self._program.abandon_unfinished()
+        if not self._attached:
+            self._poll.unregister(self._tracer.fileno())
+
+    def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
+        return self._program.snapshot(aggregation)
+
+    def carry_out(self, request: EngineRequest) -> None:
+        self._program.carry_out(request)
+
+    def dropped(self) -> Mapping[Drop, int]:
+        return self._program.dropped()
+
+    def refresh(self) -> None:
+        self._program.refresh()
+
+
+def _site(probe: Probe) -> Site:
+    assert isinstance(probe.event, Site), probe
+    return probe.event
