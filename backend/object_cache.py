@@ -1,7 +1,7 @@
 """Compiled objects kept between runs, so that a program that was compiled before needs no LLVM.
 
 LLVM is two thirds of a short run's memory and a third of its time. An object's key is all that decides it: the
-IR, the machine, and the version of the code generator. The folder is the user's own; what lies there is loaded
+IR, the machine, the version of LLVM, and how emit.py uses it. The folder is the user's own; what lies there is loaded
 into the kernel, or run, so a folder that anybody else can write to is not used.
 """
 
@@ -27,8 +27,9 @@ def compiled(machine: str, ir_text: str, compile_: Callable[[], bytes]) -> bytes
     folder = _folder()
     if folder is None:
         return compile_()
-    stamp = f"{llvmlite.__version__} {machine}"
-    key = hashlib.sha256("\n".join((stamp, ir_text)).encode()).hexdigest()
+    use = Path(__file__).with_name("emit.py").read_bytes()
+    stamp = f"{llvmlite.__version__} {machine}\n{ir_text}".encode()
+    key = hashlib.sha256(use + stamp).hexdigest()
     path = folder / key
     with suppress(OSError):
         content = path.read_bytes()
@@ -47,22 +48,25 @@ def _folder() -> Path | None:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(base) / "dtrap"
     try:
+        if not all(_is_safe(parent) for parent in folder.parents):
+            return None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError:
         return None
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
-    return folder if ours and _parents_are_safe(folder) else None
+    return folder if ours else None
 
 
-def _parents_are_safe(folder: Path) -> bool:
-    """Say whether nobody else can put another folder in the place of this one."""
-    for parent in folder.parents:
+def _is_safe(parent: Path) -> bool:
+    """Say whether nobody else can put another folder in the place of one in this folder; one that isn't there yet
+    will be ours."""
+    try:
         found = parent.stat()
-        sticky = bool(found.st_mode & stat.S_ISVTX)
-        if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky):
-            return False
-    return True
+    except FileNotFoundError:
+        return True
+    sticky = bool(found.st_mode & stat.S_ISVTX)
+    return found.st_uid in (0, os.geteuid()) and (sticky or not found.st_mode & 0o022)
 
 
 def _keep(folder: Path, path: Path, content: bytes) -> None:

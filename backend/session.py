@@ -12,12 +12,13 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from backend.engine import Engine, Plan, Refusal
+from backend.errors import ProcessGone
 from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
@@ -79,7 +80,9 @@ class Session:
             self._fire(BEGIN_ID)
             self._consume_batch()
             if self._exit_status is None:
-                refused(self._engine.attach())
+                # A process that ends just now has nothing to be attached to; the loop sees that it has ended.
+                with suppress(ProcessGone):
+                    refused(self._engine.attach())
                 # Whoever waits for BEGIN's output may let the process go: it is shown once probes are in place.
                 self._terminal.flush()
                 if process is not None:

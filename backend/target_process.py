@@ -476,7 +476,8 @@ def not_permitted(pid: int) -> NotPermitted:
     real_uid, tracer = status.real_uid, status.tracer_pid
     whose = _user_name(real_uid)
     if real_uid not in (os.getuid(), os.geteuid()):
-        return NotPermitted(pid, whose, "it belongs to another user", f"run dtrap as root or as {whose}")
+        fix = "run dtrap as root" if real_uid == 0 else f"run dtrap as root or as {whose}"
+        return NotPermitted(pid, whose, "it belongs to another user", fix)
     root = "run dtrap as root"
     if tracer:
         return NotPermitted(pid, whose, f"process {tracer} traces it already", "end that tracer first")

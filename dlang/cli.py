@@ -6,8 +6,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -319,7 +319,7 @@ class _Run:
         try:
             engine = self._engine(compiled.plan)
             session = Session(compiled.plan, engine, session_options, terminal)
-            return session.run(self.process, lambda refused: self._left_out([*left_out, *refused]))
+            return session.run(self.process, lambda refused: self._left_out(left_out, compiled.plan, refused))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -389,16 +389,20 @@ class _Run:
         except OSError as error:
             message = os.strerror(error.errno or errno.EIO)
             raise Failure(f"failed to open {self.line.output} for write: {message}") from None
-        return self.stack.enter_context(file)
+        self.stack.push(_closing(file))
+        return file
 
-    def _left_out(self, refusals: Sequence[Refusal]) -> None:
-        """Say which matched functions are not traced, and why: each by name where they are few, or with -v."""
+    def _left_out(self, unplaced: Sequence[Refusal], plan: Plan, refused: Sequence[Refusal]) -> None:
+        """Say which matched functions are not traced, and why: each by name where they are few, or with -v.
+
+        `unplaced` are in no plan, since there is no place for their probes; `refused` are of the plan's sites.
+        """
+        refusals = [*unplaced, *refused]
         if not refusals:
             return
         if len(refusals) > _NAMED and not self.line.verbose:
-            reasons = len({refusal.reason for refusal in refusals})
-            plural = "" if reasons == 1 else "s"
-            _complain(f"{len(refusals)} probes left out for {reasons} reason{plural}: -v names them")
+            armed = len(plan.sites) - len(refused)
+            _complain(f"{armed} probes armed, {len(refusals)} left out: -v names them and says why")
             return
         for refusal in refusals:
             _complain(f"{printable_name(str(refusal.probe))} left out: {refusal.reason}")
@@ -416,6 +420,16 @@ def _output_options(options: Options) -> OutputOptions:
         aggregation_position=options.aggsortpos,
     )
     return OutputOptions(options.quiet, options.flowindent, "_DTRACE_TESTING" in os.environ, sort)
+
+
+def _closing(file: TextIO) -> Callable[[object, object, object], None]:
+    """Return what closes a file whose last write may have failed, which was said when it did."""
+
+    def close(*_: object) -> None:
+        with suppress(OSError):
+            file.close()
+
+    return close
 
 
 class _Terminal:

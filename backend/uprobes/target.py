@@ -43,6 +43,9 @@ SCHED_SWITCH: Final = "sched_switch"
 _SCRATCH_SLOTS: Final = 8
 """Firings that can be under way on one processor at once: a thread that is preempted or sleeps inside a program
 keeps its slot."""
+_MOST_PER_PROCESSOR: Final = 32 << 10
+"""Bytes of a value that each processor can have one of (PCPU_MIN_UNIT_SIZE: include/linux/percpu.h); cells of wide
+distributions are larger, and shared."""
 _LAST_SAVED_REGISTER: Final = 20
 """pt_regs holds the registers in the order of `uregs[]` up to SS; what follows there it does not have."""
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
@@ -156,7 +159,9 @@ class BpfMachine:
                 return MapSpec(MapKind.ARRAY, 4, value_size, self.options.site_count, name=name)
         match self.stores[name.removeprefix("@")]:
             case TableStore(aggregation=aggregation, slots=slots):
-                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 * cell_words(aggregation), slots, name="table")
+                value_size = 8 * cell_words(aggregation)
+                kind = MapKind.PERCPU_ARRAY if value_size <= _MOST_PER_PROCESSOR else MapKind.ARRAY
+                return MapSpec(kind, 4, value_size, slots, name="table")
             case HashStore(aggregation=aggregation, key_size=key_size):
                 value_size = 8 * cell_words(aggregation)
                 entries = max(self.options.aggregation_size // (key_size + value_size), 1)

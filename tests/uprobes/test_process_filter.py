@@ -1,11 +1,13 @@
 """The prologue and the kernel's filter: exactly the threads of one process, in any family and namespace."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backend.errors import ProcessGone
 from backend.linux import bpf
 from backend.linux.bpf_features import UprobeMulti
 from backend.uprobes import attach
@@ -126,3 +128,11 @@ def run(code: bytes) -> int:
         return bpf.prog_test_run(fd, (11, 22))
     finally:
         os.close(fd)
+
+
+@pytest.mark.parametrize("support", UprobeMulti)
+def test_error_of_a_process_that_has_ended(support: UprobeMulti) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with pytest.raises(ProcessGone):
+        narrow(child.pid, support)

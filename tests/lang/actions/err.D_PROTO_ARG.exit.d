@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: exit() takes an integer.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { exit("a"); }

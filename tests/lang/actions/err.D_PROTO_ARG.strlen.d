@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: strlen() takes a string.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { x = strlen(1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: copyinstr() takes at least an address.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { x = copyinstr(); }

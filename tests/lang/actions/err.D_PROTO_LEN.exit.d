@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: exit() takes a status.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { exit(); }

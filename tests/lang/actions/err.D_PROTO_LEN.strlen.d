@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: strlen() takes one string.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { x = strlen("a", "b"); }

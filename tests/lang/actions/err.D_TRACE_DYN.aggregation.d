@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: trace() takes no aggregation.
+ * SECTION: Actions and subroutines/trace
+ */
+BEGIN { @a = count(); trace(@a); }

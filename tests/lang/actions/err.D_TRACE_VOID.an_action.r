@@ -1,0 +1,3 @@
+dtrap: failed to compile script err.D_TRACE_VOID.an_action.d: [D_TRACE_VOID] line 5: trace( ) may not be applied to a void expression
+    BEGIN { trace(exit(1)); }
+                  ^~~~~~~

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An action that is not compiled yet is named.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { stack(); }

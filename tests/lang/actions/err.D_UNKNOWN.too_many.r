@@ -1,0 +1,4 @@
+dtrap: failed to compile script err.D_UNKNOWN.too_many.d: [D_UNKNOWN] line 5: a clause may hold at most 64 recording actions
+    ); trace(57); trace(58); trace(59); trace(60); trace(61); trace(62); trace(63); trace(64); }
+                                                                                    ^~~~~~~~~
+    hint: use two clauses

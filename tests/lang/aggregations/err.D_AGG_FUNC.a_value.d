@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An aggregation takes the result of an aggregating function only.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = 1; }

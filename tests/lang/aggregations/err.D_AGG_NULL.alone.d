@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An aggregation alone is no statement.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = count(); @a; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: What is aggregated is an integer.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = sum("text"); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An aggregating function alone is no statement.
+ * SECTION: Aggregations
+ */
+BEGIN { count(); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: clear() takes an aggregation.
+ * SECTION: Aggregations/clear
+ */
+BEGIN { clear(1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: All uses of one aggregation have the same high magnitude.
+ * SECTION: Aggregations/llquantize
+ */
+BEGIN { @ = llquantize(1, 10, 0, 3, 10); @ = llquantize(1, 10, 0, 4, 10); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: All uses of one aggregation have the same step.
+ * SECTION: Aggregations/lquantize
+ */
+BEGIN { @ = lquantize(1, 0, 10, 1); @ = lquantize(1, 0, 10, 2); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: count() takes nothing.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = count(1); }

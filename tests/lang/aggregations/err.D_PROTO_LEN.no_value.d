@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: sum() takes one value.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = sum(); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: trunc() takes an aggregation.
+ * SECTION: Aggregations/trunc
+ */
+BEGIN { trunc("x"); }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: Type words fit together.
+ * SECTION: Types and declarations
+ */
+short long x;
+BEGIN {  }

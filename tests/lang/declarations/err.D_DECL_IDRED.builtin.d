@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: The name of a built-in variable is taken.
+ * SECTION: Types and declarations
+ */
+int pid;
+BEGIN {  }

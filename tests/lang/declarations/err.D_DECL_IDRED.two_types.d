@@ -1,0 +1,7 @@
+/*
+ * ASSERTION: A variable has one type.
+ * SECTION: Types and declarations
+ */
+int x;
+string x;
+BEGIN {  }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A declaration declares something.
+ * SECTION: Types and declarations
+ */
+int;
+BEGIN {  }

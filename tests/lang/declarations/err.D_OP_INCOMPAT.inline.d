@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: An inline has a value of its type.
+ * SECTION: Types and declarations
+ */
+inline string x = 1;
+BEGIN {  }

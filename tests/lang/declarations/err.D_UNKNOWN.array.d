@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: Associative arrays are named as not supported.
+ * SECTION: Types and declarations
+ */
+int x[int];
+BEGIN {  }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: * takes a pointer.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = *arg0; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: The name of a subroutine is no variable.
+ * SECTION: Variables
+ */
+BEGIN { x = strlen + 1; }

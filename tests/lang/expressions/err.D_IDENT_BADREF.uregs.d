@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: uregs has an index.
+ * SECTION: Variables/uregs
+ */
+BEGIN { x = uregs; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Unary - takes a number.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = -"text"; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: * takes numbers.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = "text" * 2; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: ~ takes an integer.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = ~"text"; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: % takes integers.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = "text" % 2; }

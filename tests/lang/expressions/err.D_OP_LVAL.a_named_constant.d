@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Constants of D are not assigned to.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { R_RAX = 3; }

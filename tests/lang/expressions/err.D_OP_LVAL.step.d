@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: What is incremented is a variable.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { (x + 1)++; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: && takes scalars.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = execname && 1; }

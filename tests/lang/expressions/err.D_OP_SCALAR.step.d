@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: ++ takes a scalar.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { s = "a"; s++; }

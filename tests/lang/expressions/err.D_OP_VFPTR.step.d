@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: ++ takes a pointer to something that has a size.
+ * SECTION: Expressions/Operators
+ */
+void *p;
+BEGIN { p++; }

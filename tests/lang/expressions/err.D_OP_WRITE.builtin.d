@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Built-in variables are not assigned to.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { pid = 3; }

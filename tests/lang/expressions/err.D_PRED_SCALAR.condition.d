@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: The condition of if is an integer.
+ * SECTION: Statements/if
+ */
+BEGIN { if (execname) trace(1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A predicate is an integer.
+ * SECTION: Predicates
+ */
+BEGIN /execname/ { }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: void has no size.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = sizeof(void); }

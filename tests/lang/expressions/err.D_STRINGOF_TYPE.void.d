@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: stringof takes a string or an address.
+ * SECTION: Expressions/Operators
+ */
+BEGIN { x = stringof((void)1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An operand that is referenced is there.
+ * SECTION: Macros
+ */
+BEGIN { trace($1); }

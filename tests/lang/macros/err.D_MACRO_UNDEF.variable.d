@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Macro variables are those of the language reference.
+ * SECTION: Macros
+ */
+BEGIN { trace($nosuch); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: printa() prints aggregations.
+ * SECTION: printa
+ */
+BEGIN { printa("%d", 1); }

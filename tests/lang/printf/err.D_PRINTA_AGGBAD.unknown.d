@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: printa() prints aggregations that the program has.
+ * SECTION: printa
+ */
+BEGIN { printa(@nosuch); }

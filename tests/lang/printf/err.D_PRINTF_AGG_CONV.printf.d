@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: %@ is for printa().
+ * SECTION: printf
+ */
+BEGIN { printf("%@d", 1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Each value has a conversion.
+ * SECTION: printf
+ */
+BEGIN { printf("%d", 1, 2); }

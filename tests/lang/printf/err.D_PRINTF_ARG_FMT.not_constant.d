@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A format is a constant.
+ * SECTION: printf
+ */
+BEGIN { printf(execname); }

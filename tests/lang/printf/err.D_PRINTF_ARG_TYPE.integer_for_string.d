@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: %s prints a string.
+ * SECTION: printf
+ */
+BEGIN { printf("%s", 5); }

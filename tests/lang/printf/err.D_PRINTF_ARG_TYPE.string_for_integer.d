@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: %d prints an integer.
+ * SECTION: printf
+ */
+BEGIN { printf("%d", "x"); }

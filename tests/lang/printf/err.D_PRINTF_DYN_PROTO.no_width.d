@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: * takes a width from the arguments.
+ * SECTION: printf
+ */
+BEGIN { printf("%*d"); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A width is an integer.
+ * SECTION: printf
+ */
+BEGIN { printf("%*d", "x", 1); }

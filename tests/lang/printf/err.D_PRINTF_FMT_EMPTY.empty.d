@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A format is not empty.
+ * SECTION: printf
+ */
+BEGIN { printf(""); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Conversions are those of the language reference.
+ * SECTION: printf
+ */
+BEGIN { printf("%q", 1); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A character constant is not empty.
+ * SECTION: Lexical structure
+ */
+BEGIN { trace(''); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A program holds something.
+ * SECTION: Programs
+ */
+

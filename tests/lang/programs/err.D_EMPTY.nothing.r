@@ -1,0 +1,3 @@
+dtrap: failed to compile script err.D_EMPTY.nothing.d: [D_EMPTY] line 1: empty D program translation unit
+    /*
+    ^

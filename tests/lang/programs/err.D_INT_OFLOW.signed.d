@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A decimal constant without u is signed.
+ * SECTION: Lexical structure
+ */
+BEGIN { x = 18446744073709551615; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: $target is the process of -p or -c.
+ * SECTION: Probe descriptions
+ */
+pid$target:::entry { }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A rate of 0 is no probe.
+ * SECTION: Probe descriptions
+ */
+tick-0 { }

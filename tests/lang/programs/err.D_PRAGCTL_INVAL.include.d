@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A control line is one that D knows.
+ * SECTION: Lexical structure
+ */
+#include "x.h"
+BEGIN {  }

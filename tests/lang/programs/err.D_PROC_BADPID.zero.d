@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A process number is positive.
+ * SECTION: Probe descriptions
+ */
+pid0:::entry { }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A string ends on its line.
+ * SECTION: Lexical structure
+ */
+BEGIN { trace("abc
+"); }

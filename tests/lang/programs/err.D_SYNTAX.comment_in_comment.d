@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Comments are not nested.
+ * SECTION: Lexical structure
+ */
+BEGIN { /* a /* b */ }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A control character is shown so that it cannot drive a terminal.
+ * SECTION: Lexical structure
+ */
+BEGIN { trace([31m1); }

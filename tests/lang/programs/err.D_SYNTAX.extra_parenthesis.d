@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A parenthesis that nothing opened is named.
+ * SECTION: Programs
+ */
+BEGIN { trace(1)); }

@@ -1,0 +1,3 @@
+dtrap: failed to compile script err.D_SYNTAX.extra_parenthesis.d: [D_SYNTAX] line 5: extra ) in input stream
+    BEGIN { trace(1)); }
+                    ^

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Floating-point constants are no part of D.
+ * SECTION: Lexical structure
+ */
+BEGIN { x = 1.5; }

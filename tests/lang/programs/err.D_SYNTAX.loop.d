@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: D has no loops.
+ * SECTION: Statements
+ */
+BEGIN { for (;;) { } }

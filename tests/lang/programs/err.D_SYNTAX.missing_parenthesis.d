@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: What stands where a parenthesis is missing is named.
+ * SECTION: Programs
+ */
+BEGIN { trace((1; }

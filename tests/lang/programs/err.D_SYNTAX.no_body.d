@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A description in a script has a body.
+ * SECTION: Programs
+ */
+BEGIN

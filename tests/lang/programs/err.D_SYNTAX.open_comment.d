@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A comment ends.
+ * SECTION: Lexical structure
+ */
+BEGIN { /* a }
