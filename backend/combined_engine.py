@@ -9,7 +9,7 @@ import select
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from backend.engine import Engine, Refusal
+from backend.engine import Engine, Refusal, SiteCoverage
 from backend.probes import Probe
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key, merge
@@ -67,3 +67,6 @@ class CombinedEngine:
     def refresh(self) -> None:
         self._first.refresh()
         self._second.refresh()
+
+    def coverage(self) -> list[SiteCoverage]:
+        return [*self._first.coverage(), *self._second.coverage()]

@@ -14,7 +14,7 @@ from backend.engine import Plan, plan
 from backend.probes import Probe, Probes
 from dlang import probe_description
 from dlang.check import assemble, check
-from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail
+from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import Names, macro_text
 from dlang.parse import parse
 from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError
@@ -87,7 +87,7 @@ def _match_clause(
         matched = probes.match(description, node.span)
         if not matched and not zero_allowed:
             message = f"probe description {description} does not match any probes"
-            fail("D_PDESC_ZERO", node.span, message, _hint(description))
+            fail("D_PDESC_ZERO", node.span, message, probes.hint(description, node.span))
         found.append(matched)
     return found
 
@@ -114,14 +114,3 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
         ) from None
     except ProbeDescriptionError as error:
         fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": {error.message}')
-
-
-def _hint(description: ProbeDescription) -> str:
-    """Return what may have been meant by a description that matches nothing."""
-    if description.provider.startswith("pid") or description.module or description.function:
-        known = ("dtrace", "profile")
-        near = did_you_mean(description.provider, known)
-        return near or (
-            "" if description.provider else "functions of a process are pid$target:library:function:entry"
-        )
-    return did_you_mean(description.name, ("BEGIN", "END", "ERROR", "tick-1s"))

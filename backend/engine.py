@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from backend.probes import END_ID, Probe
@@ -44,6 +45,38 @@ class Refusal:
     reason: str
 
 
+class Way(enum.Enum):
+    """How a site's displaced instruction is executed at each hit, in the words of the coverage table.
+
+    By uprobes: the kernel produces its effect, or steps a copy of it under the trap flag. By fasttrap: a copy in the
+    process's own scratch memory, unchanged or rewritten.
+    """
+
+    UPROBE_EMULATED = "uprobe emulated"
+    UPROBE_STEPPED = "uprobe stepped"
+    OUT_OF_LINE = "out-of-line copy"
+    REWRITTEN = "rewritten copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A site is not served, and why."""
+
+    reason: str
+
+
+Answer = Way | Unserved
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCoverage:
+    """One site of a plan: how it is served, and how often it was hit, whatever predicates then said."""
+
+    probe: Probe
+    answer: Answer
+    hits: int = 0
+
+
 class Engine(Protocol):
     """Executes a plan's clauses. A context manager: leaving it takes every probe away."""
 
@@ -73,6 +106,12 @@ class Engine(Protocol):
 
     def refresh(self) -> None:
         """Bring clocks and process ids that clauses read up to date."""
+
+    def coverage(self) -> Sequence[SiteCoverage]:
+        """Return, for each site of the plan, how it is or was served, and its hits if the plan counts them.
+
+        Where `attach` was never reached: how it would have been.
+        """
 
 
 def plan(
@@ -105,3 +144,20 @@ def plan(
         units=tuple(units.values()),
         unit_of=unit_of,
     )
+
+
+def counting_hits(plan: Plan) -> Plan:
+    """Return the plan with code in it that counts the hits of each site, for Engine.coverage."""
+    units = (replace(unit, counts_hits=unit.kind is UnitKind.PROCESS) for unit in plan.units)
+    return replace(plan, units=tuple(units))
+
+
+def refusals(plan: Plan, answers: Mapping[int, Answer]) -> tuple[Refusal, ...]:
+    """Return the sites of the plan that are not served; `answers` are by probe ID."""
+    judged = ((probe.name, answers[probe.id]) for probe in plan.sites)
+    return tuple(Refusal(name, answer.reason) for name, answer in judged if isinstance(answer, Unserved))
+
+
+def covered(plan: Plan, answers: Mapping[int, Answer], hits: Mapping[int, int]) -> list[SiteCoverage]:
+    """Return the coverage of the plan's sites; `answers` and `hits` are by probe ID, hits of none left out."""
+    return [SiteCoverage(probe, answers[probe.id], hits.get(probe.id, 0)) for probe in plan.sites]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dlang.diagnostics import fail, unsupported
+from dlang.diagnostics import did_you_mean, fail, unsupported
 from dlang.items import ProbeName
 from dlang.probe_description import ProbeDescription, matcher
 from dlang.source import Span
@@ -103,6 +103,17 @@ class Probes:
         ):
             found.extend(self._match_timed(timed, description.name, span))
         return found
+
+    def hint(self, description: ProbeDescription, span: Span) -> str:
+        """Return what may have been meant by a description that matches nothing."""
+        numbered = _PID_PROVIDER.match(description.provider)
+        if numbered:
+            modules = {loaded.name for loaded in self.symbols_of(int(numbered[1]), span).objects}
+            return did_you_mean(description.module, modules)
+        if description.module or description.function:
+            functions = "functions of a process are pid$target:library:function:entry"
+            return did_you_mean(description.provider, ("dtrace", "profile")) or functions
+        return did_you_mean(description.name, (*_FIXED, "tick-1s"))
 
     def _match_fixed(self, description: ProbeDescription) -> Iterator[Probe]:
         if (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, SUBROUTINES
 from dlang.check_action import Body, check_statements
-from dlang.check_expression import check_expression, is_scalar
+from dlang.check_expression import check_expression, convert, is_scalar
 from dlang.diagnostics import CompileError, fail, unsupported
 from dlang.names import Names, declared_type, type_of
 from dlang.program import RECORD_HEADER_SIZE, Clause, Constant, Scope, StringConstant, TypedProgram
@@ -101,28 +101,30 @@ def _declare(scope: Scope, declarator: ast.Declarator, type_: Type, names: Names
             lines = f"identifier redeclared: {scope.value}{name}{current}"
             fail("D_DECL_IDRED", declarator.span, lines)
         return
-    if scope is Scope.GLOBAL:
-        _check_free(declarator, names)
+    if scope is Scope.GLOBAL and _is_taken(name, names):
+        message = f"built-in identifier redeclared: {name}"
+        fail("D_DECL_IDRED", declarator.span, message, f"{name} is part of D, or an inline")
     names.declare(scope, name, type_)
 
 
-def _check_free(declarator: ast.Declarator, names: Names) -> None:
-    name = declarator.name
-    taken = {**builtins.VARIABLES, **names.constants, **ACTIONS, **SUBROUTINES}
-    if name in taken or name in builtins.NOT_COMPILED:
-        fail("D_DECL_IDRED", declarator.span, f"identifier redefined: {name}", f"{name} is part of D")
+def _is_taken(name: str, names: Names) -> bool:
+    """Say whether a name is D's own, or an inline's."""
+    taken = (builtins.VARIABLES, builtins.NOT_COMPILED, names.constants, ACTIONS, SUBROUTINES)
+    return any(name in known for known in taken)
 
 
 def _inline(node: ast.Inline, names: Names) -> None:
     """Give an inline its value. Inlines of constants are compiled; others are named as not supported."""
     type_ = declared_type(node.type, node.declarator, names)
-    _check_free(node.declarator, names)
+    name = node.declarator.name
+    if _is_taken(name, names) or names.find(Scope.GLOBAL, name) is not None:
+        kind = "scalar inline" if name in names.constants else "scalar"
+        lines = f"identifier redefined: {name}\n\t current: inline definition\n\tprevious: {kind}"
+        fail("D_DECL_IDRED", node.declarator.span, lines)
     value = check_expression(node.value, names)
     if not isinstance(value, Constant | StringConstant):
         unsupported(node.value.span, "an inline of anything but a constant")
     if isinstance(type_, StringType) != isinstance(value, StringConstant):
-        words = (
-            f'inline {node.declarator.name} definition uses incompatible types: "{type_}" = "{value.type}"'
-        )
+        words = f'inline {name} definition uses incompatible types: "{type_}" = "{value.type}"'
         fail("D_OP_INCOMPAT", node.span, words)
-    names.constants[node.declarator.name] = replace(value, type=type_)
+    names.constants[name] = value if isinstance(value, StringConstant) else convert(value, type_)

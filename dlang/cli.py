@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from backend.choice import choose, restricted
+from backend.choice import Choice, choose, restricted
 from backend.combined_engine import CombinedEngine
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
-from backend.engine import Engine, Plan, Refusal
+from backend.engine import Engine, Plan, Refusal, SiteCoverage, counting_hits
 from backend.errors import (
     CannotGrab,
     CannotInject,
@@ -132,7 +132,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
     if not texts and line.mode is not Mode.LIST:
         raise Failure("no probes specified")
     with ExitStack() as stack:
-        run = _Run(line, options, stack)
+        run = _Run(line, options, stack, _opened_for_coverage(line, stack))
         run.take_process(ignored)
         return run.go(texts)
 
@@ -176,6 +176,19 @@ def _with_control_lines(options: Options, text: ProgramText) -> Options:
         raise Failure(render(error.diagnostic, text.source, with_tag=options.errtags)) from None
 
 
+def _opened_for_coverage(line: CommandLine, stack: ExitStack) -> TextIO | None:
+    """Return the file of --coverage=FILE, open and empty: what can't be written is to be known before anything runs."""
+    if line.coverage_file is None:
+        return None
+    try:
+        file = open(line.coverage_file, "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        message = os.strerror(error.errno or errno.EIO)
+        raise Failure(f"failed to open {line.coverage_file} for write: {message}") from None
+    stack.push(_closing(file))
+    return file
+
+
 # --- one run ------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +199,7 @@ class _Run:
     line: CommandLine
     options: Options
     stack: ExitStack
+    coverage_file: TextIO | None
     process: Created | Grabbed | None = None
     symbols: dict[int, Symbols] = field(default_factory=dict)
 
@@ -213,10 +227,11 @@ class _Run:
         if self.line.mode is Mode.LIST:
             found = list(compiled.plan.probes) if texts else listed_by_default(probes)
             sys.stdout.write(listing((probe.id, probe.name) for probe in found))
+        if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
+            if self.line.wants_coverage:
+                self._report_coverage(self._foreseen(compiled.plan), probes, traced=False)
             return 0
-        if self.line.mode is Mode.COMPILE_ONLY:
-            return 0
-        if not compiled.plan.probes:
+        if not compiled.plan.probes and not self.options.zdefs:
             raise Failure("no probes matched")
         self._announce(texts, compiled)
         return self._trace(compiled, probes)
@@ -233,7 +248,9 @@ class _Run:
                 self._grab_named(pid, span)
                 memory = self.stack.enter_context(Memory(pid))
                 objects = loaded_objects(pid, self.stack)
-            except (CannotGrab, ProcessGone, ProcessNotPermitted) as error:
+            except CannotGrab as error:
+                fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
+            except (ProcessGone, ProcessNotPermitted) as error:
                 fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
             roots = (f"/proc/{pid}/root", "")
             self.symbols[pid] = self.stack.enter_context(Symbols(objects, memory.read, roots))
@@ -316,10 +333,14 @@ class _Run:
             Refusal(ProbeName("pid", site.object.name, site.function, site.name), site.reason or "")
             for site in probes.left_out
         ]
+        plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
-            engine = self._engine(compiled.plan)
-            session = Session(compiled.plan, engine, session_options, terminal)
-            return session.run(self.process, lambda refused: self._left_out(left_out, compiled.plan, refused))
+            engine = self._engine(plan)
+            session = Session(plan, engine, session_options, terminal)
+            status = session.run(self.process, lambda refused: self._left_out(left_out, plan, refused))
+            if self.line.wants_coverage:
+                self._report_coverage(engine.coverage(), probes, traced=True)
+            return status
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -338,12 +359,7 @@ class _Run:
 
     def _engine(self, plan: Plan) -> Engine:
         """Return the engine, or both as one, that serves the plan."""
-        choice = choose(plan, self.options.engine, missing_privilege(), self._trap_unusable(plan))
-        if self.line.verbose:
-            for reason in choice.reasons:
-                _complain(reason)
-        if self.options.engine == "uprobes" and (reason_why := missing_privilege()) is not None:
-            raise Failure(f"could not enable tracing: {reason_why}")
+        choice = self._choice(plan)
         engines: list[Engine] = []
         if choice.kernel_runs:
             engines.append(self._kernel_engine(restricted(plan, choice.kernel)))
@@ -352,6 +368,15 @@ class _Run:
         if len(engines) == 1:
             return engines[0]
         return self.stack.enter_context(CombinedEngine(*engines))
+
+    def _choice(self, plan: Plan) -> Choice:
+        choice = choose(plan, self.options.engine, missing_privilege(), self._trap_unusable(plan))
+        if self.line.verbose:
+            for reason in choice.reasons:
+                _complain(reason)
+        if self.options.engine == "uprobes" and (reason_why := missing_privilege()) is not None:
+            raise Failure(f"could not enable tracing: {reason_why}")
+        return choice
 
     def _trap_unusable(self, plan: Plan) -> str | None:
         """Return why the process can't be traced by ptrace, or None."""
@@ -379,6 +404,39 @@ class _Run:
             pid = self.process.pid
             self.process.hold_without_tracing()
         return self.stack.enter_context(TrapEngine(plan, pid, sizes))
+
+    # --- coverage
+
+    def _foreseen(self, plan: Plan) -> list[SiteCoverage]:
+        """Return how the plan's sites would be served; nothing is attached, stopped or run."""
+        if self.process is None or not plan.sites:
+            return []
+        from backend.engine import covered
+        from backend.fasttrap.trap_engine import foresee as foresee_traps
+        from backend.uprobes.arming import foresee as foresee_uprobes
+
+        choice = self._choice(plan)
+        pid = self.process.pid
+        kernel, trap = restricted(plan, choice.kernel), restricted(plan, choice.trap)
+        return [
+            *covered(kernel, foresee_uprobes(kernel, self.symbols[pid]), {}),
+            *covered(trap, foresee_traps(trap, pid), {}),
+        ]
+
+    def _report_coverage(self, sites: Sequence[SiteCoverage], probes: Probes, *, traced: bool) -> None:
+        from backend.coverage import render_json, render_text, tabulate
+
+        table = tabulate(sites, probes.left_out, traced=traced)
+        if self.line.coverage_printed:
+            sys.stdout.flush()
+            _complain(f"coverage\n{render_text(table)}".rstrip("\n"))
+        if self.coverage_file is not None:
+            try:
+                self.coverage_file.write(render_json(table))
+                self.coverage_file.flush()
+            except OSError as error:
+                message = os.strerror(error.errno or errno.EIO)
+                raise Failure(f"failed to write {self.line.coverage_file}: {message}") from None
 
     def _output(self) -> TextIO:
         if self.line.output is None:

@@ -77,6 +77,7 @@ class CommandLine:
 
     `settings` are options by name with their values, in order: those of -x, and those that -b, -F, -q, -w and
     -Z are short for. `operands` are $1 and so on. With Mode.LIST descriptions may match nothing.
+    `coverage_printed` and `coverage_file` are for --coverage and --coverage=FILE.
     """
 
     mode: Mode
@@ -86,6 +87,12 @@ class CommandLine:
     operands: tuple[str, ...]
     output: str | None
     verbose: bool
+    coverage_printed: bool = False
+    coverage_file: str | None = None
+
+    @property
+    def wants_coverage(self) -> bool:
+        return self.coverage_printed or self.coverage_file is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +140,10 @@ def _usage() -> str:
             "Usage: dtrap [-eFlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID | -c COMMAND]",
             "             [-n PROGRAM | -f PROGRAM | -m PROGRAM | -P PROGRAM | -i PROGRAM | -s FILE]...",
             "             [OPERAND]...",
+            "             [--coverage[=FILE]]",
             "",
             *lines,
+            "  --coverage[=FILE]  say how each probe's site is served and how often it was hit, or write it as JSON",
             "",
             "Operands are $1, $2, ... in the programs. For example, count the calls of every libc function:",
             "  dtrap -n 'pid$target:libc.so.6::entry { @[probefunc] = count(); }' -c 'ls -R /usr/share'",
@@ -158,6 +167,8 @@ class _Draft:
     targets: list[TargetPid | TargetCommand] = field(default_factory=list)
     output: str | None = None
     operands: list[str] = field(default_factory=list)
+    coverage_printed: bool = False
+    coverage_file: str | None = None
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -257,6 +268,13 @@ def _with_argument(draft: _Draft, letter: str, argument: str) -> None:
 def _long_flag(draft: _Draft, name: str, value: str | None) -> None:
     """Read one `--NAME[=VALUE]`: the only place that knows them."""
     match name:
+        case "coverage" if value is None:
+            draft.coverage_printed = True
+        case "coverage":
+            if not value:
+                raise UsageError("option '--coverage=' requires a file name behind it")
+            draft.coverage_file = value
+            return
         case "help":
             draft.modes.add(Mode.HELP)
         case "version":
@@ -290,4 +308,6 @@ def _finished(draft: _Draft) -> CommandLine:
         tuple(draft.operands),
         draft.output,
         draft.verbose,
+        draft.coverage_printed,
+        draft.coverage_file,
     )

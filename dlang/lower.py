@@ -40,12 +40,16 @@ _CLAUSE_BLOCK_ON_STACK: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One function: the clauses that some probes fire. `after_exit` is true for END, which exit() leads to."""
+    """One function: the clauses that some probes fire. `after_exit` is true for END, which exit() leads to.
+
+    With `counts_hits` each firing counts for its site, before any clause has a say.
+    """
 
     name: str
     kind: UnitKind
     enablings: tuple[Enabling, ...]
     after_exit: bool = False
+    counts_hits: bool = False
 
 
 def lower(
@@ -80,16 +84,21 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
     for enabling in unit.enablings:
         _enabling(enabling, unit, stores, frame)
     frame.b.branch(out)
-    _finish(frame, machine, body, out)
+    _finish(frame, unit, machine, body, out)
 
 
-def _finish(frame: Frame, machine: Machine, body: ir.Block, out: ir.Block) -> None:
-    """End the prologue with taking scratch, where any clause used some, and the function with giving it back."""
+def _finish(frame: Frame, unit: Unit, machine: Machine, body: ir.Block, out: ir.Block) -> None:
+    """End the prologue with taking scratch, where any clause used some, and the function with giving it back.
+
+    The hit is counted before that: it was one, also where no scratch is left for its clauses.
+    """
     b = frame.b = ir.IRBuilder(out)
     if frame.thread_zeroed is not None:
         with b.if_then(b.icmp_unsigned("!=", load(b, frame.thread_zeroed), constant(0))):
             free_if_zero(frame)
     prologue = frame.first()
+    if unit.counts_hits:
+        frame.target.count_hit(prologue)
     if frame.scratch_size:
         machine.need_scratch(frame.scratch_size)
         scratch = frame.target.scratch(prologue)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 from dlang import ast
 from dlang.aggregations import Aggregation
@@ -82,6 +82,7 @@ class Names:
 # --- types as written ---------------------------------------------------------------------------------------
 
 _QUALIFIERS: Final = ("const", "volatile")
+_ATTRIBUTES: Final = ("short", "long", "signed", "unsigned")
 MOST_POINTERS: Final = 64
 """Stars that a type may have, those of its typedefs included."""
 
@@ -103,8 +104,26 @@ def type_of(specifier: ast.TypeSpecifier, names: Names) -> Type:
             return names.typedefs[word]
     found = base_type(words)
     if found is None:
-        fail("D_DECL_COMBO", specifier.span, f"invalid type combination: {' '.join(words)}")
+        _no_such_type(words, specifier.span)
     return found
+
+
+def _no_such_type(words: tuple[str, ...], span: Span) -> NoReturn:
+    """Raise DTrace's error for words that name no type together."""
+    kinds = [word for word in words if word not in _ATTRIBUTES]
+    long = "long" in words or "short" in words
+    prefix = "invalid type declaration:"
+    match kinds:
+        case ["char"] if long:
+            fail("D_DECL_CHARATTR", span, f"{prefix} short and long may not be used with char type")
+        case ["void"]:
+            fail("D_DECL_VOIDATTR", span, f"{prefix} attributes may not be used with void type")
+        case [word] if word != "int" and long:
+            words_ = "long and long long may only be used with integer or floating-point type"
+            fail("D_DECL_LONGINT", span, f"{prefix} {words_}")
+        case [word] if word not in ("int", "char"):
+            fail("D_DECL_SIGNINT", span, f"{prefix} signed and unsigned may only be used with integer type")
+    fail("D_DECL_COMBO", span, "invalid type combination")
 
 
 def declared_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, names: Names) -> Type:

@@ -87,7 +87,7 @@ MOST_NESTED: Final = 200
 
 
 class _Names:
-    """Lark's postlex pass: retags names of types and reserved words.
+    """Lark's postlex pass: retags names of types and reserved words, and slashes that can't end a predicate.
 
     Names that a `typedef` of this program introduces count from the end of their declaration on.
     """
@@ -105,12 +105,15 @@ class _Names:
                     token.type = "TYPE_NAME"
                 elif str(token) in _RESERVED:
                     token.type = "RESERVED"
+            elif token.type == "PREDICATE_END" and depth > 0:
+                # A division with a comment behind it.
+                token.type = "SLASH"
             elif token.type == "TYPEDEF":
                 in_typedef = True
             depth += {"{": 1, "}": -1}.get(str(token), 0)
-            if in_typedef and depth == 0 and previous is not None and previous.type == "IDENTIFIER":
-                if token.type in ("SEMICOLON", "COMMA", "LSQB"):
-                    types.add(str(previous))
+            declared = token.type in ("SEMICOLON", "COMMA", "LSQB") and depth == 0
+            if in_typedef and declared and previous is not None and previous.type == "IDENTIFIER":
+                types.add(str(previous))
             in_typedef = in_typedef and not (token.type == "SEMICOLON" and depth == 0)
             previous = token
             yield token
@@ -131,7 +134,7 @@ def parse(source: Source) -> ast.Program:
         raise _syntax_error(error, text) from None
     _check_depth(tree)
     try:
-        return _Builder().transform(tree)  # type: ignore[no-any-return]  # lark's trees are not typed
+        return _Builder().transform(tree)
     except lark.exceptions.VisitError as error:
         if isinstance(error.orig_exc, CompileError):
             raise error.orig_exc from None
@@ -171,7 +174,7 @@ def _parser() -> lark.Lark:
         start=["script", "one_liner"],
         propagate_positions=True,
         maybe_placeholders=True,
-        postlex=_Names(),  # type: ignore[arg-type]  # a protocol in all but name
+        postlex=_Names(),
     )
     temporary = cache.with_suffix(f".{id(parser)}")
     try:
@@ -272,10 +275,8 @@ def _unexpected(token: Token, text: str) -> CompileError:
     opened = _open_brackets(before)
     if token in _CLOSING.values() and all(_CLOSING[bracket] != token for bracket in opened):
         return _syntax(span, f"extra {token} in input stream")
-    if token == "{" and opened and opened[-1] != "{" and before.rstrip().endswith("/"):
-        slash = len(before.rstrip()) - 1
-        message = f"closing {_CLOSING[opened[-1]]} expected in predicate before /"
-        return _syntax(Span(slash, slash + 1), message)
+    if token == "/" and opened and "{" not in opened:
+        return _syntax(span, f"closing {_CLOSING[opened[-1]]} expected in predicate before /")
     hint = _NOT_YET.get(str(token), "")
     if not before.strip():
         hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"

@@ -31,8 +31,11 @@ class Source:
         """Return the line that the span starts in and, below it, a caret and tildes under the span.
 
         Both lines are indented by four blanks; a tab stays a tab in both, so that they stay aligned. Control
-        characters are shown as `?`, and a long line is cut around the span.
+        characters are shown as `?`, and a long line is cut around the span. Nothing for an empty span at the start,
+        which stands for the whole text.
         """
+        if span == Span(0, 0):
+            return []
         start = self.text.rfind("\n", 0, span.start) + 1
         end = self.text.find("\n", span.start)
         line = self.text[start : end if end >= 0 else len(self.text)]

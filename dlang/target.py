@@ -89,6 +89,9 @@ class Target(Protocol):
     def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
         """Take a reserved record back."""
 
+    def count_hit(self, b: ir.IRBuilder) -> None:
+        """Count the firing for its site. Only in functions that the traced process fires."""
+
 
 class UnitKind(enum.Enum):
     """Who fires a function's probes: a thread of the traced process, or the consumer (BEGIN, END, tick)."""

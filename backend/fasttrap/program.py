@@ -28,6 +28,7 @@ from backend.fasttrap.regions import (
     CONSTANTS,
     HEADER_EVENT_FD,
     HEADER_SEED,
+    HITS,
     NAMES,
     RECORDS,
     STATE,
@@ -191,6 +192,7 @@ class NativeProgram:
         address = self.clauses.code.address
         atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
         self._state = regions.offset(STATE)
+        self._hits = regions.places.get(HITS)
         self._write_header(descriptors.event)
         self._write_tables(machine, regions)
         self._records = RecordQueue(
@@ -272,6 +274,14 @@ class NativeProgram:
     def dropped(self) -> Mapping[Drop, int]:
         words = self.clauses.memory.words
         return {drop: words[self._state + drop_offset(drop) >> 3] for drop in COUNTED_DROPS}
+
+    def hits(self) -> dict[int, int]:
+        """Return the hits of each site that was hit, by probe ID; none where the plan doesn't count them."""
+        if self._hits is None:
+            return {}
+        offset, size = self._hits
+        counts = self.clauses.memory.words[offset >> 3 : offset + size >> 3].tolist()
+        return {number: count for number, count in enumerate(counts) if count}
 
     def refresh(self) -> None:
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())

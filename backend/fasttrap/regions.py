@@ -84,16 +84,17 @@ class HashShape:
 
 # --- all of it ----------------------------------------------------------------------------------------------
 
-STATE, CONSTANTS, NAMES, UNITS, THREADS, RECORDS = (
+STATE, CONSTANTS, NAMES, UNITS, HITS, THREADS, RECORDS = (
     "state",
     "constants",
     "names",
     "units",
+    "hits",
     "threads",
     "records",
 )
 """The regions by name; an aggregation's has `@` before its own name. UNITS holds, for each site, 4 bytes: the
-number of the unit it fires."""
+number of the unit it fires; HITS 8: how often it was hit."""
 
 
 @dataclass(frozen=True, slots=True)

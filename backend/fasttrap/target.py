@@ -19,6 +19,7 @@ import llvmlite.ir as ir
 from backend.fasttrap.regions import (
     CONSTANTS,
     HEADER_FIRINGS,
+    HITS,
     NAMES,
     RECORD_DISCARDED,
     RECORDS,
@@ -33,7 +34,7 @@ from backend.fasttrap.runtime import GID_LINE, UID_LINE, VOID, runtime_function
 from dlang.aggregations import cell_words, identity
 from dlang.builtins import REGISTER_NUMBER
 from dlang.constants import Constants
-from dlang.emit_ir import I32, I64, POINTER, at, constant, load, stack_words, store
+from dlang.emit_ir import I32, I64, POINTER, add_atomically, at, constant, load, stack_words, store
 from dlang.layout import (
     STATE_CONSUMER_PARENT,
     STATE_TARGET_PARENT,
@@ -150,6 +151,7 @@ class NativeMachine:
             CONSTANTS: len(self.pool.contents()),
             NAMES: self.program.string_size * len(self.text_fields) * sites,
             UNITS: 4 * sites,
+            HITS: 8 * sites,
         }
         if name in fixed:
             return fixed[name]
@@ -355,3 +357,7 @@ class _NativeTarget:
 
     def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
         self._call(b, "finish_record", *self._ring(b), record, constant(RECORD_DISCARDED))
+
+    def count_hit(self, b: ir.IRBuilder) -> None:
+        place = b.shl(self.site_number, constant(3))
+        add_atomically(b, at(b, self.machine.region(b, HITS), place), constant(1))

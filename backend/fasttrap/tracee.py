@@ -201,3 +201,12 @@ def shares_memory(one: int, other: int) -> bool:
     if result < 0:
         raise ProcessGone(other)
     return bool(result == 0)
+
+
+def signal_set(tid: int, name: str) -> int:
+    """Return one of the signal sets of /proc/TID/status, bit n-1 for signal n; empty if the thread has ended."""
+    try:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
+            return next(int(line.split()[1], 16) for line in file if line.startswith(name))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

@@ -104,7 +104,7 @@ class Tracepoints:
         will displace. Raises ProcessGone, and CannotInject if there can be no scratch space.
         """
         code = text.Code(self.memory, self.displaced)
-        plans = [_judge(code.at(site.address), site.address, shadow_stack=shadow_stack) for site in sites]
+        plans = [judge(code.at(site.address), site.address, shadow_stack=shadow_stack) for site in sites]
         planned = zip(sites, plans, strict=True)
         served = sorted(site.address for site, judged in planned if isinstance(judged, OutOfLine))
         if served:
@@ -137,7 +137,7 @@ class Tracepoints:
         """Return the copy for the site at this place of the table, making it at the site's first hit."""
         site = self.table.addresses[place]
         if site not in self._routes:
-            judged = _judge(text.Code(self.memory, self.displaced).at(site), site, shadow_stack=False)
+            judged = judge(text.Code(self.memory, self.displaced).at(site), site, shadow_stack=False)
             assert isinstance(judged, OutOfLine), (hex(site), judged)
             copy = judged.at(self.space.slot(site))
             assert copy.borrowed is None, copy
@@ -203,7 +203,10 @@ class Tracepoints:
 _NOP = 0x90
 
 
-def _judge(code: bytes, address: int, *, shadow_stack: bool) -> OutOfLine | Refuse:
+def judge(code: bytes, address: int, *, shadow_stack: bool) -> OutOfLine | Refuse:
+    """Return how a site with this code can be served, or why it can't, as far as that can be told before there is
+    scratch memory. With `shadow_stack` on, calls are refused.
+    """
     instruction = decode_instruction(code, address)
     if isinstance(instruction, Undecodable):
         return Refuse(instruction.reason)

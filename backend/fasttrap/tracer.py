@@ -25,7 +25,7 @@ from backend.fasttrap import guardian
 from backend.fasttrap.engine import Called, Engine, Executed, Happening, NativeClauses, Undo
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.tracepoints import Outcome, Site
-from backend.linux import interruption, pidfd
+from backend.linux import interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
 
 T = TypeVar("T")
@@ -211,10 +211,11 @@ def _run(mine: Connection, connection: Connection) -> NoReturn:
     try:
         mine.close()
         os.setpgid(0, 0)
-        with open("/proc/self/comm", "w", encoding="ascii") as file:
-            file.write("fasttrap")
+        prctl.set_name("fasttrap")
         ignored = _settle_signals()
-        _Service(connection, ignored).run()
+        # Kept until the end: signal handlers are in its memory.
+        service = _Service(connection, ignored)
+        service.run()
     except BaseException:
         # Nobody is left to raise it to: dtrap learns of our end, the user of the reason.
         traceback.print_exc()
@@ -296,7 +297,7 @@ class _Service:
 
     def hits(self) -> dict[int, int]:
         """See Tracer.hits."""
-        table = self._engine.tracepoints.table
+        table = self._engine.process.tracepoints.table
         return {
             identifier: hits for identifier, hits in zip(table.identifiers, table.hits, strict=True) if hits
         }

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import select
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
+from typing import Final
 
-from backend.engine import Plan, Refusal
-from backend.errors import TracerDied
+from backend.engine import Answer, Plan, Refusal, SiteCoverage, Unserved, Way, covered, refusals
+from backend.errors import ProcessGone, TracerDied
 from backend.fasttrap.engine import Executed
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
+from backend.fasttrap.tracepoints import Outcome, judge
 from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
+from backend.linux import procfs
 from backend.probes import Probe
 from backend.sites import Site
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
-from scratch.displaced import Refuse
+from scratch import displaced
+from scratch.displaced import OutOfLine, Refuse
+
+_WAYS: Final = {
+    displaced.Way.UNCHANGED: Way.OUT_OF_LINE,
+    displaced.Way.REWRITTEN: Way.REWRITTEN,
+}
 
 
 class TrapEngine:
@@ -37,6 +46,7 @@ class TrapEngine:
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
         self._attached = False
+        self._answers: Mapping[int, Answer] | None = None
         try:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
@@ -71,11 +81,10 @@ class TrapEngine:
         self._tracer.load(Clauses, self._program.image)
         outcomes = self._tracer.arm([Tracepoint(_site(probe).address, probe.id) for probe in sites])
         self._tracer.go()
-        return tuple(
-            Refusal(probe.name, outcome.reason)
-            for probe, outcome in zip(sites, outcomes, strict=True)
-            if isinstance(outcome, Refuse)
-        )
+        self._answers = {
+            probe.id: _answer(outcome) for probe, outcome in zip(sites, outcomes, strict=True)
+        }
+        return refusals(self._plan, self._answers)
 
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
@@ -123,6 +132,32 @@ class TrapEngine:
 
     def refresh(self) -> None:
         self._program.refresh()
+
+    def coverage(self) -> list[SiteCoverage]:
+        if self._answers is None:
+            self._answers = foresee(self._plan, self._pid)
+        return covered(self._plan, self._answers, self._program.hits())
+
+
+def foresee(plan: Plan, pid: int | None) -> dict[int, Answer]:
+    """Return what arming the plan's sites in a process would answer, by probe ID, without stopping it.
+
+    Judged by the code in its files; whether there is room for scratch memory near them only arming can tell.
+    """
+    shadow_stack = False
+    if pid is not None:
+        with suppress(ProcessGone):
+            shadow_stack = "shstk" in procfs.status(pid).thread_features
+    answers: dict[int, Answer] = {}
+    for probe in plan.sites:
+        site = _site(probe)
+        judged = judge(site.code, site.address, shadow_stack=shadow_stack)
+        answers[probe.id] = _answer(judged.way if isinstance(judged, OutOfLine) else judged)
+    return answers
+
+
+def _answer(outcome: Outcome) -> Answer:
+    return Unserved(outcome.reason) if isinstance(outcome, Refuse) else _WAYS[outcome]
 
 
 def _site(probe: Probe) -> Site:

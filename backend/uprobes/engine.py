@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from backend.engine import Plan, Refusal
+from backend.engine import Answer, Plan, Refusal, SiteCoverage, covered, refusals
 from backend.errors import ProcessGone
 from backend.linux import bpf, bpf_features, procfs
 from backend.linux.ring_buffer import RingBuffer
@@ -79,6 +79,7 @@ class KernelEngine:
         self._pid = pid
         self._stack = ExitStack()
         self._links: list[int] = []
+        self._answers: Mapping[int, Answer] | None = None
         self._singly = options.singly
         self._narrowing: Narrowing | None = None
         if pid is not None:
@@ -182,7 +183,8 @@ class KernelEngine:
         assert self._narrowing is not None and self._symbols is not None
         armed = arm(self._plan, self._loaded, self._symbols, self._narrowing.attach_pid, singly=self._singly)
         self._links.extend(armed.links)
-        return armed.refusals
+        self._answers = armed.answers
+        return refusals(self._plan, armed.answers)
 
     def detach(self) -> None:
         if self._links:
@@ -215,6 +217,28 @@ class KernelEngine:
             # A process that has ended has no more hits to tell its parent in.
             with suppress(ProcessGone):
                 self._set_word(STATE_TARGET_PARENT, procfs.status(self._pid).ppid)
+
+    def coverage(self) -> list[SiteCoverage]:
+        if not self._plan.sites:
+            return []
+        if self._answers is None:
+            from backend.uprobes.arming import foresee
+
+            assert self._symbols is not None
+            self._answers = foresee(self._plan, self._symbols)
+        return covered(self._plan, self._answers, self._hits())
+
+    def _hits(self) -> dict[int, int]:
+        """Return the hits of each site that was hit, by probe ID; none where the plan doesn't count them."""
+        index = self._machine.map_index("hits")
+        if index is None:
+            return {}
+        spec = self._machine.maps()[index]
+        items = bpf.map_items(
+            self._loaded.maps[index], spec.key_size, spec.user_value_size, spec.max_entries
+        )
+        hits = ((struct.unpack("<I", key)[0], sum(struct.unpack(f"<{len(raw) // 8}Q", raw))) for key, raw in items)
+        return {number: count for number, count in hits if count}
 
     def _word(self, offset: int) -> int:
         (value,) = struct.unpack_from("<Q", self._state, offset)

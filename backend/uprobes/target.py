@@ -21,7 +21,19 @@ from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
 from dlang.aggregations import cell_words, identity
 from dlang.builtins import REGISTER_NUMBER
 from dlang.constants import Constants
-from dlang.emit_ir import I32, I64, POINTER, at, constant, extend, is_null, load, stack_words, store
+from dlang.emit_ir import (
+    I32,
+    I64,
+    POINTER,
+    add_atomically,
+    at,
+    constant,
+    extend,
+    is_null,
+    load,
+    stack_words,
+    store,
+)
 from dlang.frame import merge_words
 from dlang.layout import (
     STATE_CONSUMER_PARENT,
@@ -152,6 +164,8 @@ class BpfMachine:
             case "threads":
                 entries = max(self.options.dynamic_size // (self.program.thread_size + 16), 1)
                 return MapSpec(MapKind.HASH, 8, self.program.thread_size, entries, sparse, name)
+            case "hits":
+                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8, self.options.site_count, name=name)
             case "on_cpu":
                 return MapSpec(MapKind.HASH, 8, 16, max(self.options.dynamic_size // 32, 1), sparse, name)
             case "names":
@@ -436,6 +450,12 @@ class _BpfTarget:
 
     def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
         _call(b, Helper.RINGBUF_DISCARD, [record, constant(0)])
+
+    def count_hit(self, b: ir.IRBuilder) -> None:
+        cell = self._lookup_number(b, self.machine.index("hits"), self.site(b))
+        with b.if_then(b.not_(is_null(b, cell)), likely=True):
+            # A thread may be preempted here, by another one that is hit.
+            add_atomically(b, cell, constant(1))
 
 
 def _merge_pointers(b: ir.IRBuilder, sources: Sequence[tuple[ir.Block, ir.Value]]) -> ir.Value:

@@ -17,6 +17,9 @@ TYPES: Final = {
     "char": (1, True), "unsigned char": (1, False), "short": (2, True), "unsigned short": (2, False),
     "int": (4, True), "unsigned int": (4, False), "long": (8, True), "unsigned long": (8, False),
 }  # fmt: skip
+OPERATORS: Final = (
+    "+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>", "<", "<=", ">", ">=", "==", "!=", "&&", "||", "^^",
+)  # fmt: skip
 EDGES: Final = (
     0, 1, -1, 2, -2, 7, 10, 63, 64, 65, 127, 128, 255, 256, 1 << 31, (1 << 31) - 1, -(1 << 31), 1 << 32,
     (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1, 0xFFFFFFFF, 1234567890123,
@@ -142,6 +145,6 @@ def terms(draw: DrawFn, variables: tuple[Term, ...], depth: int = 3) -> Term:
         case 2:
             return cast(draw(st.sampled_from(tuple(TYPES))), draw(inner))
         case _:
-            operator = draw(st.sampled_from("+ - * / % & | ^ << >> < <= > >= == != && || ^^".split()))
+            operator = draw(st.sampled_from(OPERATORS))
             left, right = draw(inner), draw(inner)
             return binary(operator, left, right) or binary("+", left, right) or left

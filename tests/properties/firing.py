@@ -1,4 +1,4 @@
-"""A program's BEGIN run by the kernel as often as a test likes, with arguments of its choice; then its memory is read."""
+"""A program's BEGIN run by the kernel, as often as a test likes and with its arguments; then its memory is read."""
 
 from __future__ import annotations
 

@@ -23,17 +23,16 @@ PROGRAMS: Final = [
     path.read_text(encoding="utf-8")
     for path in sorted(chain(TESTS.glob("reference/*.d"), TESTS.glob("lang/*/*.d")))
 ]
-TOKENS: Final = (
-    *"{}()[];,?:/@.$\"'\\#=<>+-*%&|^!~\n\t \0\x1b",
-    *"BEGIN END tick-1s pid$target:::entry self-> this-> self this int string struct typedef inline if else".split(),
-    *"for xlate sizeof stringof @a x arg0 probefunc execname printf printa trace exit count( sum( quantize(".split(),
-    *"lquantize( copyin( copyinstr( strlen( uregs[ 0 1 0x 09 0xffffffffffffffff 99999999999999999999 1.5".split(),
-    *"\"%d %s\" \"%@u\" '' 'a' && || ^^ << >>= ++ -> /* */ // $1 $$1 $nosuch $9 NULL (int)".split(),
-    *"#pragma\tD\toption\tquiet #!x void * /1/ { trace(1); } @=count();".split(),
-)  # fmt: skip
+_WORDS: Final = """
+    BEGIN END tick-1s pid$target:::entry self-> this-> self this int string struct typedef inline if else for xlate
+    sizeof stringof @a x arg0 probefunc execname printf printa trace exit count( sum( quantize( lquantize( copyin(
+    copyinstr( strlen( uregs[ 0 1 0x 09 0xffffffffffffffff 99999999999999999999 1.5 "%d_%s" "%@u" '' 'a' && || ^^ <<
+    >>= ++ -> /* */ // $1 $$1 $nosuch $9 NULL (int) #pragma D option quiet #!x void * /1/ { trace(1); } @=count();
+"""
+TOKENS: Final = (*"{}()[];,?:/@.$\"'\\#=<>+-*%&|^!~\n\t \0\x1b", *_WORDS.split())
 
 texts = st.one_of(
-    st.text(st.characters(exclude_categories=("Cs",))),
+    st.text(st.characters(exclude_categories=["Cs"])),
     st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")),
     st.lists(st.sampled_from(TOKENS), max_size=40).map(" ".join),
     st.lists(st.sampled_from(TOKENS), max_size=30).map(lambda body: f"BEGIN {{ {' '.join(body)} }}"),

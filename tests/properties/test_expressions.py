@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.properties.evaluation import TYPES, Term, as_word, stored, terms, values
+from tests.properties.evaluation import TYPES, Term, as_word, binary, stored, terms, values
 from tests.properties.firing import firing
 
 pytestmark = [pytest.mark.requires_uprobes, pytest.mark.timeout(120)]
@@ -46,8 +46,6 @@ ASSIGNMENTS: Final = ("+=", "-=", "*=", "&=", "|=", "^=", "<<=", ">>=", "/=", "%
 def test_assignments_and_steps_keep_the_variable_in_its_type(
     kind: str, start: int, operand: int, scope: str
 ) -> None:
-    from tests.properties.evaluation import binary
-
     variable = Term("v", stored(start, *TYPES[kind]), *TYPES[kind])
     other = Term("arg1", operand, 8, True)
     expected = {
@@ -93,7 +91,8 @@ def quoted(text: bytes) -> str:
     right=letters,
     limit=st.sampled_from([2, 8, 16, 20, 64, 256]),
     amount=st.integers(-3, 70),
-    which=st.booleans())
+    which=st.booleans(),
+)
 def test_strings(left: bytes, right: bytes, limit: int, amount: int, which: bool) -> None:
     a, b = left[: limit - 1], right[: limit - 1]
     compared = " ".join(f"r{number} = s {name} t;" for number, name in enumerate(COMPARE))

@@ -26,7 +26,7 @@ from tests.harness.triggers import Triggers
 
 HERE = Path(__file__).parent
 KEYS = ("flags", "trigger", "attach", "args", "mask", "status", "timeout")
-ENGINES = ("uprobes",)
+ENGINES = ("uprobes", "fasttrap", "auto")
 
 
 def run_case(case: Case, engine: str, triggers: Triggers) -> Run:

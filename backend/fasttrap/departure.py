@@ -1,0 +1,69 @@
+"""Leaving a held process: the int3s taken away, and every thread where it would be had it never met one."""
+
+import contextlib
+import os
+from dataclasses import replace
+from signal import SIGTRAP
+
+from backend.errors import ProcessGone
+from backend.fasttrap import inject, signals, sigtrap, text, upkeep
+from backend.fasttrap.process import Process
+from backend.fasttrap.tracee import Thread, signal_set
+from backend.linux import ptrace
+from backend.linux.wait_status import SignalStop, decode
+
+
+def leave(process: Process) -> None:
+    """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back.
+
+    A thread that can't be stopped (it waits for its vfork child) is let go by the end of the tracer.
+    """
+    with contextlib.suppress(ProcessGone):
+        for tid in list(process.threads.held):
+            _settle(process, tid)
+        text.restore(process.tracepoints.memory, process.tracepoints.displaced)
+        upkeep.restore(process)
+    for tid, status in list(process.threads.held.items()):
+        with contextlib.suppress(ProcessLookupError, ProcessGone):
+            _let_go(process, process.threads.known[tid], status)
+        process.threads.forget(tid)
+    process.tracepoints.memory.close()
+
+
+def _settle(process: Process, tid: int) -> None:
+    """Bring a thread that has executed an int3, but isn't told yet, to the SIGTRAP that is pending for
+    it.
+    """
+    if isinstance(decode(process.threads.held[tid]), SignalStop):
+        return
+    with contextlib.suppress(ProcessLookupError, ProcessGone):
+        behind = ptrace.registers(tid).rip - 1
+        if behind in process.tracepoints.displaced and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
+            ptrace.cont(tid)
+            process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
+            _settle(process, tid)
+
+
+def _let_go(process: Process, thread: Thread, status: int) -> None:
+    """Detach from a held thread, its registers as they would be without us."""
+    registers = ptrace.registers(thread.tid)
+    number, pc = 0, registers.rip
+    match decode(status):
+        case SignalStop(signal) if signal != SIGTRAP:
+            number = signal
+        case SignalStop() if process.is_trap(thread.tid, registers):
+            registers = replace(registers, rip=registers.rip - 1)
+        case SignalStop() if process.tracepoints.ends_copy(registers.rip - 1):
+            pc -= 1
+        case SignalStop():
+            number = SIGTRAP
+    route = process.tracepoints.route_at(pc)
+    resume = route and route.copy.translate(pc)
+    if route and resume and not signals.may_restart(route, registers):
+        registers = signals.resumed(registers, resume)
+    ptrace.set_registers(thread.tid, registers)
+    if thread.blocks_trap:
+        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | sigtrap.TRAP_BIT)
+    if thread.finishing is not None:
+        signals.send_waiting(thread, process.pid)
+    ptrace.detach(thread.tid, number)

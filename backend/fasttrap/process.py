@@ -1,0 +1,115 @@
+"""What the engine knows of the process that it traces: its threads, what is armed in it, what it has set for
+SIGTRAP.
+
+The one place of mutable state beside the tables that it holds; `engine`, `upkeep` and `departure` work on it.
+"""
+
+import contextlib
+from array import array
+from dataclasses import dataclass, field, replace
+
+from backend.errors import TraceeEnded
+from backend.fasttrap import inject, signals, sigtrap
+from backend.fasttrap.loop import Control
+from backend.fasttrap.sigtrap import Sigtrap, Watched
+from backend.fasttrap.tracee import PLAIN_STOP, Thread, Threads
+from backend.fasttrap.tracepoints import Tracepoints
+from backend.linux import ptrace
+from backend.linux.procfs import RemoteAddr
+from backend.linux.ptrace import Registers
+from backend.linux.wait_status import EventStop, SignalStop, decode
+
+SI_KERNEL = 0x80
+"""si_code of the SIGTRAP that an int3 raises."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A process whose threads are seized. `control` is the loop's, and kept in step."""
+
+    pid: int
+    threads: Threads
+    tracepoints: Tracepoints
+    gate: RemoteAddr
+    """A `syscall` instruction for injected calls."""
+    control: Control
+    sigtrap: Sigtrap = field(default_factory=Sigtrap)
+    watched: Watched = field(default_factory=Watched)
+    unusual: set[int] = field(default_factory=set)
+    """Threads whose hits the loop can't serve."""
+    repeating: set[int] = field(default_factory=set)
+    """Threads that may come back to a site from a signal handler (`Thread.repeat`)."""
+    blocked: "array[int]" = field(default_factory=lambda: array("I"))
+    """Threads that have SIGTRAP blocked."""
+
+    def is_trap(self, tid: int, registers: Registers) -> bool:
+        """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
+        return registers.rip - 1 in self.tracepoints.displaced and ptrace.signal_info(tid).code == SI_KERNEL
+
+    def spare_thread(self) -> int | None:
+        """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
+        by that.
+        """
+        held = [tid for tid in self.threads.held if not self.threads.known[tid].guest]
+        for tid in held:
+            meaning = decode(self.threads.held[tid])
+            if not isinstance(meaning, SignalStop | EventStop) and tid not in self.threads.inside_call:
+                return tid
+        for tid in held:
+            thread = self.threads.known[tid]
+            with contextlib.suppress(ProcessLookupError, TraceeEnded):
+                if tid in self.threads.inside_call:
+                    inject.finish_call(tid)
+                    self.threads.inside_call.remove(tid)
+                    return tid
+                registers = ptrace.registers(tid)
+                if self.is_trap(tid, registers):
+                    ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+                elif isinstance(decode(self.threads.held[tid]), SignalStop):
+                    thread.waiting.append(ptrace.signal_info(tid))
+                    signals.send_waiting(thread, self.pid)
+                self.threads.held[tid] = PLAIN_STOP
+                return tid
+        return None
+
+    def note_mask(self, thread: Thread) -> None:
+        """Take over from the kernel whether a thread has SIGTRAP blocked: at its first stop, before any
+        trap of ours.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            mask = ptrace.signal_mask(thread.tid)
+            self.block(thread.tid, blocked=mask & sigtrap.TRAP_BIT != 0)
+
+    def block(self, tid: int, *, blocked: bool) -> None:
+        """Note whether a thread has SIGTRAP blocked, for the loop too."""
+        thread = self.threads.known.get(tid)
+        if thread is not None:
+            thread.blocks_trap = blocked
+        if blocked != (tid in self.blocked):
+            self.blocked = array(
+                "I", [*self.blocked, tid] if blocked else (n for n in self.blocked if n != tid)
+            )
+            self.control.blocked, self.control.blocked_count = self.blocked.buffer_info()
+
+    def note(self, thread: Thread) -> None:
+        """Keep the hot loop away from hits as long as some thread is unusual, from sigreturn while it is to
+        be watched.
+        """
+        if (thread.repeat is not None) != (thread.tid in self.repeating):
+            self.repeating ^= {thread.tid}
+            slow = self.watched.settings
+            self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)
+        if thread.usual:
+            self.unusual.discard(thread.tid)
+        else:
+            self.unusual.add(thread.tid)
+        self.control.every_hit = len(self.unusual)
+
+    def forget(self, tid: int) -> bool:
+        """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""
+        self.threads.forget(tid)
+        self.unusual.discard(tid)
+        self.repeating.discard(tid)
+        self.control.every_hit = len(self.unusual)
+        self.block(tid, blocked=False)
+        return any(not thread.guest for thread in self.threads.known.values())

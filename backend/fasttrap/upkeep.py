@@ -1,0 +1,130 @@
+"""Keeping the traced process as it would be without us, while it runs: signals, SIGTRAP's disposition and
+mask, children.
+
+`sigtrap` says what there is to keep and how it is read and written; here is when. Called by `engine` with one
+thread stopped.
+"""
+
+import contextlib
+import errno
+from signal import SIGTRAP
+
+from backend.errors import CannotInject, TraceeEnded
+from backend.fasttrap import inject, signals, sigtrap, text
+from backend.fasttrap.process import Process
+from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
+from backend.linux import ptrace
+from backend.linux.ptrace import Registers
+
+
+def deliver(process: Process, thread: Thread, number: int) -> None:
+    """Pass a signal on to the thread that it has stopped, in a place where the program can have it."""
+    used = {slot for each in process.threads.known.values() if (slot := each.finishing) is not None}
+    signals.deliver(thread, number, process.tracepoints, process.pid, used)
+    if thread.repeat is not None and not (process.watched.returns and _has_handler(thread.tid, number)):
+        # No handler that could go elsewhere, or none whose return we would see: the site comes next.
+        thread.skip, thread.repeat = thread.repeat, None
+
+
+def foreign_trap(process: Process, thread: Thread) -> None:
+    """A SIGTRAP that is not our doing: the program's own int3, or sent to it. Its disposition is what
+    the book says.
+    """
+    if process.sigtrap.safe and process.sigtrap.program.handler == sigtrap.IGNORE:
+        ptrace.cont(thread.tid)
+    elif process.sigtrap.safe:
+        thread.waiting.append(ptrace.signal_info(thread.tid))
+        process.sigtrap.safe = False
+        _write_action(process, thread, process.sigtrap.program)
+        signals.send_waiting(thread, process.pid)
+        ptrace.cont(thread.tid)
+    else:
+        deliver(process, thread, SIGTRAP)
+
+
+def note_return(process: Process, thread: Thread, registers: Registers) -> None:
+    """At rt_sigreturn: tell whether a handler returns to the site whose displaced instruction it
+    interrupted.
+    """
+    if registers.rax != sigtrap.RT_SIGRETURN:
+        return
+    with contextlib.suppress(OSError):
+        goes_to = sigtrap.returns_to(registers, process.tracepoints.memory)
+        if goes_to == thread.repeat:
+            thread.skip = goes_to
+    if thread.skip or registers.rsp > (thread.repeat or (0, 0))[1]:
+        thread.repeat = None
+
+
+def note_setting(process: Process, thread: Thread, registers: Registers) -> Registers | None:
+    """At rt_sigaction or rt_sigprocmask: keep the book on SIGTRAP. Return registers if the call has been
+    answered from it.
+    """
+    memory = process.tracepoints.memory
+    if registers.rax == sigtrap.RT_SIGPROCMASK:
+        blocked = sigtrap.mask_after(registers, memory, blocked=thread.blocks_trap)
+        process.block(thread.tid, blocked=blocked)
+    if registers.rax != inject.Syscall.RT_SIGACTION or registers.rdi & 0xFFFFFFFF != SIGTRAP:
+        return None
+    if thread.guest:
+        if process.sigtrap.safe and not thread.has_own_action:
+            _write_action(process, thread, process.sigtrap.program)
+            thread.has_own_action = True
+        return None
+    try:
+        new = process.sigtrap.exchange(registers, memory)
+    except OSError as error:
+        return sigtrap.returned(registers, -(error.errno or errno.EFAULT))
+    if new is not None:
+        _write_action(process, thread, new)
+    return sigtrap.returned(registers, 0)
+
+
+def _write_action(process: Process, thread: Thread, action: sigtrap.Action) -> None:
+    with inject.seccomp_suspended(thread.tid, OPTIONS):
+        sigtrap.write_action(thread.tid, process.gate, process.tracepoints.memory, action)
+
+
+def free_child(process: Process, child: int) -> None:
+    """Take from a forked child, at its first stop, what it has inherited of us, and let it go."""
+    memory = Memory(child)
+    try:
+        text.restore(memory, process.tracepoints.displaced)
+        if process.sigtrap.safe:
+            with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
+                sigtrap.write_action(child, process.gate, memory, process.sigtrap.program)
+    except TraceeEnded:
+        return
+    finally:
+        memory.close()
+    ptrace.detach(child)
+
+
+def ignore_again(tid: int) -> None:
+    """Exec keeps an ignored signal ignored but resets a handler, which ours was: set what the program
+    had set.
+    """
+    memory = Memory(tid)
+    try:
+        sigtrap.write_action(tid, inject.find_gate(tid), memory, sigtrap.Action(sigtrap.IGNORE))
+    finally:
+        memory.close()
+
+
+def restore(process: Process) -> None:
+    """Let the kernel have what the program set for SIGTRAP: in the process, and in guests, which have
+    their own table.
+    """
+    memory = process.tracepoints.memory
+    tid = process.spare_thread()
+    with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+        for guest in [thread for thread in process.threads.known.values() if thread.guest]:
+            if guest.tid in process.threads.held and not guest.has_own_action and process.sigtrap.safe:
+                sigtrap.write_action(guest.tid, process.gate, memory, process.sigtrap.program)
+        if tid is not None:
+            with inject.seccomp_suspended(tid, OPTIONS):
+                process.sigtrap.remove(tid, process.gate, memory)
+
+
+def _has_handler(tid: int, number: int) -> bool:
+    return bool(signal_set(tid, "SigCgt:") >> number - 1 & 1)

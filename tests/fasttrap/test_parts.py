@@ -1,0 +1,144 @@
+"""The engine's pieces alone: layouts that native code relies on, room for scratch memory, text, injected
+calls.
+"""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.fasttrap import inject, sigtrap, text
+from backend.fasttrap.inject import Syscall
+from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
+from backend.fasttrap.scratch_space import REACH, gaps
+from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.tracee import OPTIONS, Memory
+from backend.linux import procfs, ptrace
+from tests.harness.triggers import Triggers
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """A process held in a system call that restarts through restart_syscall (nanosleep)."""
+    with subprocess.Popen(["sleep", "0.3"]) as process:
+        while "nanosleep" not in Path(f"/proc/{process.pid}/wchan").read_text():
+            pass
+        ptrace.seize(process.pid, OPTIONS)
+        ptrace.interrupt(process.pid)
+        os.waitpid(process.pid, inject.WALL)
+        yield process.pid
+        ptrace.detach(process.pid)
+        assert process.wait() == 0
+
+
+def test_injected_call_leaves_registers_mask_and_the_interrupted_call_as_they_were(sleeper: int) -> None:
+    before, mask = ptrace.registers(sleeper), ptrace.signal_mask(sleeper)
+    gate = inject.find_gate(sleeper)
+    address = inject.call(sleeper, gate, Syscall.MMAP, 0, PAGE_SIZE, 5, 0x22, -1, 0)
+    assert any(mapping.start <= address < mapping.end for mapping in procfs.mappings(sleeper))
+    assert (ptrace.registers(sleeper), ptrace.signal_mask(sleeper)) == (before, mask)
+
+
+def test_injected_call_that_fails_gives_its_error(sleeper: int) -> None:
+    gate = inject.find_gate(sleeper)
+    assert inject.call(sleeper, gate, Syscall.MMAP, 0, 0, 5, 0x22, -1, 0) == -22
+
+
+def test_disposition_is_exchanged_without_a_trace_in_memory(sleeper: int) -> None:
+    memory, gate = Memory(sleeper), inject.find_gate(sleeper)
+    below = ptrace.registers(sleeper).rsp - 2048
+    before = memory.read(below, 2048)
+    ignore = sigtrap.Action(sigtrap.IGNORE)
+    assert sigtrap.read_action(sleeper, gate, memory) == sigtrap.Action(sigtrap.DEFAULT)
+    sigtrap.write_action(sleeper, gate, memory, ignore)
+    assert sigtrap.read_action(sleeper, gate, memory).handler == sigtrap.IGNORE
+    assert memory.read(below, 2048) == before
+    memory.close()
+
+
+def test_control_has_the_layout_that_c_would_give_it() -> None:
+    offset = 0
+    for name, kind, *_ in Control._fields_:
+        alignment = ctypes.alignment(kind)
+        offset = (offset + alignment - 1) // alignment * alignment
+        assert getattr(Control, name).offset == offset, name
+        offset += ctypes.sizeof(kind)
+
+
+def test_loop_without_tracees_returns_and_attention_comes_first() -> None:
+    loop, control = HotLoop(), Control()
+    SiteTable(()).install(control)
+    assert loop.run(control) is Reason.NO_TRACEES
+    control.attention = 1
+    assert loop.run(control) is Reason.ATTENTION
+
+
+def test_table_that_grows_keeps_copies_and_hits() -> None:
+    table = SiteTable([(30, 3, False), (10, 1, True)])
+    table.copies[0], table.hits[1] = 1000, 7
+    grown = table.with_sites([(20, 2, False)])
+    assert list(grown.addresses) == [10, 20, 30]
+    assert list(grown.identifiers) == [1, 2, 3]
+    assert list(grown.ambiguous) == [1, 0, 0]
+    assert list(grown.copies) == [1000, 0, 0]
+    assert list(grown.hits) == [0, 0, 7]
+    assert [grown.index(address) for address in (10, 15, 30, 31)] == [0, None, 2, None]
+
+
+PAGES = st.integers(16, (1 << 35) - 3)
+
+
+@given(st.sets(PAGES, min_size=2, max_size=40), st.integers(1, 5000), PAGES)
+def test_gap_is_free_in_reach_and_leaves_a_guard_page(edges: set[int], pages: int, low_page: int) -> None:
+    ordered = sorted(edges)
+    taken = [
+        (start * PAGE_SIZE, end * PAGE_SIZE) for start, end in zip(ordered[::2], ordered[1::2], strict=False)
+    ]
+    low, size = low_page * PAGE_SIZE, pages * PAGE_SIZE
+    high = low + (1 << 29)
+    for address in gaps(taken, size, low, high):
+        assert address % PAGE_SIZE == 0
+        assert all(address + size + PAGE_SIZE <= start or end + PAGE_SIZE <= address for start, end in taken)
+        assert max(abs(address - high), abs(address + size - low), abs(address - low)) <= REACH + (1 << 29)
+        assert abs(address - high) <= REACH or address > high
+        assert abs(address + size - low) <= REACH or address < low
+
+
+def test_int3s_come_and_go_page_by_page(sleeper: int) -> None:
+    memory = Memory(sleeper)
+    start = next(mapping.start for mapping in procfs.mappings(sleeper) if mapping.executable)
+    before = memory.read(start, 2 * PAGE_SIZE)
+    sites = [start, start + 5, start + PAGE_SIZE - 1, start + PAGE_SIZE, start + PAGE_SIZE + 77]
+    displaced = text.displaced_by(memory, sites)
+    text.insert(memory, sites)
+    assert [memory.read(site, 1) for site in sites] == [b"\xcc"] * len(sites)
+    assert text.Code(memory, displaced).at(start + PAGE_SIZE - 3) == before[PAGE_SIZE - 3 :][:15]
+    memory.write(start + 5, b"\x90")
+    text.restore(memory, displaced)
+    changed = bytearray(before)
+    changed[5] = 0x90
+    assert memory.read(start, 2 * PAGE_SIZE) == bytes(changed), "a byte that is no int3 any more is not ours"
+    memory.write(start + 5, before[5:6])
+    memory.close()
+
+
+def test_watched_calls_are_found_in_the_c_library() -> None:
+    found = sigtrap.watched_sites(os.getpid())
+    assert found.settings
+    assert found.returns
+    for address in found.settings | found.returns:
+        assert procfs.read_memory(os.getpid(), address, 2) == inject.SYSCALL_INSTRUCTION
+
+
+def test_safety_handler_waits_at_the_int3_and_lets_copies_go_on(triggers: Triggers, tmp_path: Path) -> None:
+    page = 0x1000_0000
+    code, action = sigtrap.safety_handler(page, [(page, page + 2 * PAGE_SIZE)])
+    image = tmp_path / "image"
+    image.write_bytes(code.ljust(2048, b"\0") + action.to_bytes() + bytes(2048 - 32))
+    program = str(triggers.path("safety"))
+    assert subprocess.run([program, str(image)], check=False).returncode == 0

@@ -1,0 +1,10 @@
+/*
+ * ASSERTION: A pragma inside a comment is none.
+ * SECTION: Pragmas
+ */
+/*
+#pragma D option nosuch
+ */
+#pragma D option quiet
+// #pragma D option nosuch either
+BEGIN { }
