@@ -96,9 +96,9 @@ def render_text(coverage: Coverage) -> str:
 def _lines(row: Row) -> list[tuple[str, int, int | None]]:
     """Return label, sites and hits of a row's lines; refused sites have no hits."""
     lines: list[tuple[str, int, int | None]] = [(printable_name(row.name), row.sites, sum(row.hits.values()))]
-    for way in Way:
-        if row.served.get(way):
-            lines.append((f"  {way.value}", row.served[way], row.hits.get(way, 0)))
+    lines.extend(
+        (f"  {way.value}", row.served[way], row.hits.get(way, 0)) for way in Way if row.served.get(way)
+    )
     if row.refused:
         lines.append(("  refused", sum(row.refused.values()), None))
         lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.refused))

@@ -108,8 +108,9 @@ class Probes:
         """Return what may have been meant by a description that matches nothing."""
         numbered = _PID_PROVIDER.match(description.provider)
         if numbered:
-            modules = {loaded.name for loaded in self.symbols_of(int(numbered[1]), span).objects}
-            return did_you_mean(description.module, modules)
+            modules = [loaded.name for loaded in self.symbols_of(int(numbered[1]), span).objects]
+            # `libc` means libc.so.6.
+            return did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])
         if description.module or description.function:
             functions = "functions of a process are pid$target:library:function:entry"
             return did_you_mean(description.provider, ("dtrace", "profile")) or functions

@@ -110,7 +110,8 @@ def _ignored_signals() -> frozenset[int]:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"{_name()}: {message}\n")
+    # Programs, commands and symbols are quoted in messages, and may hold what a terminal would obey.
+    sys.stderr.write(f"{_name()}: {printable_name(message)}\n")
 
 
 def _name() -> str:
@@ -338,9 +339,6 @@ class _Run:
             engine = self._engine(plan)
             session = Session(plan, engine, session_options, terminal)
             status = session.run(self.process, lambda refused: self._left_out(left_out, plan, refused))
-            if self.line.wants_coverage:
-                self._report_coverage(engine.coverage(), probes, traced=True)
-            return status
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -356,6 +354,9 @@ class _Run:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:
             raise Failure(f"could not enable tracing: {error.strerror or error}") from None
+        if self.line.wants_coverage:
+            self._report_coverage(engine.coverage(), probes, traced=True)
+        return status
 
     def _engine(self, plan: Plan) -> Engine:
         """Return the engine, or both as one, that serves the plan."""

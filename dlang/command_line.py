@@ -139,11 +139,10 @@ def _usage() -> str:
         [
             "Usage: dtrap [-eFlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID | -c COMMAND]",
             "             [-n PROGRAM | -f PROGRAM | -m PROGRAM | -P PROGRAM | -i PROGRAM | -s FILE]...",
-            "             [OPERAND]...",
-            "             [--coverage[=FILE]]",
+            "             [--coverage[=FILE]] [OPERAND]...",
             "",
             *lines,
-            "  --coverage[=FILE]  say how each probe's site is served and how often it was hit, or write it as JSON",
+            "  --coverage[=FILE]  say how each site is served and how often it was hit; to FILE, as JSON",
             "",
             "Operands are $1, $2, ... in the programs. For example, count the calls of every libc function:",
             "  dtrap -n 'pid$target:libc.so.6::entry { @[probefunc] = count(); }' -c 'ls -R /usr/share'",

@@ -19,10 +19,11 @@ import time
 from typing import Final
 
 LOOK_AT_LOAD_S: Final = 0.1
-IDLE_CPUS: Final = 0.2
-"""So much of one CPU must be idle for the tracer to give way to everybody."""
+IDLE_CPUS: Final = 0.6
+"""So much of one CPU must be idle for the tracer to give way to everybody: the one that its pair doesn't use.
+"""
 
-LONGEST_WAIT_S: Final = 0.02
+LONGEST_WAIT_S: Final = 0.003
 """Waiting longer than this for a CPU, between two looks at the load, means that the machine is busy after
 all.
 """
@@ -39,6 +40,7 @@ class CpuFollower:
         self._last_tid = 0
         self._may_yield = _may_leave_idle_policy()
         self._yields = False
+        self._has_idle_cpus = False
         self._looked_at = time.monotonic()
         self._idle_s = _idle_s()
         self._waited_s = _waited_s()
@@ -46,32 +48,35 @@ class CpuFollower:
         self._penalty_s = FIRST_PENALTY_S
 
     def follow(self, tid: int) -> None:
-        """Move the tracer to where thread `tid` runs, if it was also `tid` last time; else set it free."""
+        """Move the tracer to where thread `tid` runs, if that is all that hits sites and the machine has time
+        to spare.
+        """
         alone, self._last_tid = tid == self._last_tid, tid
-        cpu = _cpu_of(tid) if alone else None
-        self._run_on(self._allowed if cpu is None or cpu not in self._allowed else {cpu})
-        if self._may_yield:
-            self._choose_policy(alone=alone)
+        if not self._may_yield:
+            return
+        self._look_at_load()
+        cpu = _cpu_of(tid) if alone and self._has_idle_cpus else None
+        follows = cpu is not None and cpu in self._allowed
+        self._yield(follows)
+        self._run_on({cpu} if cpu is not None and follows else self._allowed)
 
     def _run_on(self, cpus: set[int]) -> None:
         if cpus != self._current:
             os.sched_setaffinity(0, cpus)
             self._current = cpus
 
-    def _choose_policy(self, *, alone: bool) -> None:
+    def _look_at_load(self) -> None:
         now = time.monotonic()
-        if not alone:
-            self._yield(False)
         if now - self._looked_at < LOOK_AT_LOAD_S:
             return
         idle_s, waited_s = _idle_s(), _waited_s()
-        has_idle_cpus = idle_s - self._idle_s >= IDLE_CPUS * (now - self._looked_at)
+        enough = idle_s - self._idle_s >= IDLE_CPUS * (now - self._looked_at)
         had_to_wait = waited_s - self._waited_s > LONGEST_WAIT_S
         self._looked_at, self._idle_s, self._waited_s = now, idle_s, waited_s
         if self._yields and had_to_wait:
             self._not_before = now + self._penalty_s
             self._penalty_s *= 2
-        self._yield(alone and has_idle_cpus and now >= self._not_before)
+        self._has_idle_cpus = enough and now >= self._not_before
 
     def _yield(self, wanted: bool) -> None:
         if wanted != self._yields:

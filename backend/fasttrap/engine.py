@@ -13,7 +13,6 @@ executes a program.
 """
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +25,12 @@ from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.process import Process
-from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads, shares_memory
+from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
 from backend.fasttrap.tracepoints import UNCOUNTED, Outcome, Site, Tracepoints
 from backend.linux import procfs, ptrace
+from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
+from backend.linux.threads import share_memory
 from backend.linux.wait_status import (
     Event,
     EventStop,
@@ -48,11 +49,6 @@ WINDOW_HITS = 128
 
 SLOW_HIT = 16
 """A stop dealt with in Python counts for so many hits in the window."""
-
-CLAUSES = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
-"""`void hit(uint64_t site, struct user_regs_struct *registers, uint32_t pid, uint32_t tid)`; `site`:
-Site.identifier.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,11 @@ class NativeClauses(Protocol):
 
     @property
     def hit(self) -> int:
-        """Address of a function of the type CLAUSES, which every hit calls with rip = the site's address."""
+        """Address of `void hit(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)`, called
+        at every hit.
+
+        `site` is Site.identifier; in the registers rip is the site's address.
+        """
 
     @property
     def whole_registers(self) -> bool:
@@ -108,7 +108,6 @@ class Engine:
     def __init__(self, loop: HotLoop) -> None:
         self._loop = loop
         self._clauses: NativeClauses | None = None
-        self._hit = CLAUSES()
         self.control = Control(window=WINDOW_HITS)
         self._cpu = CpuFollower()
         self._process: Process | None = None
@@ -123,7 +122,7 @@ class Engine:
     def use(self, clauses: NativeClauses) -> None:
         """From now on every hit calls these clauses. Due before `arm`."""
         self._clauses = clauses
-        self._hit = CLAUSES(clauses.hit)
+        self._hit = native_function(clauses.hit, 4)
         self.control.clauses, self.control.whole_registers = clauses.hit, clauses.whole_registers
 
     @property
@@ -209,7 +208,8 @@ class Engine:
         if tid is not None:
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
                 current = sigtrap.read_action(tid, self.process.gate, self.process.tracepoints.memory)
-                self.process.sigtrap.program = undo.program if current == undo.safety else current
+                ours = undo.safety, undo.program.unblocked()
+                self.process.sigtrap.program = undo.program if current in ours else current
                 self.process.sigtrap.safe = current == undo.safety
 
     def go(self) -> Happening | None:
@@ -301,7 +301,7 @@ class Engine:
         """At the first stop of a thread or child: take it in, or set it free and return False."""
         if procfs.status(tid).tgid == self.process.pid:
             self.process.threads.known[tid] = Thread(tid)
-        elif shares_memory(self.process.pid, tid):
+        elif share_memory(self.process.pid, tid):
             self.process.threads.known[tid] = Thread(tid, guest=True)
         else:
             upkeep.free_child(self.process, tid)
@@ -349,8 +349,7 @@ class Engine:
         at_site = replace(registers, rip=site)
         if self._counts(thread, at_site) and points.table.identifiers[place] != UNCOUNTED:
             points.table.hits[place] += 1
-            ctypes.memmove(self.control.registers, at_site.to_bytes(), ptrace.USER_REGS_SIZE)
-            address = ctypes.addressof(self.control) + Control.registers.offset
+            address = self.control.show(at_site.to_bytes())
             self._hit(points.table.identifiers[place], address, self.process.pid, tid)
         if thread.blocks_trap:
             ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | sigtrap.TRAP_BIT)

@@ -76,6 +76,12 @@ class Control(ctypes.Structure):
         ("signal_info", ctypes.c_uint8 * 128),
     )
 
+    def show(self, registers: bytes) -> int:
+        """Put a `struct user_regs_struct` where the clauses may read it; return its address."""
+        address = ctypes.addressof(self) + Control.registers.offset
+        ctypes.memmove(address, registers, USER_REGS_SIZE)
+        return address
+
 
 _WAITID, _PTRACE = 247, 101
 _WSTOPPED, _WEXITED, _WNOWAIT = 2, 4, 0x01000000

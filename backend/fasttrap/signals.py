@@ -14,15 +14,13 @@ repetition. - A system call that was interrupted and may be restarted stays in i
 and immutable: the kernel steps back by 2 bytes into it.
 """
 
-import ctypes
 from collections.abc import Set
 from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 
 from backend.fasttrap.tracee import Thread
 from backend.fasttrap.tracepoints import Route, Tracepoints
-from backend.linux import ptrace
-from backend.linux.libc import libc
+from backend.linux import ptrace, threads
 from backend.linux.ptrace import Registers
 from scratch.displaced import Resume, State
 
@@ -30,7 +28,6 @@ FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
 NAMES_THE_INSTRUCTION = frozenset({SIGILL, SIGFPE, SIGTRAP})
 """Signals whose si_addr is the address of the instruction; for SIGSEGV and SIGBUS it is the memory's."""
 
-_TGKILL = 234
 _SI_TKILL = -6
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
@@ -47,22 +44,23 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
     """
     if thread.waiting and thread.finishing is None:
         _put_first_info_back(thread, number)
-    route = tracepoints.route_at(ptrace.instruction_pointer(thread.tid))
+    pc = ptrace.instruction_pointer(thread.tid)
+    route = tracepoints.route_at(pc)
     if route is None:
         ptrace.cont(thread.tid, number)
         return
-    info, registers = ptrace.signal_info(thread.tid), ptrace.registers(thread.tid)
-    resume = route.copy.translate(registers.rip)
-    assert resume is not None, (hex(registers.rip), route)
+    info = ptrace.signal_info(thread.tid)
+    resume = route.copy.translate(pc)
+    assert resume is not None, (hex(pc), route)
     if resume.state is State.COMPLETED:
-        if not may_restart(route, registers):
-            ptrace.set_registers(thread.tid, resumed(registers, resume))
+        if not (route.may_sleep and may_restart(route, ptrace.registers(thread.tid))):
+            _move(thread.tid, resume)
         if thread.finishing is not None:
             thread.finishing = None
             send_waiting(thread, pid)
         ptrace.cont(thread.tid, number)
     elif number in FAULTS and info.code > 0:
-        _repeat_after_handler(thread, route, registers, resume)
+        _repeat_after_handler(thread, route, resume)
         if number in NAMES_THE_INSTRUCTION:
             ptrace.set_signal_info(thread.tid, info.with_address(route.site))
         ptrace.cont(thread.tid, number)
@@ -74,12 +72,20 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
             ptrace.set_instruction_pointer(thread.tid, stopping.copy.slot + place)
         ptrace.cont(thread.tid)
     else:
-        _repeat_after_handler(thread, route, registers, resume)
+        _repeat_after_handler(thread, route, resume)
         ptrace.cont(thread.tid, number)
 
 
-def _repeat_after_handler(thread: Thread, route: Route, registers: Registers, resume: Resume) -> None:
-    home = resumed(registers, resume)
+def _move(tid: int, resume: Resume) -> None:
+    """Put a thread where a copy's boundary stands for."""
+    if resume.add_to_rsp or resume.set_registers:
+        ptrace.set_registers(tid, resumed(ptrace.registers(tid), resume))
+    else:
+        ptrace.set_instruction_pointer(tid, resume.address)
+
+
+def _repeat_after_handler(thread: Thread, route: Route, resume: Resume) -> None:
+    home = resumed(ptrace.registers(thread.tid), resume)
     thread.repeat = (route.site, home.rsp)
     ptrace.set_registers(thread.tid, home)
 
@@ -96,7 +102,7 @@ def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pi
         return False
     resume = route.copy.translate(address)
     assert resume is not None
-    ptrace.set_registers(thread.tid, resumed(registers, resume))
+    _move(thread.tid, resume)
     thread.finishing = None
     if not thread.waiting:
         ptrace.cont(thread.tid)
@@ -113,7 +119,7 @@ def send_waiting(thread: Thread, pid: int) -> None:
     siginfo.
     """
     for info in thread.waiting:
-        libc().syscall(_TGKILL, ctypes.c_int(pid), ctypes.c_int(thread.tid), ctypes.c_int(info.signal))
+        threads.send_signal(pid, thread.tid, info.signal)
 
 
 def resumed(registers: Registers, resume: Resume) -> Registers:

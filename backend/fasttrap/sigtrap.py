@@ -11,7 +11,8 @@ scratch memory: the *safety handler*. It never runs as long as there is a tracer
 while threads are stopped at int3s, they would die of the signals that they are in the middle of; so they
 run the handler instead, which steps back to the int3, sleeps a millisecond, and so on until the guardian
 has put the text in order. A thread that had already been sent to its copy goes on there. Nothing of this is
-needed by the text of a program with a SIGTRAP handler of its own, which keeps it.
+needed by the text of a program with a SIGTRAP handler of its own, which keeps it; but it runs with SIGTRAP
+unblocked, so that int3s in it, and in the return from it, spoil nothing.
 """
 
 import errno
@@ -60,9 +61,20 @@ class Action:
     def is_handler(self) -> bool:
         return self.handler not in (DEFAULT, IGNORE)
 
+    @property
+    def is_for_once(self) -> bool:
+        return self.flags & _SA_RESETHAND != 0
+
+    def unblocked(self) -> "Action":
+        """The same with SIGTRAP not blocked while a handler runs."""
+        if not self.is_handler:
+            return self
+        return replace(self, flags=self.flags | _SA_NODEFER, mask=self.mask & ~TRAP_BIT)
+
 
 _ACTION = struct.Struct("4Q")
 _SA_SIGINFO, _SA_RESTORER, _SA_ONSTACK, _SA_NODEFER = 0x4, 0x0400_0000, 0x0800_0000, 0x4000_0000
+_SA_RESETHAND = 0x8000_0000
 
 _SAFETY_HANDLER = bytes.fromhex(
     "817e0880000000"  # cmpl  $0x80,8(%rsi)      si_code: raised by an int3?
@@ -139,15 +151,16 @@ class Sigtrap:
         self.safety: Action | None = None
 
     def install(self, tid: int, gate: RemoteAddr, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
-        """Put the safety handler into the first region's header, and in force unless the program has its own."""
+        """Put the safety handler into the first region's header, and in force unless the program has its own,
+        which from now on runs with SIGTRAP unblocked.
+        """
         code, safety = safety_handler(regions[0][0], regions)
         memory.write(safety.handler, code)
         if self.safety is None:
             self.safety = safety
             self.program = read_action(tid, gate, memory)
-            if not self.program.is_handler:
-                write_action(tid, gate, memory, safety)
-                self.safe = True
+            self.safe = not self.program.is_handler
+            write_action(tid, gate, memory, safety if self.safe else self.program.unblocked())
 
     def remove(self, tid: int, gate: RemoteAddr, memory: Memory) -> None:
         """Give the kernel what the program has set, if it has something else: our handler, or a forced reset."""
@@ -174,7 +187,7 @@ class Sigtrap:
             return None
         self.program = new
         self.safe = not new.is_handler and self.safety is not None
-        return self.safety if self.safe else new
+        return self.safety if self.safe else new.unblocked()
 
 
 def mask_after(registers: Registers, memory: Memory, *, blocked: bool) -> bool:
@@ -212,7 +225,10 @@ def returned(registers: Registers, result: int) -> Registers:
 
 
 _CANDIDATE = re.compile(rb"\xb8[\x0d\x0e]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
-_SIGRETURN = re.compile(rb"(?:\xb8|\x48\xc7\xc0)\x0f\x00\x00\x00(?=\x0f\x05)")
+# The literal comes first: that is what makes the search fast, and libraries have 100 MB of text.
+_SIGRETURN = re.compile(
+    rb"\x0f\x05(?:(?<=\xb8\x0f\x00\x00\x00\x0f\x05)|(?<=\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05))"
+)
 _LARGEST_TEXT = 1 << 27
 
 
@@ -236,7 +252,7 @@ def watched_sites(pid: int) -> Watched:
     for mapping in procfs.mappings(pid):
         if mapping.executable and mapping.readable and mapping.inode and mapping.size_bytes <= _LARGEST_TEXT:
             code = procfs.read_memory(pid, mapping.start, mapping.size_bytes)
-            returns |= {mapping.start + match.end() for match in _SIGRETURN.finditer(code)}
+            returns |= {mapping.start + match.start() for match in _SIGRETURN.finditer(code)}
             for match in _CANDIDATE.finditer(code):
                 offset = _next_syscall(code, match.start())
                 if offset is not None:

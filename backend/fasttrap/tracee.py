@@ -7,14 +7,12 @@ thread that traces.
 """
 
 import contextlib
-import ctypes
 import os
 from dataclasses import dataclass, field
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
-from backend.linux.libc import libc
 from backend.linux.ptrace import Option, SignalInfo
 from backend.linux.wait_status import Event, EventStop, Exited, Killed, decode
 
@@ -26,8 +24,6 @@ OPTIONS = Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TR
 
 PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 """The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
-
-_KCMP, _KCMP_VM = 312, 1
 
 
 class Memory:
@@ -193,14 +189,6 @@ def _in_vfork(tid: int) -> bool:
             return file.read() in ("kernel_clone", "_do_fork", "wait_for_vfork_done")
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def shares_memory(one: int, other: int) -> bool:
-    """Tell whether two processes or threads have one address space. Source: kcmp(2), KCMP_VM."""
-    result = libc().syscall(_KCMP, ctypes.c_int(one), ctypes.c_int(other), _KCMP_VM, 0, 0)
-    if result < 0:
-        raise ProcessGone(other)
-    return bool(result == 0)
 
 
 def signal_set(tid: int, name: str) -> int:

@@ -204,8 +204,8 @@ _NOP = 0x90
 
 
 def judge(code: bytes, address: int, *, shadow_stack: bool) -> OutOfLine | Refuse:
-    """Return how a site with this code can be served, or why it can't, as far as that can be told before there is
-    scratch memory. With `shadow_stack` on, calls are refused.
+    """Return how a site with this code can be served, or why it can't, as far as that can be told before
+    there is scratch memory. With `shadow_stack` on, calls are refused.
     """
     instruction = decode_instruction(code, address)
     if isinstance(instruction, Undecodable):

@@ -81,9 +81,7 @@ class TrapEngine:
         self._tracer.load(Clauses, self._program.image)
         outcomes = self._tracer.arm([Tracepoint(_site(probe).address, probe.id) for probe in sites])
         self._tracer.go()
-        self._answers = {
-            probe.id: _answer(outcome) for probe, outcome in zip(sites, outcomes, strict=True)
-        }
+        self._answers = {probe.id: _answer(outcome) for probe, outcome in zip(sites, outcomes, strict=True)}
         return refusals(self._plan, self._answers)
 
     def detach(self) -> None:

@@ -28,18 +28,24 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
 
 def foreign_trap(process: Process, thread: Thread) -> None:
     """A SIGTRAP that is not our doing: the program's own int3, or sent to it. Its disposition is what
-    the book says.
+    the book says; the kernel's is another where ours is in force, and after a hit in a handler of another
+    signal that has SIGTRAP blocked.
     """
     if process.sigtrap.safe and process.sigtrap.program.handler == sigtrap.IGNORE:
         ptrace.cont(thread.tid)
-    elif process.sigtrap.safe:
+    elif process.sigtrap.safe or _is_spoilt(process, thread):
         thread.waiting.append(ptrace.signal_info(thread.tid))
         process.sigtrap.safe = False
-        _write_action(process, thread, process.sigtrap.program)
+        _write_action(process, thread, process.sigtrap.program.unblocked())
         signals.send_waiting(thread, process.pid)
         ptrace.cont(thread.tid)
     else:
         deliver(process, thread, SIGTRAP)
+
+
+def _is_spoilt(process: Process, thread: Thread) -> bool:
+    program = process.sigtrap.program
+    return program.is_handler and not program.is_for_once and not _has_handler(thread.tid, SIGTRAP)
 
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:
@@ -90,7 +96,7 @@ def free_child(process: Process, child: int) -> None:
     memory = Memory(child)
     try:
         text.restore(memory, process.tracepoints.displaced)
-        if process.sigtrap.safe:
+        if process.sigtrap.safe or process.sigtrap.program.is_handler:
             with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
                 sigtrap.write_action(child, process.gate, memory, process.sigtrap.program)
     except TraceeEnded:

@@ -238,16 +238,13 @@ def open_mapped_file(pid: int, mapping: MappedRange) -> int:
 
     Deleted, replaced or in another mount namespace: it is the file that is mapped. /proc/PID/map_files leads
     to the very file, but only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; without, the path is followed
-    inside the process's root, and the inode compared. Raises MappedFileUnavailable when neither leads to the
-    file.
+    inside the process's root, then ours (a sandbox has changed its root since), and the inode compared.
+    Raises MappedFileUnavailable when none leads to the file.
     """
     reason = ""
-    inside_root = f"/proc/{pid}/root{mapping.path}"
-    for path in (
-        f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}",
-        inside_root,
-        inside_root.removesuffix(DELETED),
-    ):
+    very_file = f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+    name = mapping.path.removesuffix(DELETED)
+    for path in (very_file, *(f"/proc/{pid}/root{each}" for each in (mapping.path, name)), name):
         try:
             # Not blocking: what the path leads to by now may be a pipe or a device.
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -258,7 +255,7 @@ def open_mapped_file(pid: int, mapping: MappedRange) -> int:
         if not stat.S_ISREG(found.st_mode):
             reason = "it is no regular file"
         # The device is not compared: overlayfs and btrfs show one in maps and another in stat(2).
-        elif path.startswith(inside_root.removesuffix(DELETED)) and found.st_ino != mapping.inode:
+        elif path != very_file and found.st_ino != mapping.inode:
             reason = "another file has taken its place"
         else:
             return fd

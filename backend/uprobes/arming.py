@@ -46,9 +46,7 @@ class _Group:
 
     def for_all(self, answers: Mapping[int, Answer]) -> dict[int, Answer]:
         """Return the answer to every probe, given the leaders'."""
-        return {
-            probe.id: answers[probes[0].id] for probes in self.by_offset.values() for probe in probes
-        }
+        return {probe.id: answers[probes[0].id] for probes in self.by_offset.values() for probe in probes}
 
 
 def arm(plan: Plan, loaded: Loaded, symbols: Symbols, pid: int | None, *, singly: bool) -> Armed:

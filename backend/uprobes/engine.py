@@ -234,10 +234,10 @@ class KernelEngine:
         if index is None:
             return {}
         spec = self._machine.maps()[index]
-        items = bpf.map_items(
-            self._loaded.maps[index], spec.key_size, spec.user_value_size, spec.max_entries
+        items = bpf.map_items(self._loaded.maps[index], spec.key_size, spec.user_value_size, spec.max_entries)
+        hits = (
+            (struct.unpack("<I", key)[0], sum(struct.unpack(f"<{len(raw) // 8}Q", raw))) for key, raw in items
         )
-        hits = ((struct.unpack("<I", key)[0], sum(struct.unpack(f"<{len(raw) // 8}Q", raw))) for key, raw in items)
         return {number: count for number, count in hits if count}
 
     def _word(self, offset: int) -> int:

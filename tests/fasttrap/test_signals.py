@@ -13,7 +13,7 @@ def test_calls_from_handlers_and_from_what_they_interrupt_are_counted_exactly(
     triggers: Triggers, frequency: int
 ) -> None:
     functions = [*STORMED, "inner_rep"]
-    with traced(triggers.path("signal_storm"), functions, str(frequency), "2000") as run:
+    with traced(triggers.path("signal_storm"), functions, str(frequency), "1000") as run:
         main_calls, handler_calls, strange = map(int, run.finish().split())
         assert strange == 0
         assert handler_calls > 0

@@ -94,6 +94,22 @@ def test_target_lives_on_with_its_own_text_when_dtrap_is_killed(triggers: Trigge
         assert process.end().status == 0
 
 
+def test_target_of_both_engines_computes_on_when_dtrap_is_killed(triggers: Triggers) -> None:
+    # Of libc some functions are the kernel's and some fasttrap's: the trigger uses, and checks, both kinds.
+    everything = "pid$target:a.out::entry, pid$target:libc.so.6::entry { @[probefunc] = count(); }"
+    hit = 'pid$target:libc.so.6:strlen:entry /!seen/ { seen = 1; printf("hit\\n"); }'
+    with target([triggers.path("endless"), "3"]) as process:
+        arguments = ("-p", str(process.pid), "-n", f"int seen; {hit} {everything}")
+        with armed(*arguments) as tracer:
+            process.say()
+            assert tracer.output.readline() == b"hit\n"
+            tracer.process.kill()
+            assert tracer.end().status == -signal.SIGKILL
+        for _ in range(2):
+            process.process.send_signal(signal.SIGUSR1)
+            assert process.output.readline().startswith(b"well ")
+
+
 def test_text_is_the_programs_own_again_after_a_run(triggers: Triggers) -> None:
     with target([triggers.path("calls_forever"), "-1"]) as process:
         work = address_of("work", process.pid, triggers.path("calls_forever"))

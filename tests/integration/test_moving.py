@@ -14,13 +14,15 @@ from tests.integration.running import Running, armed, counts, target, trace
 
 pytestmark = pytest.mark.requires_uprobes
 
+KERNEL = ("-x", "engine=uprobes")
 FUNCTIONS = "pid$target:::entry"
 MOVED = f"{FUNCTIONS} {{ @[probemod, probefunc] = count(); }}"
 UNMOVED = f"{FUNCTIONS} /uregs[R_RIP] != 0/ {{ @[probemod, probefunc] = count(); }}"
 SINGLY = """
 import functools, sys
+import backend.uprobes.engine as engine
 import dlang.cli
-dlang.cli.KernelOptions = functools.partial(dlang.cli.KernelOptions, singly=True)
+engine.KernelOptions = functools.partial(engine.KernelOptions, singly=True)
 sys.exit(dlang.cli.main())
 """
 
@@ -28,7 +30,7 @@ sys.exit(dlang.cli.main())
 def both(process: Running, work: str) -> tuple[dict[str, int], dict[str, int]]:
     """Trace with moved and with unmoved probes while the process does `work`, until it ends; both results."""
     pid = str(process.pid)
-    with armed("-p", pid, "-n", MOVED) as moved, armed("-p", pid, "-n", UNMOVED) as unmoved:
+    with armed(*KERNEL, "-p", pid, "-n", MOVED) as moved, armed(*KERNEL, "-p", pid, "-n", UNMOVED) as unmoved:
         process.say(work)
         results = moved.end(), unmoved.end()
         # Whatever the target printed was in the way of nobody: its pipe is large enough.
@@ -69,12 +71,12 @@ def test_moved_probes_count_the_same_calls_of_python(tmp_path: Path) -> None:
 def test_probes_attached_one_by_one_count_exactly(triggers: Triggers) -> None:
     executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry, pid$target:a.out:main:entry { @[probefunc, arg0] = count(); }"
-    result = trace([triggers.path("calls_forever"), "50"], program, executable=executable)
+    result = trace([triggers.path("calls_forever"), "50"], program, *KERNEL, executable=executable)
     assert counts(result.stdout) == {f"work {n}": 1 for n in range(50)}
 
 
 def test_probes_attached_one_by_one_do_not_count_children(triggers: Triggers) -> None:
     executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
-    result = trace([triggers.path("family")], program, executable=executable)
+    result = trace([triggers.path("family")], program, *KERNEL, executable=executable)
     assert counts(result.stdout) == {"work": 3}

@@ -101,4 +101,4 @@ def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.P
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading) as file:
-        assert file.read() == "root|it belongs to another user|run dtrap as root or as root"
+        assert file.read() == "root|it belongs to another user|run dtrap as root"

@@ -86,7 +86,7 @@ def test_any_text_is_a_diagnostic_or_compiles(text: str, name: str | None) -> No
 
 
 @pytest.mark.timeout(90)
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(mutated(), st.sampled_from([None, "x.d"]))
 def test_a_mutated_program_is_a_diagnostic_or_compiles(text: str, name: str | None) -> None:
     check(text, name)

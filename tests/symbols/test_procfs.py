@@ -4,6 +4,7 @@ own.
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +110,20 @@ def test_a_file_of_another_mount_namespace_is_opened(triggers: Triggers, tmp_pat
 def test_without_privilege_a_file_is_opened_through_the_root_of_its_process() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=NOBODY) as process:
         mapping = next(part for part in procfs.mappings(process.pid) if part.path.endswith("/cat"))
+        with as_nobody():
+            fd = procfs.open_mapped_file(process.pid, mapping)
+            os.close(fd)
+
+
+def test_without_privilege_a_file_of_a_process_that_has_left_its_root_is_opened() -> None:
+    script = "import os; os.chroot('/proc/self/fdinfo'); print('ready', flush=True); input()"
+    command = ("unshare", "-Ur", sys.executable, "-c", script)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=NOBODY, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        mapping = next(part for part in procfs.mappings(process.pid) if part.path.endswith("/libc.so.6"))
         with as_nobody():
             fd = procfs.open_mapped_file(process.pid, mapping)
             os.close(fd)

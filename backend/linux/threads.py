@@ -1,0 +1,25 @@
+"""Threads of other processes: signals to one of them, and whether two have one memory."""
+
+import ctypes
+
+from backend.linux.libc import last_error, libc
+
+_TGKILL, _KCMP = 234, 312
+_KCMP_VM = 1
+
+
+def send_signal(pid: int, tid: int, number: int) -> None:
+    """Send a signal to the thread `tid` of process `pid`; one that has ended needs none. Source: tgkill(2)."""
+    libc().syscall(_TGKILL, ctypes.c_int(pid), ctypes.c_int(tid), ctypes.c_int(number))
+
+
+def share_memory(one: int, other: int) -> bool:
+    """Tell whether two threads, of one process or of two, have one address space.
+
+    Raises ProcessLookupError when one has ended, OSError where the kernel can't tell. Source: kcmp(2),
+    KCMP_VM.
+    """
+    result = int(libc().syscall(_KCMP, ctypes.c_int(one), ctypes.c_int(other), _KCMP_VM, 0, 0))
+    if result < 0:
+        raise last_error(f"kcmp of {one} and {other}")
+    return result == 0

@@ -1,0 +1,3 @@
+still in the clause
+end
+

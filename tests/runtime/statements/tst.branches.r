@@ -1,0 +1,4 @@
+one
+two
+3 after 2
+

@@ -1,0 +1,84 @@
+"""What the command does around a program: several programs, files, scripts that are executed, listings, statuses."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import DTRAP, environment, run_dtrap
+
+pytestmark = pytest.mark.requires_uprobes
+
+
+def test_several_programs_share_variables_and_run_in_order(tmp_path: Path) -> None:
+    first, second = "BEGIN { x = 5; @ = count(); }", 'BEGIN { printf("%d\\n", x + 1); @ = count(); exit(0); }'
+    run = run_dtrap(["-q", "-n", first, "-n", second], tmp_path)
+    assert (run.stdout, run.stderr, run.status) == ("6\n\n                2\n", "", 0)
+
+
+def test_an_output_file_is_appended_to(tmp_path: Path) -> None:
+    for number in (1, 2):
+        run = run_dtrap(["-q", "-o", "out", "-n", f'BEGIN {{ printf("{number}\\n"); exit(0); }}'], tmp_path)
+        assert (run.stdout, run.status) == ("", 0)
+    assert (tmp_path / "out").read_text() == "1\n\n2\n\n"
+
+
+def test_a_script_is_executed_with_its_operands(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f'#!{DTRAP} -qs\nBEGIN {{ printf("%d %s\\n", $1, $$2); exit($1); }}\n')
+    script.chmod(0o755)
+    run = subprocess.run(
+        [str(script), "7", "word"], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("7 word\n\n", "", 7)
+
+
+def test_compiling_only_traces_nothing_and_says_nothing(tmp_path: Path) -> None:
+    run = run_dtrap(["-e", "-n", 'BEGIN { printf("traced\\n"); exit(3); }'], tmp_path)
+    assert (run.stdout, run.stderr, run.status) == ("", "", 0)
+
+
+def test_a_listing_needs_no_match(tmp_path: Path) -> None:
+    run = run_dtrap(["-l", "-n", "BEGIN", "-n", "nosuch:::x"], tmp_path)
+    assert "dtrace" in run.stdout
+    assert "BEGIN" in run.stdout
+    assert run.status == 0
+
+
+def test_no_match_is_allowed_on_request(tmp_path: Path) -> None:
+    allowed = run_dtrap(["-q", "-Z", "-n", "nosuch:::x { } BEGIN { exit(2); }"], tmp_path)
+    assert (allowed.stdout, allowed.stderr, allowed.status) == ("\n", "", 2)
+    refused = run_dtrap(["-q", "-n", "nosuch:::x { } BEGIN { exit(2); }"], tmp_path)
+    assert refused.status == 1
+    assert "probe description nosuch:::x does not match any probes" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "place"),
+    [
+        ("BEGIN { trace(nosuch); }", "[D_IDENT_UNDEF] in action list: failed"),
+        ("BEGIN /nosuch/ { }", "[D_IDENT_UNDEF] in predicate: failed"),
+        ("BEGIN { trace( }", "[D_SYNTAX] syntax error"),
+    ],
+)
+def test_an_error_of_the_command_line_names_its_part_and_tag(
+    tmp_path: Path, program: str, place: str
+) -> None:
+    run = run_dtrap(["-x", "errtags", "-n", program], tmp_path)
+    assert run.stderr.startswith(f"dtrap: invalid probe specifier {program}: {place}")
+    assert (run.stdout, run.status) == ("", 1)
+
+
+def _nested(levels: int) -> str:
+    return "".join(f"(x + {n}) / (arg{n % 10} + " for n in range(levels)) + "1" + ")" * levels
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f"x = {_nested(60)};", " ".join(f"@a{n} = count();" for n in range(80))],
+    ids=["more values at once than the stack holds", "more aggregations than a program has maps"],
+)
+def test_what_the_kernel_has_no_room_for_is_an_error_in_words(tmp_path: Path, body: str) -> None:
+    run = run_dtrap(["-q", "-n", f"int x; BEGIN {{ {body} exit(0); }}"], tmp_path)
+    assert run.stderr.startswith("dtrap: could not enable tracing: the kernel's verifier refuses the program")
+    assert (run.stdout, run.status) == ("", 1)
