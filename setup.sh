@@ -23,6 +23,9 @@ missing_to_test() {
     command -v gcc >/dev/null || echo gcc
     command -v objcopy >/dev/null || echo binutils
     test -e /usr/include/stdlib.h || echo libc6-dev
+    # The tracers that dtrap's answers are compared with.
+    command -v bpftrace >/dev/null || echo bpftrace
+    command -v gdb >/dev/null || echo gdb
 }
 
 # Root in front of a command: nothing, sudo, or "no" where there is no way that asks for nothing.

@@ -16,6 +16,14 @@ class VerifierRejected(Exception):
         self.errno = errno
 
 
+class ProgramTooLarge(Exception):
+    """A program needs more of something than the kernel gives to one; `reason` says of what."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class MissingPackage(Exception):
     """A system package is not installed. `command` installs it."""
 

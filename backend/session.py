@@ -194,7 +194,8 @@ class Session:
         self._terminal.data(consumed.text)
         for request in consumed.requests:
             self._engine.carry_out(request)
-        if consumed.exit_status is not None and self._exit_status is None:
+        if consumed.exit_status is not None:
+            # The last one counts, END's included, as in dtrace(1).
             self._exit_status = consumed.exit_status
 
     def _update(self) -> None:

@@ -23,6 +23,7 @@ from backend.errors import (
     MissingPackage,
     ProcessGone,
     ProcessNotPermitted,
+    ProgramTooLarge,
     VerifierRejected,
 )
 from backend.linux.bpf_features import missing_privilege
@@ -342,7 +343,8 @@ class _Run:
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
-            log = f"\n{error.log}" if self.line.verbose else " (its words with -v)"
+            hint = "; split its clauses or expressions (the kernel's words with -v)"
+            log = f"\n{error.log}" if self.line.verbose else hint
             raise Failure(
                 f"could not enable tracing: the kernel's verifier refuses the program{log}"
             ) from None
@@ -350,7 +352,7 @@ class _Run:
             raise
         except CannotGrab as error:
             raise Failure(str(error)) from None
-        except (MissingPackage, ProcessGone, CannotInject) as error:
+        except (MissingPackage, ProcessGone, CannotInject, ProgramTooLarge) as error:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:
             raise Failure(f"could not enable tracing: {error.strerror or error}") from None

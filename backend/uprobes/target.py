@@ -16,6 +16,7 @@ from typing import Final
 
 import llvmlite.ir as ir
 
+from backend.errors import ProgramTooLarge
 from backend.linux.bpf import MapFlag, MapKind, Update
 from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
 from dlang.aggregations import cell_words, identity
@@ -160,6 +161,11 @@ class BpfMachine:
         size = self.program.string_size
         match name:
             case "scratch":
+                if 8 + self.scratch_size > _MOST_PER_PROCESSOR:
+                    strings = f"strings of {self.program.string_limit} bytes (option strsize)"
+                    raise ProgramTooLarge(
+                        f"{strings} are more than a firing has memory for; make strsize smaller"
+                    )
                 return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 + self.scratch_size, _SCRATCH_SLOTS, name=name)
             case "threads":
                 entries = max(self.options.dynamic_size // (self.program.thread_size + 16), 1)

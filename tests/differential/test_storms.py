@@ -15,11 +15,10 @@ CHILDREN = 5
 
 
 def test_calls_of_eight_threads(engine: str, triggers: Triggers, tmp_path: Path) -> None:
-    program = 'pid$target:a.out:work:entry { @[arg0, "calls"] = count(); @[-1, "sum"] = sum(arg1); }'
-    program = program.replace("@[-1", "@s[-1")
+    program = 'pid$target:a.out:work:entry { @[arg0, "calls"] = count(); @s["all", "sum"] = sum(arg1); }'
     found = counted(engine, program, [triggers.path("eight_threads"), str(CALLS)], tmp_path)
     by_thread = {f"{thread} calls": CALLS for thread in range(THREADS)}
-    assert found.counts == {**by_thread, "-1 sum": THREADS * sum(range(CALLS))}
+    assert found.counts == {**by_thread, "all sum": THREADS * sum(range(CALLS))}
 
 
 def test_calls_from_signal_handlers_and_from_what_they_interrupt(

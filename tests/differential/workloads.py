@@ -36,21 +36,26 @@ def list_files(folder: Path) -> list[str]:
 
 def run_script(folder: Path) -> list[str]:
     """A Python script; without site, and without writing byte code, so that the first run is like the second."""
-    script = folder / "script.py"
-    script.write_text(_SCRIPT)
-    return ["/usr/bin/python3", "-S", "-B", str(script)]
+    return _python(folder, _SCRIPT)
 
 
 def query(folder: Path) -> list[str]:
     """SQL statements on a database in memory, through Python's sqlite3, which needs no package of its own."""
-    script = folder / "query.py"
-    script.write_text(
+    text = (
         "import sqlite3\n"
         "database = sqlite3.connect(':memory:')\n"
         f"for statement in {_STATEMENTS.splitlines()!r}:\n"
         "    print(database.execute(statement).fetchall())\n"
     )
-    return ["/usr/bin/python3", "-S", "-B", str(script)]
+    return _python(folder, text)
+
+
+def _python(folder: Path, text: str) -> list[str]:
+    # A folder of its own: Python lists the one that the script is in.
+    place = folder / "script"
+    place.mkdir(exist_ok=True)
+    (place / "script.py").write_text(text)
+    return ["/usr/bin/python3", "-S", "-B", str(place / "script.py")]
 
 
 WORKLOADS = (list_files, run_script, query)

@@ -1,0 +1,60 @@
+"""`python -m tests.soak [ROUNDS [SEED]]`: kill dtrap or its tracer at a random moment, ROUNDS times or until
+interrupted.
+
+Stops at the first harm done to the target, which is kept alive (or dead) for a look; prints the seed that
+repeats the plan of the rounds, though not their timing.
+"""
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from tests.fasttrap.tracing import tell_go, trigger
+from tests.harness.triggers import Triggers
+from tests.soak.rounds import PLANS, TargetHarmed, survive, target_of
+
+ROUNDS: Final = 10_000
+EVERY: Final = 100
+"""Rounds between two lines of progress."""
+SAME_TARGET: Final = 200
+"""Rounds that one program goes through. Each leaves scratch memory behind, which no process meets so often."""
+
+
+def main(arguments: list[str]) -> int:
+    """Do the rounds; 1 as soon as the target is harmed."""
+    rounds = int(arguments[0]) if arguments else ROUNDS
+    seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}", flush=True)
+    chance = random.Random(seed)
+    hits: Counter[str] = Counter()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dtrap-soak-") as folder:
+        program = Triggers(Path(folder)).path("endless")
+        done = 0
+        while done < rounds:
+            with trigger(program, str(chance.choice((1, 2, 4)))) as process:
+                tell_go(process)
+                target = target_of(process, program)
+                for _ in range(min(SAME_TARGET, rounds - done)):
+                    victim, phase = chance.choice(PLANS)
+                    try:
+                        hit = survive(target, victim, phase, chance)
+                    except TargetHarmed as harmed:
+                        print(f"round {done + 1}, seed {seed}, pid {process.pid}: {victim.name} killed while")
+                        print(f"{phase.name}: {harmed.what}", flush=True)
+                        return 1
+                    hits[f"{victim.name.lower()} {hit.name.lower()}"] += 1
+                    done += 1
+                    if done % EVERY == 0:
+                        shown = ", ".join(f"{name} {count}" for name, count in sorted(hits.items()))
+                        print(f"{done} rounds in {time.monotonic() - start:.0f} s: {shown}", flush=True)
+    print(f"the target lived on, its text restored, {done} times of {done}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

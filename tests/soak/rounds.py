@@ -1,0 +1,195 @@
+"""One round of the soak: a running program is traced, one of its two tracers is killed with SIGKILL, and the
+program is asked how it is.
+
+The tracing side is a fork of this process, without the start-up of the command, so that the kills fall where
+they hurt. It attaches, arms every function of libc and the awkward ones of the program, runs, detaches, and
+does so again; where it is stands in shared memory. A round waits for the phase that it was told to hit, then
+for a random part of that phase's usual length.
+"""
+
+import contextlib
+import ctypes
+import mmap
+import os
+import random
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+from pathlib import Path
+from typing import Final, NoReturn
+
+from backend.errors import TracerDied
+from backend.fasttrap.tracepoints import Site
+from backend.fasttrap.tracer import Tracer
+from backend.linux import procfs
+from tests.fasttrap.tracing import count_at, function_offsets, libc_of, load_address, output, text_of
+
+PATIENCE_S: Final = 30.0
+"""What takes longer than this hangs."""
+RUN_S: Final = 0.03
+"""How long the tracing side lets the program run between arming and detaching."""
+_LOOK_S: Final = 0.0002
+
+
+class Phase(IntEnum):
+    """What the tracing side is at; its value is the byte in shared memory."""
+
+    STARTING = 0
+    ATTACHING = 1
+    ARMING = 2
+    RUNNING = 3
+    DETACHING = 4
+
+
+class Victim(Enum):
+    """Who is killed: the process that the user knows as dtrap, or the one that holds the target."""
+
+    DTRAP = auto()
+    TRACER = auto()
+
+
+# About how long each phase takes, in seconds: a kill falls anywhere within.
+_LENGTH_S: Final = {
+    Phase.ATTACHING: 0.01,
+    Phase.ARMING: 0.15,
+    Phase.RUNNING: RUN_S,
+    Phase.DETACHING: 0.02,
+}
+
+PLANS: Final = tuple((victim, phase) for victim in Victim for phase in _LENGTH_S)
+
+
+class TargetHarmed(Exception):
+    """The traced program is not what it was before: `what` says how."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The traced program (tests/triggers/endless.c), which runs, and its text as it was before the first round."""
+
+    process: subprocess.Popen[str]
+    sites: Sequence[Site]
+    files: tuple[Path, ...]
+    text: tuple[bytes, ...]
+
+
+def target_of(process: subprocess.Popen[str], program: Path) -> Target:
+    """Look at a running program before anything is done to it."""
+    libc = libc_of(process.pid)
+    addresses = {
+        load_address(process.pid, file) + offset
+        for file in (libc, program)
+        for name, offset in function_offsets(file).items()
+        if file == libc or name.startswith("first_")
+    }
+    files = (program, libc)
+    sites = [Site(address, number) for number, address in enumerate(sorted(addresses))]
+    return Target(process, sites, files, tuple(text_of(process.pid, file) for file in files))
+
+
+def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random) -> Phase:
+    """Do one round, and return the phase in which the kill really fell. Raises TargetHarmed."""
+    shared = mmap.mmap(-1, 8 * (len(target.sites) + 1))
+    dtrap = os.fork()
+    if dtrap == 0:
+        _trace_again_and_again(target, shared)
+    try:
+        _await_phase(shared, phase)
+        time.sleep(chance.uniform(0, _LENGTH_S[phase]))
+        hit = Phase(shared[0])
+        _kill(dtrap, victim)
+    finally:
+        _end(dtrap, victim)
+    _check(target)
+    return hit
+
+
+# --- the tracing side
+
+
+def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
+    """Attach, arm, run, detach, until killed, or until the tracer is; its death is dealt with as dtrap does."""
+    try:
+        counts = (ctypes.c_uint64 * (len(target.sites) + 1)).from_buffer(shared)
+        with contextlib.suppress(TracerDied), Tracer() as tracer:
+            tracer.load(count_at, ctypes.addressof(counts) + 8)
+            while True:
+                shared[0] = Phase.ATTACHING
+                tracer.attach(target.process.pid)
+                shared[0] = Phase.ARMING
+                tracer.arm(target.sites)
+                shared[0] = Phase.RUNNING
+                tracer.go()
+                if select.select([tracer], [], [], RUN_S)[0]:
+                    tracer.happening()
+                shared[0] = Phase.DETACHING
+                tracer.detach()
+    finally:
+        os._exit(0)
+
+
+# --- the killing side
+
+
+def _await_phase(shared: mmap.mmap, phase: Phase) -> None:
+    """Wait until the tracing side enters a phase, or as good as."""
+    deadline = time.monotonic() + PATIENCE_S
+    while shared[0] != phase:
+        if time.monotonic() > deadline:
+            raise TargetHarmed(f"it is never {phase.name}: stuck {Phase(shared[0]).name}")
+        time.sleep(_LOOK_S)
+
+
+def _kill(dtrap: int, victim: Victim) -> None:
+    if victim is Victim.DTRAP:
+        os.kill(dtrap, signal.SIGKILL)
+        return
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{dtrap}/task/{dtrap}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def _end(dtrap: int, victim: Victim) -> None:
+    """Wait until the tracing side is no more: killed, or after it has looked after the target itself."""
+    deadline = time.monotonic() + PATIENCE_S
+    while os.waitpid(dtrap, os.WNOHANG)[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(dtrap, signal.SIGKILL)
+            os.waitpid(dtrap, 0)
+            raise TargetHarmed(f"after the end of the {victim.name.lower()}, dtrap does not end")
+        time.sleep(_LOOK_S)
+
+
+def _check(target: Target) -> None:
+    """Raise TargetHarmed unless the program is untraced, runs, has computed right so far, and has its own text."""
+    pid = target.process.pid
+    deadline = time.monotonic() + PATIENCE_S
+    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
+        if time.monotonic() > deadline:
+            raise TargetHarmed("it is still traced")
+        time.sleep(_LOOK_S)
+    target.process.send_signal(signal.SIGUSR1)
+    if not select.select([output(target.process)], [], [], PATIENCE_S)[0]:
+        raise TargetHarmed("it does not answer")
+    if not output(target.process).readline().startswith("well "):
+        raise TargetHarmed(f"it has ended with status {target.process.wait()}")
+    for file, before in zip(target.files, target.text, strict=True):
+        now = text_of(pid, file)
+        if now != before:
+            changed = [
+                offset for offset, (old, new) in enumerate(zip(before, now, strict=True)) if old != new
+            ]
+            raise TargetHarmed(
+                f"the text of {file} differs in {len(changed)} bytes, first at {changed[0]:#x}"
+            )
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    if int(caught, 16) >> signal.SIGTRAP - 1 & 1:
+        raise TargetHarmed("it has a handler for SIGTRAP, which it did not set")
