@@ -12,6 +12,7 @@ from typing import Literal
 
 from backend.engine import Plan
 from backend.probes import Probe
+from dlang.target import UnitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def choose(
 ) -> Choice:
     """Return who serves what. `kernel_unusable` and `trap_unusable` say why an engine is out of the question.
 
-    Variables that clauses share live in one engine's memory: a program that has some is not split.
+    A program is split only where its clauses do nothing but aggregate: variables live in one engine's memory, the
+    rows of two engines would be out of order, and exit() in one would not stop the other's clauses at once.
     """
     sites = tuple(plan.sites)
     if wanted == "uprobes":
@@ -50,13 +52,20 @@ def choose(
     count = f"{len(refused)} of {len(sites)} sites that the kernel would refuse or execute wrongly"
     if trap_unusable is not None:
         return Choice(sites, (), kernel_runs=True, reasons=(f"nothing serves {count}: {trap_unusable}",))
-    if plan.program.globals_size or plan.program.thread_size:
-        reason = f"fasttrap serves all sites: the clauses share variables, and there are {count}"
+    if not _only_aggregates(plan):
+        reason = f"fasttrap serves all sites, since clauses do more than aggregate and there are {count}"
         return Choice((), sites, kernel_runs=False, reasons=(reason,))
     chosen = set(refused)
     kernel = tuple(probe for probe in sites if probe not in chosen)
     reasons = (f"uprobes serve {len(kernel)} sites", f"fasttrap serves {count}")
     return Choice(kernel, tuple(refused), kernel_runs=True, reasons=reasons)
+
+
+def _only_aggregates(plan: Plan) -> bool:
+    """Say whether no clause of a site keeps a variable or sends a record."""
+    own = [unit for unit in plan.units if unit.kind is UnitKind.PROCESS]
+    records = any(enabling.clause.record_size for unit in own for enabling in unit.enablings)
+    return not (records or plan.program.globals_size or plan.program.thread_size)
 
 
 def restricted(plan: Plan, sites: Sequence[Probe]) -> Plan:

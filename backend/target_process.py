@@ -31,7 +31,7 @@ from backend.errors import (
     ProcessGone,
     ProcessNotPermitted,
 )
-from backend.linux import pidfd, procfs, ptrace
+from backend.linux import pidfd, prctl, procfs, ptrace
 from backend.linux.procfs import AuxiliaryKey
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import (
@@ -235,6 +235,8 @@ def _become(
                 signal.signal(number, signal.SIG_IGN)
             elif callable(signal.getsignal(number)) or number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
+        # The tracer of the fasttrap engine is a child of dtrap's too: to Yama no ancestor of ours.
+        prctl.allow_tracing_by(os.getppid())
         if os.read(go[0], 1):
             os.execvp(words[0], words)
     except OSError as failure:

@@ -37,8 +37,9 @@ def _settle(process: Process, tid: int) -> None:
     if isinstance(decode(process.threads.held[tid]), SignalStop):
         return
     with contextlib.suppress(ProcessLookupError, ProcessGone):
-        behind = ptrace.registers(tid).rip - 1
-        if behind in process.tracepoints.displaced and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
+        behind, points = ptrace.registers(tid).rip - 1, process.tracepoints
+        ours = behind in points.displaced or points.ends_copy(behind)
+        if ours and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
             ptrace.cont(tid)
             process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
             _settle(process, tid)
@@ -58,7 +59,9 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         case SignalStop():
             number = SIGTRAP
     route = process.tracepoints.route_at(pc)
-    resume = route and route.copy.translate(pc)
+    resume = route and process.tracepoints.translate(route, pc)
+    if number:
+        signals.complete_info(thread, process.tracepoints)
     if route and resume and not signals.may_restart(route, registers):
         registers = signals.resumed(registers, resume)
     ptrace.set_registers(thread.tid, registers)
@@ -66,4 +69,4 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | sigtrap.TRAP_BIT)
     if thread.finishing is not None:
         signals.send_waiting(thread, process.pid)
-    ptrace.detach(thread.tid, number)
+    ptrace.detach(thread.tid, number or signals.recall_waiting(thread))

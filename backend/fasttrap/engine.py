@@ -5,7 +5,8 @@ The life of a hit. A thread executes the int3 that stands over a site, and stops
 (`loop`) calls the clauses with its registers, sends it to the site's copy in scratch space and resumes it;
 the copy executes the displaced instruction and jumps back behind it. The int3 stays where it is, so no
 thread slips past. What is not that simple comes here: the first hit of a site, which makes the copy
-(`tracepoints`); signals (`signals`), new threads, forked children, exec, the end.
+(`tracepoints`); hits that need a copy of the thread's own; signals (`signals`), new threads, forked
+children, exec, the end.
 
 A forked child has the int3s in its copy of the text: they are taken away before it runs, and it goes free.
 A vfork child shares the memory and keeps it: it is our *guest*, executing copies without counting, until it
@@ -26,7 +27,7 @@ from backend.fasttrap.departure import leave
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
-from backend.fasttrap.tracepoints import UNCOUNTED, Outcome, Site, Tracepoints
+from backend.fasttrap.tracepoints import UNCOUNTED, Outcome, Route, Site, Tracepoints
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
@@ -43,6 +44,7 @@ from backend.linux.wait_status import (
     decode,
 )
 from backend.target_process import run_to_entry
+from scratch.slots import NoFreeSpace
 
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
@@ -186,7 +188,7 @@ class Engine:
             shadow_stack = "shstk" in procfs.status(self.process.pid).thread_features
             outcomes = points.prepare([*sites, *extra], tid, self.process.gate, shadow_stack=shadow_stack)
             points.bring_all(self.process.watched.settings)
-            regions = [(region.start, region.start + region.size) for region in points.space.regions]
+            regions = points.space.spans()
             if regions:
                 self.process.sigtrap.install(tid, self.process.gate, points.memory, regions)
             announce(
@@ -227,7 +229,10 @@ class Engine:
 
     def hold(self) -> None:
         """Stop every thread where it is."""
+        known = set(self.process.threads.known)
         self.process.threads.hold_all()
+        for tid in known - set(self.process.threads.known):
+            self.process.forget(tid)
         for tid in [tid for tid in self.process.threads.held if tid not in self.process.threads.known]:
             with contextlib.suppress(ProcessLookupError, ProcessGone):
                 if not self._meet(tid):
@@ -270,8 +275,14 @@ class Engine:
     def _dispatch(self, tid: int, status: int) -> Happening | None:
         """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
         meaning = decode(status)
-        if isinstance(meaning, Exited | Killed):
-            return None if self.process.forget(tid) else Ended()
+        with contextlib.suppress(TraceeEnded):
+            if not isinstance(meaning, Exited | Killed):
+                return self._deal_with(tid, meaning)
+        return None if self.process.forget(tid) else Ended()
+
+    def _deal_with(
+        self, tid: int, meaning: SignalStop | GroupStop | Interrupted | EventStop | SyscallStop
+    ) -> Happening | None:
         with contextlib.suppress(ProcessLookupError, ProcessGone):
             if tid not in self.process.threads.known:
                 self.process.threads.has_come(tid)
@@ -345,7 +356,7 @@ class Engine:
         site = registers.rip - 1
         place = points.table.index(site)
         assert place is not None, hex(site)
-        route = points.route(place)
+        route = self._route(tid, place)
         at_site = replace(registers, rip=site)
         if self._counts(thread, at_site) and points.table.identifiers[place] != UNCOUNTED:
             points.table.hits[place] += 1
@@ -360,9 +371,26 @@ class Engine:
             upkeep.note_return(self.process, thread, at_site)
         if answered is not None:
             ptrace.set_registers(tid, answered)
+        elif route is None:
+            points.withdraw(site)
+            ptrace.set_instruction_pointer(tid, site)
         else:
-            ptrace.set_instruction_pointer(tid, route.copy.slot)
+            ptrace.set_registers(tid, points.enter(route, at_site))
         ptrace.cont(tid)
+
+    def _route(self, tid: int, place: int) -> Route | None:
+        """Return the copy for a thread's hit; None if it needs a chunk, and the process can have no more
+        memory.
+        """
+        process = self.process
+        points, gate = process.tracepoints, process.gate
+        with contextlib.suppress(NoFreeSpace):
+            return points.route(place, tid)
+        with contextlib.suppress(CannotInject), inject.seccomp_suspended(tid, OPTIONS):
+            points.space.map_chunks(tid, gate)
+            process.sigtrap.install(tid, gate, points.memory, points.space.spans())
+            return points.route(place, tid)
+        return None
 
     def _counts(self, thread: Thread, registers: Registers) -> bool:
         """Tell whether this hit is one: not a guest's, and not the repetition after a signal."""

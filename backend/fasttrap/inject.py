@@ -14,7 +14,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from enum import IntEnum
+from enum import Flag, IntEnum, auto
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.linux import procfs, ptrace
@@ -79,8 +79,7 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     )
     ptrace.set_signal_mask(tid, _EVERY_SIGNAL)
     ptrace.set_registers(tid, replace(saved, rip=gate, rax=number, orig_rax=_NO_SYSCALL, **words))
-    stopped = _run_to_syscall_stop(tid)
-    stopped |= _run_to_syscall_stop(tid)
+    met = _run_to_syscall_stop(tid) | _run_to_syscall_stop(tid)
     result = ptrace.registers(tid).rax
     ptrace.set_registers(tid, saved)
     ptrace.interrupt(tid)
@@ -89,7 +88,8 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     if isinstance(decode(status), Exited | Killed):
         raise TraceeEnded(tid, status)
     ptrace.set_signal_mask(tid, mask)
-    if stopped or isinstance(decode(status), GroupStop):
+    _send_again(tid, met)
+    if met or isinstance(decode(status), GroupStop):
         ptrace.interrupt(tid)
     return result - _WORD if result >= _WORD - _LARGEST_ERRNO else result
 
@@ -100,28 +100,40 @@ def finish_call(tid: int) -> None:
 
     In any other stop this would let it run. Raises TraceeEnded.
     """
-    _run_to_syscall_stop(tid)
+    _send_again(tid, _run_to_syscall_stop(tid))
 
 
-def _run_to_syscall_stop(tid: int) -> bool:
-    """Resume until a system call starts or ends; tell whether a stop signal was met, which nothing can
-    block.
+class _Met(Flag):
+    """What an injected call met on its way: nothing can block a stop signal."""
+
+    NOTHING = 0
+    STOP_SIGNAL = auto()
+    STOP = auto()
+
+
+def _send_again(tid: int, met: _Met) -> None:
+    """Send a stop signal that was swallowed on the way. Not before the call is over: it would be taken before the
+    first instruction each time, and the call would never be made.
     """
-    stopped = False
+    if _Met.STOP_SIGNAL in met:
+        os.kill(tid, signal.SIGSTOP)
+
+
+def _run_to_syscall_stop(tid: int) -> _Met:
+    """Resume until a system call starts or ends; tell what was met."""
+    met = _Met.NOTHING
     while True:
         ptrace.syscall(tid)
         status = os.waitpid(tid, WALL)[1]
         match decode(status):
             case SyscallStop():
-                return stopped
+                return met
             case Exited() | Killed():
                 raise TraceeEnded(tid, status)
             case SignalStop(signal.SIGSTOP):
-                # Sent again, it is reported again once the tracee runs its own code.
-                os.kill(tid, signal.SIGSTOP)
-                stopped = True
+                met |= _Met.STOP_SIGNAL
             case GroupStop() | Interrupted():
-                stopped = True
+                met |= _Met.STOP
             case other:
                 raise AssertionError(f"thread {tid} stopped for {other} during an injected call")
 

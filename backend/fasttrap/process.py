@@ -18,6 +18,7 @@ from backend.linux import ptrace
 from backend.linux.procfs import RemoteAddr
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
+from scratch.slots import Tid
 
 SI_KERNEL = 0x80
 """si_code of the SIGTRAP that an int3 raises."""
@@ -63,11 +64,10 @@ class Process:
                     self.threads.inside_call.remove(tid)
                     return tid
                 registers = ptrace.registers(tid)
-                if self.is_trap(tid, registers):
+                if self.is_trap(tid, registers) or self.tracepoints.ends_copy(registers.rip - 1):
                     ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
                 elif isinstance(decode(self.threads.held[tid]), SignalStop):
-                    thread.waiting.append(ptrace.signal_info(tid))
-                    signals.send_waiting(thread, self.pid)
+                    signals.put_off(thread, self.tracepoints, self.pid)
                 self.threads.held[tid] = PLAIN_STOP
                 return tid
         return None
@@ -108,6 +108,7 @@ class Process:
     def forget(self, tid: int) -> bool:
         """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""
         self.threads.forget(tid)
+        self.tracepoints.space.chunks.release(Tid(tid))
         self.unusual.discard(tid)
         self.repeating.discard(tid)
         self.control.every_hit = len(self.unusual)

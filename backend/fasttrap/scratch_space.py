@@ -1,12 +1,14 @@
 """Executable memory in the traced process for copies of displaced instructions: where it lies, and whose
 slot is whose.
 
-Regions are mapped readable and executable, never writable, within reach of a 32-bit displacement of the
-sites that they serve, and are written through the tracer. A region has one slot for each of its sites, in
-the order of the sites, so that looking up either from the other is arithmetic; the kernel gives it pages
-only as copies are written. A slot is the site's for good: it is written at the site's first hit and then
-never again, so threads share it without waiting for each other, a system call may sleep in it, and a forked
-child finds it in its own memory. Regions are never unmapped: a thread may be inside.
+Regions are mapped readable and executable, never writable, and are written through the tracer; the kernel
+gives them pages only as copies are written. They are never unmapped: a thread may be inside. There are two
+kinds. A region for sites lies within reach of a 32-bit displacement of them, if there is room, and has one
+slot for each, in the order of the sites, so that looking up either from the other is arithmetic. The slot is
+the site's for good: it is written at the site's first hit and then never again, so threads share it without
+waiting for each other, a system call may sleep in it, and a forked child finds it in its own memory. A region
+for threads lies anywhere and is divided into their chunks (`scratch.slots`), for copies that borrow a
+register, and so hold something of one thread.
 """
 
 import errno
@@ -15,6 +17,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from backend.errors import CannotInject
 from backend.fasttrap import inject
@@ -23,17 +26,17 @@ from backend.fasttrap.text import PAGE_SIZE
 from backend.linux import procfs
 from backend.linux.procfs import RemoteAddr
 from scratch.displaced import SLOT_SIZE
-
-REACH = (1 << 31) - (1 << 16)
-"""How far a site may be from any slot that serves it: 2 GiB, less room for what an instruction adds."""
+from scratch.placement import REACH, Growth, Mapped, candidates
+from scratch.slots import Pool
 
 CLUSTER = 1 << 30
 """Sites farther apart than this are served by regions of their own."""
 
-LOWEST = 1 << 16
-HIGHEST = (1 << 47) - PAGE_SIZE
+CHUNKS_SIZE = 1 << 20
+"""Size of a region for threads, in bytes: chunks for a thousand of them."""
+
 HEADER_SIZE = PAGE_SIZE
-"""The first page of a region is not for slots of sites: the safety handler (`sigtrap`) lives there, and from
+"""The first page of a region is for neither sites nor threads: the safety handler (`sigtrap`) lives there, and from
 SPARE_OFFSET on there are slots for copies that are needed for a moment."""
 
 SPARE_OFFSET = 1024
@@ -45,7 +48,7 @@ _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
 @dataclass(frozen=True, slots=True)
 class Region:
     """A mapping of `size` bytes at `start`: a header page, then the slot of `sites[n]` at `start +
-    HEADER_SIZE + n * SLOT_SIZE`.
+    HEADER_SIZE + n * SLOT_SIZE`; without sites, chunks of threads.
     """
 
     start: int
@@ -71,9 +74,14 @@ class ScratchSpace:
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
+        self.chunks = Pool()
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return all scratch memory, as [start, end) of each region."""
+        return [(region.start, region.start + region.size) for region in self.regions]
 
     def owner(self, pc: int) -> int | None:
-        """Return the site in whose slot a thread with this pc is; None if it is not in scratch."""
+        """Return the site in whose own slot a thread with this pc is; None if it is in no site's."""
         for region in self.regions:
             if region.start <= pc < region.start + region.size:
                 return region.owner(pc)
@@ -82,6 +90,10 @@ class ScratchSpace:
     def slot(self, site: int) -> int:
         """Return the address of the slot of a site that `map_for` was asked to serve."""
         return self.region_of(site).slot(site)
+
+    def in_reach(self, site: int, address: int) -> bool:
+        """Tell whether a 32-bit displacement surely spans the way from the site's slot to an address."""
+        return abs(address - self.slot(site)) < REACH
 
     def region_of(self, site: int) -> Region:
         """Return the region that serves a site."""
@@ -103,47 +115,54 @@ class ScratchSpace:
             end = bisect_right(sites, sites[start] + CLUSTER)
             cluster = array("Q", sites[start:end])
             size = _whole_pages(HEADER_SIZE + len(cluster) * SLOT_SIZE)
-            self.regions.append(Region(_map(tid, gate, size, cluster[0], cluster[-1]), size, cluster))
+            address = _map_near(tid, gate, size, (cluster[0], cluster[-1] + 1))
+            if address is None:
+                address = _map_anywhere(tid, gate, size)
+            self.regions.append(Region(address, size, cluster))
             start = end
 
+    def map_chunks(self, tid: int, gate: RemoteAddr) -> None:
+        """Map room for the chunks of some more threads, by a call injected into the stopped thread `tid`.
 
-def _map(tid: int, gate: RemoteAddr, size: int, low: int, high: int) -> int:
-    """Map `size` bytes within reach of [low, high], or anywhere; return the address."""
-    flags = _MAP_PRIVATE | _MAP_ANONYMOUS
-    taken = [(mapping.start, mapping.end) for mapping in procfs.mappings(tid)]
-    for address in gaps(taken, size, low, high):
-        result = inject.call(
-            tid, gate, Syscall.MMAP, address, size, _PROT_READ_EXEC, flags | _MAP_FIXED_NOREPLACE, -1, 0
-        )
+        Raises CannotInject when the kernel refuses executable memory.
+        """
+        address = _map_anywhere(tid, gate, CHUNKS_SIZE)
+        self.regions.append(Region(address, CHUNKS_SIZE, ()))
+        self.chunks.add(address + HEADER_SIZE, CHUNKS_SIZE - HEADER_SIZE)
+
+
+def _map_near(tid: int, gate: RemoteAddr, size: int, code: tuple[int, int]) -> int | None:
+    """Map `size` bytes within reach of all of the code; return the address, None if there is no room."""
+    taken = [
+        Mapped(mapping.start, mapping.end, _GROWTH.get(mapping.path, Growth.NONE))
+        for mapping in procfs.mappings(tid)
+    ]
+    for address in islice(candidates(taken, code, size), _TRIES):
+        result = _map(tid, gate, address, size, _MAP_FIXED_NOREPLACE)
         if result == address:
             return result
         if result != -errno.EEXIST:
-            raise CannotInject(tid, f"executable memory is refused ({os.strerror(-result)})")
-    result = inject.call(tid, gate, Syscall.MMAP, 0, size, _PROT_READ_EXEC, flags, -1, 0)
+            raise _refused(tid, result)
+    return None
+
+
+def _map_anywhere(tid: int, gate: RemoteAddr, size: int) -> int:
+    result = _map(tid, gate, 0, size, 0)
     if result < 0:
-        raise CannotInject(tid, f"executable memory is refused ({os.strerror(-result)})")
+        raise _refused(tid, result)
     return result
 
 
-def gaps(taken: Sequence[tuple[int, int]], size: int, low: int, high: int) -> list[int]:
-    """Return page addresses where `size` bytes fit between the ascending mappings `taken`, within reach of
-    [low, high].
-
-    One for each gap, nearest first, a guard page away from its neighbours. At most a few: they are tried in
-    turn.
-    """
-    first, last = max(LOWEST, high - REACH), min(HIGHEST, low + REACH) - size
-    edges = [0, *(end for _, end in taken)]
-    starts = [*(start for start, _ in taken), HIGHEST]
-    found = []
-    for gap_start, gap_end in zip(edges, starts, strict=True):
-        lowest = max(_whole_pages(first), gap_start + PAGE_SIZE)
-        highest = min(last, gap_end - PAGE_SIZE - size) // PAGE_SIZE * PAGE_SIZE
-        if lowest <= highest:
-            found.append(highest if gap_end <= low else lowest)
-    return sorted(found, key=lambda address: abs(address - low))[:_TRIES]
+def _map(tid: int, gate: RemoteAddr, address: int, size: int, flags: int) -> int:
+    flags |= _MAP_PRIVATE | _MAP_ANONYMOUS
+    return inject.call(tid, gate, Syscall.MMAP, address, size, _PROT_READ_EXEC, flags, -1, 0)
 
 
+def _refused(tid: int, result: int) -> CannotInject:
+    return CannotInject(tid, f"executable memory is refused ({os.strerror(-result)})")
+
+
+_GROWTH = {"[heap]": Growth.UP, "[stack]": Growth.DOWN}
 _TRIES = 8
 
 

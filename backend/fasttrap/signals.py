@@ -3,25 +3,30 @@
 The rule: a signal is delivered when the displaced instruction has either not begun or completed, with the
 original pc.
 
-- The thread is behind the displaced instruction, on its jump back: pc := where the jump leads. - The
-instruction itself faulted: pc := site, and si_addr with it where it names the instruction. The program's
-handler sees what it would have seen, and when it returns, the instruction is executed again. That
-repetition is no new hit. - Any other signal before the instruction: the signal waits, an int3 is put where
-the copy completes, and the thread runs on to it; then the signal is delivered there. Nothing is counted
-twice, whatever the handler does. - Copies that don't come back (returns, indirect branches) and system
-calls, which may block for ever: pc := site, and the next hit there with the same stack pointer is the
-repetition. - A system call that was interrupted and may be restarted stays in its copy, which is its own
-and immutable: the kernel steps back by 2 bytes into it.
+- The thread is behind the displaced instruction, on its jump back: pc := where the jump leads.
+- The instruction itself faulted: pc := site, and si_addr with it where it names the instruction. The
+  program's handler sees what it would have seen, and when it returns, the instruction is executed again.
+  That repetition is no new hit.
+- Any other signal before the instruction: the signal waits, an int3 is put where the copy completes, and the
+  thread runs on to it; then the signal is delivered there. Nothing is counted twice, whatever the handler
+  does.
+- Copies that don't come back (returns, indirect branches), those that borrow a register, and system calls,
+  which may block for ever: pc := site, and the next hit there with the same stack pointer is the repetition.
+- A system call that was interrupted and may be restarted stays in its copy, which is its own and immutable:
+  the kernel steps back by 2 bytes into it.
 """
 
+import os
 from collections.abc import Set
 from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 
+from backend.fasttrap.inject import WALL
 from backend.fasttrap.tracee import Thread
-from backend.fasttrap.tracepoints import Route, Tracepoints
+from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import ptrace, threads
 from backend.linux.ptrace import Registers
+from backend.linux.wait_status import Interrupted, SignalStop, decode
 from scratch.displaced import Resume, State
 
 FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
@@ -32,8 +37,6 @@ _SI_TKILL = -6
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
 
-_BY_NUMBER = {1: "rcx", 4: "rsp"}
-"""Names in `Registers` of the x86 register numbers that copies set."""
 
 
 def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, used: Set[int]) -> None:
@@ -50,7 +53,7 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
         ptrace.cont(thread.tid, number)
         return
     info = ptrace.signal_info(thread.tid)
-    resume = route.copy.translate(pc)
+    resume = tracepoints.translate(route, pc)
     assert resume is not None, (hex(pc), route)
     if resume.state is State.COMPLETED:
         if not (route.may_sleep and may_restart(route, ptrace.registers(thread.tid))):
@@ -61,8 +64,10 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
         ptrace.cont(thread.tid, number)
     elif number in FAULTS and info.code > 0:
         _repeat_after_handler(thread, route, resume)
-        if number in NAMES_THE_INSTRUCTION:
-            ptrace.set_signal_info(thread.tid, info.with_address(route.site))
+        if thread.finishing is not None:
+            thread.finishing = None
+            send_waiting(thread, pid)
+        _name_the_site(thread.tid, route)
         ptrace.cont(thread.tid, number)
     elif (stopping := tracepoints.stopping(route, used)) is not None:
         thread.waiting.append(info)
@@ -74,6 +79,26 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
     else:
         _repeat_after_handler(thread, route, resume)
         ptrace.cont(thread.tid, number)
+
+
+def _name_the_site(tid: int, route: Route) -> None:
+    """Let the siginfo of a displaced instruction's fault name the site, where it names the instruction."""
+    info = ptrace.signal_info(tid)
+    if info.signal in NAMES_THE_INSTRUCTION:
+        ptrace.set_signal_info(tid, info.with_address(route.site))
+
+
+def complete_info(thread: Thread, tracepoints: Tracepoints) -> None:
+    """Give the signal that has stopped a thread, and that we leave to others, the siginfo that its handler is to see:
+    that with which it came first, and the site where a displaced instruction's fault names the copy.
+    """
+    if thread.waiting and thread.finishing is None:
+        _put_first_info_back(thread, ptrace.signal_info(thread.tid).signal)
+    pc = ptrace.instruction_pointer(thread.tid)
+    route, info = tracepoints.route_at(pc), ptrace.signal_info(thread.tid)
+    resume = route and tracepoints.translate(route, pc)
+    if route and resume and resume.state is State.NOT_BEGUN and info.signal in FAULTS and info.code > 0:
+        _name_the_site(thread.tid, route)
 
 
 def _move(tid: int, resume: Resume) -> None:
@@ -100,7 +125,7 @@ def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pi
     route = tracepoints.route_at(address)
     if route is None or not tracepoints.ends_copy(address):
         return False
-    resume = route.copy.translate(address)
+    resume = tracepoints.translate(route, address)
     assert resume is not None
     _move(thread.tid, resume)
     thread.finishing = None
@@ -114,6 +139,17 @@ def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pi
     return True
 
 
+def put_off(thread: Thread, tracepoints: Tracepoints, pid: int) -> None:
+    """At a signal-delivery-stop that is to become a plain stop: let the signal come again afterwards, or with
+    those that already wait for a copy to complete.
+    """
+    complete_info(thread, tracepoints)
+    info = ptrace.signal_info(thread.tid)
+    thread.waiting.append(info)
+    if thread.finishing is None:
+        threads.send_signal(pid, thread.tid, info.signal)
+
+
 def send_waiting(thread: Thread, pid: int) -> None:
     """Send the signals that wait for the thread anew: each stops it again, and is then given its first
     siginfo.
@@ -122,9 +158,29 @@ def send_waiting(thread: Thread, pid: int) -> None:
         threads.send_signal(pid, thread.tid, info.signal)
 
 
+def recall_waiting(thread: Thread) -> int:
+    """Resume a thread that has nothing more to do with us, and to which what waits has been sent anew, as far as the
+    last of that is delivered, all with their first siginfo. Return that signal, to detach with.
+
+    0 if nothing waits, or if some of it has to wait longer, since the thread has blocked it.
+    """
+    blocked, number = ptrace.signal_mask(thread.tid), 0
+    while thread.waiting and not any(blocked >> info.signal - 1 & 1 for info in thread.waiting):
+        ptrace.cont(thread.tid, number)
+        match decode(os.waitpid(thread.tid, WALL)[1]):
+            case SignalStop(signal):
+                number = signal
+                _put_first_info_back(thread, number)
+            case Interrupted():  # asked for when it was held, and overtaken by the signal then
+                number = 0
+            case _:
+                return 0
+    return number
+
+
 def resumed(registers: Registers, resume: Resume) -> Registers:
     """Return the registers as the program would have them at the place that a copy's boundary stands for."""
-    changes = {_BY_NUMBER[number]: value for number, value in resume.set_registers}
+    changes = {GENERAL[number]: value for number, value in resume.set_registers}
     return replace(registers, rip=resume.address, **{"rsp": registers.rsp + resume.add_to_rsp, **changes})
 
 

@@ -3,22 +3,29 @@ a pc belongs to.
 
 Sites are judged when they are armed, so that one that can't be served never gets an int3; copies are made
 at a site's first hit, so that the thousands that are never hit cost nothing but their row in the table.
+
+A site's copy lies in its own slot, where all threads share it. Only where the operand of an instruction is
+relative to rip and out of the slot's reach, every thread that comes by has a copy in its own chunk, with a
+register borrowed to stand for rip: what that register held is written into the copy at each hit, and what a
+thread finds there when it must leave the copy early. Such hits come to the engine; the loop knows no copy.
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.fasttrap import text
 from backend.fasttrap.loop import Control, SiteTable
-from backend.fasttrap.scratch_space import HEADER_SIZE, REACH, SPARE_OFFSET, ScratchSpace
+from backend.fasttrap.scratch_space import HEADER_SIZE, SPARE_OFFSET, ScratchSpace
 from backend.fasttrap.tracee import Memory
 from backend.linux.procfs import RemoteAddr
+from backend.linux.ptrace import Registers
 from scratch.displaced import (
     SLOT_SIZE,
     Copy,
     Lifetime,
     OutOfLine,
     Refuse,
+    Resume,
     State,
     Way,
     jump,
@@ -26,6 +33,7 @@ from scratch.displaced import (
 )
 from scratch.instruction import Undecodable
 from scratch.instruction import decode as decode_instruction
+from scratch.slots import SiteAddress, Tid
 
 Outcome = Way | Refuse
 """How a site is served, or why it isn't."""
@@ -41,6 +49,10 @@ class Site:
 
 UNCOUNTED = (1 << 64) - 1
 """The identifier of a site that is ours alone: the engine watches it, no clause is called."""
+
+
+GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
+"""Names in `Registers` of the registers that copies set or borrow, by x86 number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +72,13 @@ class Route:
         """Return the same copy for another slot, with an int3 where the displaced instruction has completed.
 
         The jump back follows the int3, for a thread that has no tracer any more. None if the copy doesn't
-        complete in one place (branches), or may sleep (system calls).
+        complete in one place (branches), may sleep (system calls), or borrows a register.
         """
         completions = [boundary for boundary in self.copy.boundaries if boundary[1].state is State.COMPLETED]
         moved = self.plan.at(slot)
-        if len(completions) != 1 or completions[0] != self.copy.boundaries[-1] or moved.borrowed is not None:
+        if len(completions) != 1 or completions[0] != self.copy.boundaries[-1]:
+            return None
+        if self.copy.borrowed is not None or moved.borrowed is not None:
             return None
         if self.plan.lifetime is Lifetime.SITE:
             return None
@@ -90,6 +104,7 @@ class Tracepoints:
         self._routes: dict[int, Route] = {}
         self._prepared: list[int] = []
         self._spare: dict[int, Route] = {}
+        self._of_threads: dict[int, Route] = {}
         self._control = control
         self.table.install(control)
 
@@ -109,7 +124,8 @@ class Tracepoints:
         served = sorted(site.address for site, judged in planned if isinstance(judged, OutOfLine))
         if served:
             self.space.map_for(served, tid, gate)
-        plans = [judged if isinstance(judged, Refuse) else self._in_reach(judged) for judged in plans]
+        if any(isinstance(judged, OutOfLine) and self._may_borrow(judged) for judged in plans):
+            self.space.map_chunks(tid, gate)
         rows = [
             (site.address, site.identifier, judged.instruction.size == 1)
             for site, judged in zip(sites, plans, strict=True)
@@ -126,26 +142,66 @@ class Tracepoints:
         text.insert(self.memory, self._prepared)
         self._prepared = []
 
-    def _in_reach(self, judged: OutOfLine) -> OutOfLine | Refuse:
-        operand = judged.instruction.operand
-        slot = self.space.slot(judged.instruction.address)
-        if operand is not None and abs(operand - slot) >= REACH:
-            return Refuse("no room for scratch memory within 2 GiB of its operand")
-        return judged
+    def withdraw(self, site: int) -> None:
+        """Take the int3 of a site away, which some threads may have executed already."""
+        text.restore(self.memory, {site: self.displaced[site]})
 
-    def route(self, place: int) -> Route:
-        """Return the copy for the site at this place of the table, making it at the site's first hit."""
+    def _may_borrow(self, judged: OutOfLine) -> bool:
+        operand = judged.instruction.operand
+        return operand is not None and not self.space.in_reach(judged.instruction.address, operand)
+
+    def route(self, place: int, tid: int) -> Route:
+        """Return the copy for a thread's hit of the site at this place of the table, making it at the first.
+
+        Raises NoFreeSpace if the thread needs a chunk and there is none: call `space.map_chunks`, and ask again.
+        """
         site = self.table.addresses[place]
         if site not in self._routes:
             judged = judge(text.Code(self.memory, self.displaced).at(site), site, shadow_stack=False)
             assert isinstance(judged, OutOfLine), (hex(site), judged)
             copy = judged.at(self.space.slot(site))
-            assert copy.borrowed is None, copy
-            self.memory.write(copy.slot, copy.code)
             self._routes[site] = Route(site, judged, copy)
-            if site not in self._slow:
-                self.table.copies[place] = copy.slot
-        return self._routes[site]
+            if copy.borrowed is None:
+                self.memory.write(copy.slot, copy.code)
+                if site not in self._slow:
+                    self.table.copies[place] = copy.slot
+        route = self._routes[site]
+        return route if route.copy.borrowed is None else self._in_chunk(route, tid)
+
+    def _in_chunk(self, route: Route, tid: int) -> Route:
+        slot = self.space.chunks.slot_for(Tid(tid), SiteAddress(route.site))
+        if slot.fresh:
+            copy = route.plan.at(slot.address)
+            self.memory.write(slot.address, copy.code)
+            self._of_threads[slot.address] = replace(route, copy=copy)
+        return self._of_threads[slot.address]
+
+    def enter(self, route: Route, registers: Registers) -> Registers:
+        """Return the registers with which a thread at the site goes to its copy, which is told what a register
+        that it borrows held.
+        """
+        borrowed, slot = route.copy.borrowed, route.copy.slot
+        if borrowed is None:
+            return replace(registers, rip=slot)
+        name = GENERAL[borrowed.register]
+        self.memory.write(slot + borrowed.restore_offset, getattr(registers, name).to_bytes(8, "little"))
+        return replace(registers, rip=slot, **{name: borrowed.value})
+
+    def translate(self, route: Route, pc: int) -> Resume | None:
+        """Return where a thread with this pc in the copy is as seen from the program, a borrowed register among
+        those to be set. None if it is not at a boundary of the copy.
+        """
+        resume = route.copy.translate(pc)
+        if resume is None or not resume.restore_borrowed:
+            return resume
+        borrowed = route.copy.borrowed
+        assert borrowed is not None, route
+        held = int.from_bytes(self.memory.read(route.copy.slot + borrowed.restore_offset, 8), "little")
+        return replace(
+            resume,
+            restore_borrowed=False,
+            set_registers=(*resume.set_registers, (borrowed.register, held)),
+        )
 
     def bring_all(self, sites: frozenset[int]) -> None:
         """Have every hit of these sites, and of no other, come to the engine: the loop is told of no copy for
@@ -160,9 +216,10 @@ class Tracepoints:
 
     def route_at(self, pc: int) -> Route | None:
         """Return the route in whose copy a thread with this pc is."""
-        spare = self._spare.get(pc // SLOT_SIZE * SLOT_SIZE)
+        slot = pc // SLOT_SIZE * SLOT_SIZE
         site = self.space.owner(pc)
-        return spare or (None if site is None else self._routes.get(site))
+        known = None if site is None else self._routes.get(site)
+        return known or self._spare.get(slot) or self._of_threads.get(slot)
 
     def stopping(self, route: Route, used: Set[int]) -> Route | None:
         """Return a copy like `route`'s that stops when it has completed, in a spare slot none of whose

@@ -34,10 +34,9 @@ def foreign_trap(process: Process, thread: Thread) -> None:
     if process.sigtrap.safe and process.sigtrap.program.handler == sigtrap.IGNORE:
         ptrace.cont(thread.tid)
     elif process.sigtrap.safe or _is_spoilt(process, thread):
-        thread.waiting.append(ptrace.signal_info(thread.tid))
+        signals.put_off(thread, process.tracepoints, process.pid)
         process.sigtrap.safe = False
         _write_action(process, thread, process.sigtrap.program.unblocked())
-        signals.send_waiting(thread, process.pid)
         ptrace.cont(thread.tid)
     else:
         deliver(process, thread, SIGTRAP)

@@ -60,9 +60,14 @@ def _refusal(program: int, pid: int | None) -> int:
     return 0
 
 
+UPROBE_EVENTS = "/sys/bus/event_source/devices/uprobe"
+
+
 def missing_privilege() -> str | None:
-    """Return what keeps us from loading tracing programs, and what to do about it, or None."""
+    """Return what keeps us from loading tracing programs and from attaching them, and what to do about it, or None."""
     try:
+        if uprobe_multi_support() is UprobeMulti.ABSENT and not os.path.exists(UPROBE_EVENTS):
+            return "this kernel has no uprobes (CONFIG_UPROBES)"
         os.close(bpf.prog_load(bpf.ProgramKind.KPROBE, _RETURN_ZERO, "dtrap_try"))
     except VerifierRejected as rejected:
         return f"the kernel refuses tracing programs: {rejected.log.strip()}"

@@ -56,7 +56,7 @@ def of_the_program(printed: str) -> dict[str, int]:
 def test_each_first_instruction_is_counted_exactly_and_does_what_it_does_untraced(
     engine: str, threads: int, rounds: int, triggers: Triggers, tmp_path: Path
 ) -> None:
-    command = [triggers.path("awkward"), str(threads), str(rounds)]
+    command = [str(triggers.path("awkward")), str(threads), str(rounds)]
     found = counted(engine, PROGRAM, command, tmp_path)
     executed = of_the_program(found.printed)
     assert found.left_out == REFUSED[engine]
@@ -76,3 +76,21 @@ def test_the_same_in_a_process_that_runs_already(engine: str, triggers: Triggers
     assert found == {
         name: count for name, count in of_the_program(result.stdout).items() if name not in REFUSED[engine]
     }
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tracing_that_ends_in_the_midst_of_faults_changes_no_result(engine: str, triggers: Triggers) -> None:
+    # With one function probed, faults are nearly all that stops the program; with all of them, copies are left too.
+    for threads, probed in ((1, "first_ret"), (1, "first_ret"), (4, "first_*")):
+        program = f"""int n;
+            pid$target:a.out:{probed}:entry {{ n++; }}
+            pid$target:a.out:first_ret:entry /n > 20/ {{ exit(0); }}"""
+        with (
+            target([triggers.path("awkward"), str(threads), "200"]) as process,
+            armed("-x", f"engine={engine}", "-n", program, "-p", str(process.pid)) as tracer,
+        ):
+            process.say()
+            assert tracer.end().status == 0
+            result = process.end()
+        assert result.status == 0, result
+        of_the_program(result.stdout)

@@ -25,7 +25,7 @@ def test_calls_from_signal_handlers_and_from_what_they_interrupt(
     engine: str, triggers: Triggers, tmp_path: Path
 ) -> None:
     program = "pid$target:a.out:first_*:entry { @[probefunc] = count(); }"
-    command = [triggers.path("signal_storm"), str(FREQUENCY), str(ROUNDS)]
+    command = [str(triggers.path("signal_storm")), str(FREQUENCY), str(ROUNDS)]
     found = counted(engine, program, command, tmp_path)
     from_main, from_handlers, strange = map(int, found.printed.split())
     assert (from_main, strange, found.left_out) == (ROUNDS, 0, frozenset())

@@ -1,6 +1,4 @@
-"""The engine's pieces alone: layouts that native code relies on, room for scratch memory, text, injected
-calls.
-"""
+"""The engine's pieces alone: layouts that native code relies on, text, injected calls."""
 
 import ctypes
 import os
@@ -9,13 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backend.fasttrap import inject, sigtrap, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
-from backend.fasttrap.scratch_space import REACH, gaps
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.linux import procfs, ptrace
@@ -88,25 +83,6 @@ def test_table_that_grows_keeps_copies_and_hits() -> None:
     assert list(grown.copies) == [1000, 0, 0]
     assert list(grown.hits) == [0, 0, 7]
     assert [grown.index(address) for address in (10, 15, 30, 31)] == [0, None, 2, None]
-
-
-PAGES = st.integers(16, (1 << 35) - 3)
-
-
-@given(st.sets(PAGES, min_size=2, max_size=40), st.integers(1, 5000), PAGES)
-def test_gap_is_free_in_reach_and_leaves_a_guard_page(edges: set[int], pages: int, low_page: int) -> None:
-    ordered = sorted(edges)
-    taken = [
-        (start * PAGE_SIZE, end * PAGE_SIZE) for start, end in zip(ordered[::2], ordered[1::2], strict=False)
-    ]
-    low, size = low_page * PAGE_SIZE, pages * PAGE_SIZE
-    high = low + (1 << 29)
-    for address in gaps(taken, size, low, high):
-        assert address % PAGE_SIZE == 0
-        assert all(address + size + PAGE_SIZE <= start or end + PAGE_SIZE <= address for start, end in taken)
-        assert max(abs(address - high), abs(address + size - low), abs(address - low)) <= REACH + (1 << 29)
-        assert abs(address - high) <= REACH or address > high
-        assert abs(address + size - low) <= REACH or address < low
 
 
 def test_int3s_come_and_go_page_by_page(sleeper: int) -> None:

@@ -1,0 +1,4 @@
+h 1
+a 1
+next clause
+
