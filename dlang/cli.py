@@ -8,27 +8,26 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from backend.choice import Choice, choose, restricted
-from backend.combined_engine import CombinedEngine
+from backend.choice import Choice
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
-from backend.engine import Engine, Plan, Refusal, SiteCoverage, counting_hits
+from backend.engine import Plan, Refusal, SiteCoverage, counting_hits
 from backend.errors import (
     CannotGrab,
     CannotInject,
     CommandNotStarted,
     MissingPackage,
     ProcessGone,
-    ProcessNotPermitted,
     ProgramTooLarge,
     VerifierRejected,
 )
-from backend.linux.bpf_features import missing_privilege
 from backend.probes import Probes, listed_by_default
+from backend.serving import EngineOptions, NoEngine, chosen, engine_for, foreseen
 from backend.session import Session, SessionOptions
+from backend.traced import Traced
 from dlang.aggregation_store import SortOptions
 from dlang.command_line import (
     USAGE,
@@ -52,10 +51,6 @@ from dlang.output import OutputOptions, listing
 from dlang.pragmas import apply_control_lines
 from dlang.probe_description import Level
 from dlang.source import Source, Span
-
-if TYPE_CHECKING:
-    from backend.process_symbols import Symbols
-    from backend.target_process import Created, Grabbed
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -134,7 +129,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
     if not texts and line.mode is not Mode.LIST:
         raise Failure("no probes specified")
     with ExitStack() as stack:
-        run = _Run(line, options, stack, _opened_for_coverage(line, stack))
+        run = _Run(line, options, Traced(stack), _opened_for_coverage(line, stack))
         run.take_process(ignored)
         return run.go(texts)
 
@@ -194,79 +189,42 @@ def _opened_for_coverage(line: CommandLine, stack: ExitStack) -> TextIO | None:
 # --- one run ------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """What a run holds on to: `stack` closes it."""
+    """What was asked for, and what the run holds on to."""
 
     line: CommandLine
     options: Options
-    stack: ExitStack
+    traced: Traced
     coverage_file: TextIO | None
-    process: Created | Grabbed | None = None
-    symbols: dict[int, Symbols] = field(default_factory=dict)
 
     def take_process(self, ignored: frozenset[int]) -> None:
         """Create or grab the process that -c or -p names."""
-        if self.line.target is None:
-            return
-        # Here and below what deals with processes is imported by the runs that have one.
-        from backend.target_process import create, grab
-
         try:
             match self.line.target:
                 case TargetCommand(text=command):
-                    self.process = self.stack.enter_context(create(command, ignored))
-                    # However the run ends, what was started for it ends with it.
-                    self.stack.callback(self.process.finish)
+                    self.traced.create(command, ignored)
                 case TargetPid(pid=pid):
-                    self.process = self.stack.enter_context(grab(pid))
+                    self.traced.grab(pid)
         except (CommandNotStarted, CannotGrab) as error:
             raise Failure(str(error)) from None
 
     def go(self, texts: Sequence[ProgramText]) -> int:
-        probes = Probes(self._symbols_of)
+        probes = Probes(self.traced.symbols_of)
         compiled = self._compile(texts, probes)
         if self.line.mode is Mode.LIST:
             found = list(compiled.plan.probes) if texts else listed_by_default(probes)
             sys.stdout.write(listing((probe.id, probe.name) for probe in found))
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
             if self.line.wants_coverage:
-                self._report_coverage(self._foreseen(compiled.plan), probes, traced=False)
+                plan = compiled.plan
+                sites = foreseen(plan, self._choice(plan), self.traced)
+                self._report_coverage(sites, probes, traced=False)
             return 0
         if not compiled.plan.probes and not self.options.zdefs:
             raise Failure("no probes matched")
         self._announce(texts, compiled)
         return self._trace(compiled, probes)
-
-    def _symbols_of(self, pid: int, span: Span) -> Symbols:
-        if pid not in self.symbols:
-            from backend.linux.procfs import Memory
-            from backend.objects import loaded_objects
-            from backend.process_symbols import Symbols
-
-            if pid == os.getpid():
-                fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
-            try:
-                self._grab_named(pid, span)
-                memory = self.stack.enter_context(Memory(pid))
-                objects = loaded_objects(pid, self.stack)
-            except CannotGrab as error:
-                fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
-            except (ProcessGone, ProcessNotPermitted) as error:
-                fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
-            roots = (f"/proc/{pid}/root", "")
-            self.symbols[pid] = self.stack.enter_context(Symbols(objects, memory.read, roots))
-        return self.symbols[pid]
-
-    def _grab_named(self, pid: int, span: Span) -> None:
-        """Take the process of a `pidN` description, unless it is the run's process already."""
-        if self.process is None:
-            from backend.target_process import grab
-
-            self.process = self.stack.enter_context(grab(pid))
-        elif self.process.pid != pid:
-            hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
-            fail("D_UNKNOWN", span, "not supported by this version of dtrap: two processes in one run", hint)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
         names = Names(self._macros(texts), self.options.strsize)
@@ -297,8 +255,8 @@ class _Run:
             "gid": os.getgid(),
             "egid": os.getegid(),
         }
-        if self.process is not None:
-            variables["target"] = self.process.pid
+        if self.traced.process is not None:
+            variables["target"] = self.traced.process.pid
         script = next((text.source.name for text in texts if text.source.name is not None), _name())
         return Macros(variables, (script, *self.line.operands), self.options.defaultargs)
 
@@ -337,9 +295,9 @@ class _Run:
         ]
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
-            engine = self._engine(plan)
+            engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
             session = Session(plan, engine, session_options, terminal)
-            status = session.run(self.process, lambda refused: self._left_out(left_out, plan, refused))
+            status = session.run(self.traced.process, lambda refused: self._left_out(left_out, plan, refused))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -360,71 +318,20 @@ class _Run:
             self._report_coverage(engine.coverage(), probes, traced=True)
         return status
 
-    def _engine(self, plan: Plan) -> Engine:
-        """Return the engine, or both as one, that serves the plan."""
-        choice = self._choice(plan)
-        engines: list[Engine] = []
-        if choice.kernel_runs:
-            engines.append(self._kernel_engine(restricted(plan, choice.kernel)))
-        if choice.trap or not choice.kernel_runs:
-            engines.append(self._trap_engine(restricted(plan, choice.trap)))
-        if len(engines) == 1:
-            return engines[0]
-        return self.stack.enter_context(CombinedEngine(*engines))
-
     def _choice(self, plan: Plan) -> Choice:
-        choice = choose(plan, self.options.engine, missing_privilege(), self._trap_unusable(plan))
+        try:
+            choice = chosen(plan, self.traced, self._engine_options())
+        except NoEngine as error:
+            raise Failure(f"could not enable tracing: {error.reason}") from None
         if self.line.verbose:
             for reason in choice.reasons:
                 _complain(reason)
-        if self.options.engine == "uprobes" and (reason_why := missing_privilege()) is not None:
-            raise Failure(f"could not enable tracing: {reason_why}")
         return choice
 
-    def _trap_unusable(self, plan: Plan) -> str | None:
-        """Return why the process can't be traced by ptrace, or None."""
-        if self.process is None or not plan.sites:
-            return None
-        from backend.target_process import why_not_traceable
-
-        return why_not_traceable(self.process.pid)
-
-    def _kernel_engine(self, plan: Plan) -> Engine:
-        from backend.uprobes.engine import KernelEngine, KernelOptions
-
-        sizes = KernelOptions(self.options.bufsize, self.options.aggsize, self.options.dynvarsize)
-        pid = self.process.pid if self.process is not None and plan.sites else None
-        symbols = self.symbols.get(pid) if pid is not None else None
-        return self.stack.enter_context(KernelEngine(plan, pid, symbols, sizes))
-
-    def _trap_engine(self, plan: Plan) -> Engine:
-        from backend.fasttrap.program import NativeOptions
-        from backend.fasttrap.trap_engine import TrapEngine
-
-        sizes = NativeOptions(self.options.bufsize, self.options.aggsize, self.options.dynvarsize)
-        pid = None
-        if self.process is not None and plan.sites:
-            pid = self.process.pid
-            self.process.hold_without_tracing()
-        return self.stack.enter_context(TrapEngine(plan, pid, sizes))
-
-    # --- coverage
-
-    def _foreseen(self, plan: Plan) -> list[SiteCoverage]:
-        """Return how the plan's sites would be served; nothing is attached, stopped or run."""
-        if self.process is None or not plan.sites:
-            return []
-        from backend.engine import covered
-        from backend.fasttrap.trap_engine import foresee as foresee_traps
-        from backend.uprobes.arming import foresee as foresee_uprobes
-
-        choice = self._choice(plan)
-        pid = self.process.pid
-        kernel, trap = restricted(plan, choice.kernel), restricted(plan, choice.trap)
-        return [
-            *covered(kernel, foresee_uprobes(kernel, self.symbols[pid]), {}),
-            *covered(trap, foresee_traps(trap, pid), {}),
-        ]
+    def _engine_options(self) -> EngineOptions:
+        options = self.options
+        sizes = options.bufsize, options.aggsize, options.dynvarsize
+        return EngineOptions(options.engine, *sizes, singly=options.singly)
 
     def _report_coverage(self, sites: Sequence[SiteCoverage], probes: Probes, *, traced: bool) -> None:
         from backend.coverage import render_json, render_text, tabulate
@@ -450,7 +357,7 @@ class _Run:
         except OSError as error:
             message = os.strerror(error.errno or errno.EIO)
             raise Failure(f"failed to open {self.line.output} for write: {message}") from None
-        self.stack.push(_closing(file))
+        self.traced.stack.push(_closing(file))
         return file
 
     def _left_out(self, unplaced: Sequence[Refusal], plan: Plan, refused: Sequence[Refusal]) -> None:

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from backend.errors import TracerDied
 from backend.fasttrap import scratch_space
 from backend.linux import procfs
 from scratch.displaced import Refuse, Way
 from scratch.slots import CHUNK_SIZE
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
-from tests.fasttrap.test_kill import kill_dtrap_again_and_again, sigtrap_is_default, wait_until_untraced
+from tests.fasttrap.test_kill import LATEST_S, sigtrap_is_default, wait_until_untraced
 from tests.fasttrap.tracing import (
     Tracing,
-    function_offsets,
     libc_of,
     load_address,
+    output,
     tell_go,
     text_of,
     traced,
@@ -46,14 +47,21 @@ def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_space, "CHUNKS_SIZE", size)
 
 
+def chunk_regions(pid: int) -> list[bytes]:
+    """What is in the regions for threads."""
+    starts = [
+        start
+        for each in scratch_of(pid)
+        for start in range(each.start, each.end, scratch_space.CHUNKS_SIZE)
+        if each.size_bytes % scratch_space.CHUNKS_SIZE == 0
+    ]
+    room = scratch_space.CHUNKS_SIZE - scratch_space.HEADER_SIZE
+    return [procfs.read_memory(pid, start + scratch_space.HEADER_SIZE, room) for start in starts]
+
+
 def chunks_written(pid: int) -> int:
     """How many chunks of the process were ever used."""
-    regions = [each for each in scratch_of(pid) if each.size_bytes == scratch_space.CHUNKS_SIZE]
-    assert regions
-    memory = b"".join(
-        procfs.read_memory(pid, each.start + scratch_space.HEADER_SIZE, each.size_bytes - scratch_space.HEADER_SIZE)
-        for each in regions
-    )
+    memory = b"".join(chunk_regions(pid))
     return sum(any(memory[at : at + CHUNK_SIZE]) for at in range(0, len(memory), CHUNK_SIZE))
 
 
@@ -67,7 +75,9 @@ def test_awkward_instructions_far_from_their_copies(triggers: Triggers, threads:
         refused = {name for name, outcome in outcomes.items() if isinstance(outcome, Refuse)}
         assert refused == {"first_int3"}
         base = load_address(process.pid, program)
-        assert all(min(abs(each.start - base), abs(each.end - base)) > FAR for each in scratch_of(process.pid))
+        assert all(
+            min(abs(each.start - base), abs(each.end - base)) > FAR for each in scratch_of(process.pid)
+        )
         tracing.tracer.go()
         tell_go(process)
         tracing.wait_end()
@@ -102,18 +112,129 @@ def test_sites_far_away_are_served_rewritten(triggers: Triggers) -> None:
 
 
 def test_chunks_of_threads_that_have_exited_are_used_again(triggers: Triggers) -> None:
-    program = triggers.path("far_scratch")
     threads, lives = 4, 50
-    reading, writing = os.pipe()
-    with trigger(program, str(threads), "1", str(lives)) as process, Tracing() as tracing:
-        os.close(reading)
-        os.close(writing)
+    functions = awkward_functions(triggers.path("far_scratch"))
+    with traced(triggers.path("far_scratch"), functions, str(threads), "1", str(lives), "0", "stay") as run:
+        assert output(run.process).readline() == f"{threads * lives} 0 0\n"
+        run.tracing.tracer.hold()
+        # A thread is joined before its end is told to the tracer: its successor may be there already.
+        assert threads <= chunks_written(run.process.pid) <= 2 * threads
+        assert run.tracing.hits == dict.fromkeys(functions, threads * lives)
+
+
+def test_more_memory_is_mapped_when_threads_need_more_chunks(
+    triggers: Triggers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_regions(monkeypatch)
+    functions = awkward_functions(triggers.path("far_scratch"))
+    with traced(triggers.path("far_scratch"), functions, "10", "20", "1", "0", "stay") as run:
+        assert output(run.process).readline() == "200 0 0\n"
+        run.tracing.tracer.hold()
+        assert len(chunk_regions(run.process.pid)) == 3
+        assert chunks_written(run.process.pid) == 10
+        assert run.tracing.hits == dict.fromkeys(functions, 200)
+
+
+def test_program_computes_right_when_the_kernel_refuses_more_memory(
+    triggers: Triggers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_regions(monkeypatch)
+    program = triggers.path("far_scratch")
+    functions = awkward_functions(program)
+    with trigger(program, "10", "20", "1", "0", "stay") as process, Tracing() as tracing:
+        before = text_of(process.pid, program)
         tracing.tracer.attach(process.pid)
-        tracing.arm(program, awkward_functions(program))
-        # exit_group is never executed: the process waits there to be looked at.
-        tracing.arm(libc_of(process.pid), ["_exit"])
+        tracing.arm(program, functions)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
         tracing.tracer.go()
         tell_go(process)
-        tracing.wait_end()
-        assert process.wait() == 0
-        assert tracing.hits["first_load"] == threads * lives
+        assert output(process).readline() == "200 0 0\n"
+        tracing.tracer.hold()
+        assert len(chunk_regions(process.pid)) == 1
+        assert max(tracing.hits.values()) < 200
+        tracing.tracer.detach()
+        assert text_of(process.pid, program) == before
+
+
+def test_all_of_libc_is_served_from_far_away(triggers: Triggers) -> None:
+    program = triggers.path("far_scratch")
+    with trigger(program, "3", "0", "1", "1000") as process:
+        libc = libc_of(process.pid)
+        before = text_of(process.pid, program), text_of(process.pid, libc)
+        tell_go(process)
+        for _ in range(3):
+            with Tracing() as tracing:
+                tracing.tracer.attach(process.pid)
+                tracing.arm(program, awkward_functions(program))
+                refused = {each.reason for each in tracing.arm_all(libc) if isinstance(each, Refuse)}
+                assert not any("2 GiB" in reason for reason in refused)
+                tracing.tracer.go()
+                ask_how_it_is(process)
+                tracing.tracer.detach()
+                assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
+                assert tracing.hits["first_load"] > 0
+            ask_how_it_is(process)
+
+
+@pytest.mark.timeout(120)
+def test_detach_in_the_middle_leaves_registers_as_they_were(triggers: Triggers) -> None:
+    program = triggers.path("far_scratch")
+    functions = awkward_functions(program)
+    with trigger(program, "4", "0", "1", "1000") as process:
+        before = text_of(process.pid, program)
+        tell_go(process)
+        for _ in range(40):
+            with Tracing() as tracing:
+                tracing.tracer.attach(process.pid)
+                tracing.arm(program, functions)
+                tracing.tracer.go()
+                ask_how_it_is(process)
+                tracing.tracer.detach()
+        ask_how_it_is(process)
+        assert text_of(process.pid, program) == before
+
+
+@pytest.mark.timeout(120)
+def test_target_outlives_dtrap_and_its_tracer_killed_at_any_moment(triggers: Triggers) -> None:
+    program = triggers.path("far_scratch")
+    functions = awkward_functions(program)
+    moments = random.Random(3)
+    with trigger(program, "4", "0", "1", "1000") as process:
+        before = text_of(process.pid, program)
+        tell_go(process)
+        for number in range(30):
+            if number % 2:
+                kill_dtrap(process, program, functions, moments.uniform(0, LATEST_S))
+            else:
+                kill_tracer(process, program, functions, moments.uniform(0, LATEST_S))
+            ask_how_it_is(process)
+            assert text_of(process.pid, program) == before
+        assert sigtrap_is_default(process)
+
+
+def kill_tracer(process: subprocess.Popen[str], program: Path, functions: list[str], after_s: float) -> None:
+    with Tracing() as tracing:
+        tracing.tracer.attach(process.pid)
+        tracing.arm(program, functions)
+        tracing.tracer.go()
+        time.sleep(after_s)
+        os.kill(procfs.status(process.pid).tracer_pid, signal.SIGKILL)
+        with pytest.raises(TracerDied):
+            tracing.next()
+
+
+def kill_dtrap(process: subprocess.Popen[str], program: Path, functions: list[str], after_s: float) -> None:
+    dtrap = os.fork()
+    if dtrap == 0:
+        try:
+            tracing = Tracing()
+            tracing.tracer.attach(process.pid)
+            tracing.arm(program, functions)
+            tracing.tracer.go()
+            signal.pause()
+        finally:
+            os._exit(1)
+    time.sleep(after_s)
+    os.kill(dtrap, signal.SIGKILL)
+    os.waitpid(dtrap, 0)
+    wait_until_untraced(process.pid)

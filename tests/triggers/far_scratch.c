@@ -1,7 +1,8 @@
-/* far_scratch THREADS ROUNDS LIVES FREQUENCY: functions that begin with an operand relative to rip, in a program that has
+/* far_scratch THREADS ROUNDS LIVES FREQUENCY [stay]: functions that begin with an operand relative to rip, in a program that has
  * no room within 2 GiB. THREADS threads call each of them ROUNDS times (0: for ever) and check the results and what else
  * is in the registers; LIVES times over, with new threads. At FREQUENCY Hz a signal's handler calls one of them as well.
- * Prints how often each was called by threads, how often all together by handlers, and how many results were wrong.
+ * Prints how often each was called by threads, how often all together by handlers, and how many results were wrong;
+ * then ends, or stays.
  * SIGUSR1 makes it print `well` if it finds nothing wrong. */
 #define _GNU_SOURCE
 #include "trigger.h"
@@ -129,5 +130,9 @@ int main(int argc, char **argv)
 		}
 	setitimer(ITIMER_REAL, &never, NULL);
 	printf("%ld %ld %d\n", threads * rounds * lives, handled, wrong);
+	fflush(stdout);
+	if (argc > 5)
+		for (;;)
+			pause();
 	return wrong != 0;
 }

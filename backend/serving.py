@@ -1,0 +1,103 @@
+"""Engines made for a run: choice.py says which serve it, this module makes them, or foresees what they would do.
+
+Each engine is imported by the runs that use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.choice import Choice, choose, restricted
+from backend.combined_engine import CombinedEngine
+from backend.engine import Engine, Plan, SiteCoverage
+from backend.linux.bpf_features import missing_privilege
+from backend.traced import Traced
+
+
+class NoEngine(Exception):
+    """The engine that was asked for can't be used; `reason` says what is missing and what to do about it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`wanted` is the engine asked for; sizes are in bytes. `singly`: uprobes one by one, as before Linux 6.6."""
+
+    wanted: Literal["auto", "uprobes", "fasttrap"] = "auto"
+    buffer_size: int = 4 << 20
+    aggregation_size: int = 4 << 20
+    dynamic_size: int = 1 << 20
+    singly: bool = False
+
+
+def chosen(plan: Plan, traced: Traced, options: EngineOptions) -> Choice:
+    """Return which engines serve the plan here. Raises NoEngine."""
+    missing = missing_privilege()
+    if missing is not None and options.wanted == "uprobes":
+        raise NoEngine(missing)
+    trap_unusable = None
+    if traced.process is not None and plan.sites:
+        from backend.target_process import why_not_traceable
+
+        trap_unusable = why_not_traceable(traced.process.pid)
+    return choose(plan, options.wanted, missing, trap_unusable)
+
+
+def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOptions) -> Engine:
+    """Return the engine, or both as one, that serves the plan; the run's stack closes it.
+
+    Raises VerifierRejected, ProgramTooLarge, MissingPackage, ProcessGone, OSError.
+    """
+    engines: list[Engine] = []
+    if choice.kernel_runs:
+        engines.append(_kernel_engine(restricted(plan, choice.kernel), traced, options))
+    if choice.trap or not choice.kernel_runs:
+        engines.append(_trap_engine(restricted(plan, choice.trap), traced, options))
+    if len(engines) == 1:
+        return engines[0]
+    return traced.stack.enter_context(CombinedEngine(*engines))
+
+
+def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
+    from backend.uprobes.engine import KernelEngine, KernelOptions
+
+    sizes = KernelOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, options.singly)
+    pid = _pid(plan, traced)
+    symbols = traced.symbols.get(pid) if pid is not None else None
+    return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes))
+
+
+def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
+    from backend.fasttrap.program import NativeOptions
+    from backend.fasttrap.trap_engine import TrapEngine
+
+    sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size)
+    pid = _pid(plan, traced)
+    if traced.process is not None and pid is not None:
+        traced.process.hold_without_tracing()
+    return traced.stack.enter_context(TrapEngine(plan, pid, sizes))
+
+
+def _pid(plan: Plan, traced: Traced) -> int | None:
+    return traced.process.pid if traced.process is not None and plan.sites else None
+
+
+def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Sequence[SiteCoverage]:
+    """Return how the plan's sites would be served; nothing is attached, stopped or run."""
+    if traced.process is None or not plan.sites:
+        return ()
+    from backend.engine import covered
+    from backend.fasttrap.trap_engine import foresee as foresee_traps
+    from backend.uprobes.arming import foresee as foresee_uprobes
+
+    pid = traced.process.pid
+    kernel, trap = restricted(plan, choice.kernel), restricted(plan, choice.trap)
+    return (
+        *covered(kernel, foresee_uprobes(kernel, traced.symbols[pid]), {}),
+        *covered(trap, foresee_traps(trap, pid), {}),
+    )

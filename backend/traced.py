@@ -1,0 +1,75 @@
+"""The process of a run and its symbols: taken when -c, -p or a `pidN` description asks for them, let go at the end.
+
+What deals with processes is imported by the runs that have one; a run of BEGIN and ticks alone starts without.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Set
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backend.errors import CannotGrab, ProcessGone, ProcessNotPermitted
+from dlang.diagnostics import fail
+from dlang.source import Span
+
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
+    from backend.target_process import TargetProcess
+
+
+@dataclass(slots=True)
+class Traced:
+    """`stack` closes what is taken. `process` is None as long as nobody has asked for one."""
+
+    stack: ExitStack
+    process: TargetProcess | None = None
+    symbols: dict[int, Symbols] = field(default_factory=dict)
+
+    def create(self, command: str, ignored_signals: Set[int]) -> None:
+        """Start a command and hold it at its entry point. Raises CommandNotStarted."""
+        from backend.target_process import create
+
+        created = self.stack.enter_context(create(command, ignored_signals))
+        # However the run ends, what was started for it ends with it.
+        self.stack.callback(created.finish)
+        self.process = created
+
+    def grab(self, pid: int) -> None:
+        """Take a running process. Raises CannotGrab."""
+        from backend.target_process import grab
+
+        self.process = self.stack.enter_context(grab(pid))
+
+    def symbols_of(self, pid: int, span: Span) -> Symbols:
+        """Return the symbols of the process that the description at `span` names; raises CompileError."""
+        if pid not in self.symbols:
+            self.symbols[pid] = self._read_symbols(pid, span)
+        return self.symbols[pid]
+
+    def _read_symbols(self, pid: int, span: Span) -> Symbols:
+        from backend.linux.procfs import Memory
+        from backend.objects import loaded_objects
+        from backend.process_symbols import Symbols
+
+        if pid == os.getpid():
+            fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
+        try:
+            self._take_named(pid, span)
+            memory = self.stack.enter_context(Memory(pid))
+            objects = loaded_objects(pid, self.stack)
+        except CannotGrab as error:
+            fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
+        except (ProcessGone, ProcessNotPermitted) as error:
+            fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
+        return self.stack.enter_context(Symbols(objects, memory.read, (f"/proc/{pid}/root", "")))
+
+    def _take_named(self, pid: int, span: Span) -> None:
+        """Take the process of a `pidN` description, unless it is the run's process already."""
+        if self.process is None:
+            self.grab(pid)
+        elif self.process.pid != pid:
+            hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
+            fail("D_UNKNOWN", span, "not supported by this version of dtrap: two processes in one run", hint)
