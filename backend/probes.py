@@ -30,6 +30,24 @@ _UNITS_NS: Final = {
     "m": 60 * 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "hour": 3600 * 10**9,
     "d": 86400 * 10**9, "day": 86400 * 10**9,
 }  # fmt: skip
+_OTHER_PROVIDERS: Final = frozenset(
+    [
+        "cpc",
+        "fbt",
+        "io",
+        "ip",
+        "lockstat",
+        "lwp",
+        "proc",
+        "rawtp",
+        "sched",
+        "sdt",
+        "syscall",
+        "tcp",
+        "udp",
+        "vminfo",
+    ]
+)
 _TIMED: Final = re.compile(r"(tick|profile)-([0-9]+)([A-Za-z]*)\Z")
 _PID_PROVIDER: Final = re.compile(r"pid([0-9]+)\Z")
 
@@ -93,6 +111,10 @@ class Probes:
         if description.provider == "pid":
             message = "'pid' is not a valid provider"
             fail("D_PROC_BADPROV", span, message, "pid$target, with -p or -c, or a process number behind it")
+        if description.name.isdecimal() and not (
+            description.provider or description.module or description.function
+        ):
+            return self._numbered(int(description.name), span)
         found = list(self._match_fixed(description))
         timed = _TIMED.match(description.name)
         if (
@@ -104,6 +126,13 @@ class Probes:
             found.extend(self._match_timed(timed, description.name, span))
         return found
 
+    def _numbered(self, number: int, span: Span) -> list[Probe]:
+        """Return the probe of an ID: one of the fixed ones, or one that an earlier description of the run matched."""
+        if number not in self.by_id:
+            message = f"invalid probe identifier {number}: Unknown probe identifier"
+            fail("D_PDESC_INVAL", span, message, "-l shows the numbers")
+        return [self.by_id[number]]
+
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""
         numbered = _PID_PROVIDER.match(description.provider)
@@ -111,6 +140,8 @@ class Probes:
             modules = [loaded.name for loaded in self.symbols_of(int(numbered[1]), span).objects]
             # `libc` means libc.so.6.
             return did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])
+        if description.provider in _OTHER_PROVIDERS:
+            return f"provider {description.provider} is not supported by this version of dtrap"
         if description.module or description.function:
             functions = "functions of a process are pid$target:library:function:entry"
             return did_you_mean(description.provider, ("dtrace", "profile")) or functions

@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Final
 
 from backend.engine import Answer, Plan, Refusal, SiteCoverage, Unserved, Way, covered, refusals
-from backend.errors import ProcessGone, TracerDied
+from backend.errors import ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
 from backend.fasttrap.tracepoints import Outcome, judge
 from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
+from backend.objects import loaded_objects
 from backend.probes import Probe
 from backend.sites import Site
 from dlang.aggregation_store import EngineRequest
@@ -101,7 +102,7 @@ class TrapEngine:
 
     def _look_at_tracer(self) -> None:
         """Take what the tracer says has happened: the end of the process, or another program in it."""
-        if self._tracer is None or not self._attached:
+        if self._tracer is None or self._pid is None or not self._attached:
             return
         ready = select.poll()
         ready.register(self._tracer.fileno(), select.POLLIN)
@@ -109,8 +110,7 @@ class TrapEngine:
             return
         try:
             if isinstance(self._tracer.happening(), Executed):
-                # The probes went with the old program; the new one runs on without.
-                self._tracer.go()
+                self._arm_again(self._tracer, self._pid)
             else:
                 self._attached = False
         except TracerDied:
@@ -118,6 +118,21 @@ class TrapEngine:
             self._program.abandon_unfinished()
         if not self._attached:
             self._poll.unregister(self._tracer.fileno())
+
+    def _arm_again(self, tracer: Tracer, pid: int) -> None:
+        """Arm the new program, which is held at its entry point, wherever it maps a file of the old one's sites, as
+        uprobes would: they belong to files."""
+        with suppress(ProcessGone, ProcessNotPermitted), ExitStack() as files:
+            objects = loaded_objects(pid, files)
+            mapped = {(loaded.device, loaded.inode): loaded for loaded in objects if loaded.has_file}
+            points = []
+            for probe in self._plan.sites:
+                site = _site(probe)
+                loaded = mapped.get((site.object.device, site.object.inode))
+                if loaded is not None:
+                    points.append(Tracepoint(loaded.bias + site.address - site.object.bias, probe.id))
+            tracer.arm(points)
+        tracer.go()
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         return self._program.snapshot(aggregation)

@@ -17,6 +17,10 @@ ENGINES: Final = ("uprobes", "fasttrap", "auto")
 FIXED_ADDRESSES: Final = ("setarch", "-R", str(DTRAP))
 """dtrap and what it starts without randomised addresses: some programs call more or less by where they lie."""
 
+SAME_CALLS: Final = {"PYTHONHASHSEED": "0", "PYTHONMALLOC": "malloc"}
+"""What Python needs to call the same functions in every run. Its method cache goes by the addresses of names, which
+are mapped beside our scratch memory unless they come from malloc."""
+
 _LEFT_OUT: Final = re.compile(r"^dtrap: pid\d+:[^:]*:([^:]*):entry left out: ", re.MULTILINE)
 
 
@@ -43,9 +47,7 @@ def counted(
     report = folder / f"counts.{engine}.{os.urandom(8).hex()}"
     words = " ".join(str(word) for word in command)
     options = ("-x", f"engine={engine}", "-q", "-v", "-o", report)
-    result = run(
-        *options, "-n", program, "-c", words, executable=executable, env=environment(PYTHONHASHSEED="0")
-    )
+    result = run(*options, "-n", program, "-c", words, executable=executable, env=environment(**SAME_CALLS))
     assert result.status == 0, result
     return Counted(counts(report.read_text()), result.stdout, frozenset(_LEFT_OUT.findall(result.stderr)))
 

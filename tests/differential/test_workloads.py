@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.engines import ENGINES, FIXED_ADDRESSES, counted
+from tests.differential.engines import ENGINES, FIXED_ADDRESSES, SAME_CALLS, counted
 from tests.differential.workloads import WORKLOADS
 from tests.harness.command import environment
 
@@ -21,7 +21,7 @@ def test_every_engine_counts_the_same_calls_of_every_function(
 ) -> None:
     command = workload(tmp_path)
     untraced = subprocess.run(
-        command, env=environment(PYTHONHASHSEED="0"), capture_output=True, text=True, check=True
+        command, env=environment(**SAME_CALLS), capture_output=True, text=True, check=True
     ).stdout
     of = {
         engine: counted(engine, ALL_OF_LIBC, command, tmp_path, executable=FIXED_ADDRESSES)

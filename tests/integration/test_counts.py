@@ -46,8 +46,11 @@ def test_forked_children_are_not_counted_when_attached(triggers: Triggers) -> No
     assert counts(result.stdout) == {"work": 3}
 
 
-def test_a_process_that_executes_the_same_program_anew_is_still_counted(triggers: Triggers) -> None:
-    result = run("-q", "-n", FAMILY, "-c", str(triggers.path("executes")))
+@pytest.mark.parametrize("engine", ["uprobes", "fasttrap"])
+def test_a_process_that_executes_the_same_program_anew_is_still_counted(
+    engine: str, triggers: Triggers
+) -> None:
+    result = run("-q", "-x", f"engine={engine}", "-n", FAMILY, "-c", str(triggers.path("executes")))
     assert counts(result.stdout) == {"work": 7}
 
 

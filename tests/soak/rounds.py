@@ -9,6 +9,7 @@ for a random part of that phase's usual length.
 
 import contextlib
 import ctypes
+import faulthandler
 import mmap
 import os
 import random
@@ -33,6 +34,7 @@ PATIENCE_S: Final = 30.0
 RUN_S: Final = 0.03
 """How long the tracing side lets the program run between arming and detaching."""
 _LOOK_S: Final = 0.0002
+_SHOWN_S: Final = 0.5
 
 
 class Phase(IntEnum):
@@ -102,7 +104,7 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
     if dtrap == 0:
         _trace_again_and_again(target, shared)
     try:
-        _await_phase(shared, phase)
+        _await_phase(shared, phase, dtrap)
         time.sleep(chance.uniform(0, _LENGTH_S[phase]))
         hit = Phase(shared[0])
         _kill(dtrap, victim)
@@ -117,6 +119,7 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
 
 def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
     """Attach, arm, run, detach, until killed, or until the tracer is; its death is dealt with as dtrap does."""
+    faulthandler.register(signal.SIGUSR2)
     try:
         counts = (ctypes.c_uint64 * (len(target.sites) + 1)).from_buffer(shared)
         with contextlib.suppress(TracerDied), Tracer() as tracer:
@@ -139,11 +142,12 @@ def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
 # --- the killing side
 
 
-def _await_phase(shared: mmap.mmap, phase: Phase) -> None:
+def _await_phase(shared: mmap.mmap, phase: Phase, dtrap: int) -> None:
     """Wait until the tracing side enters a phase, or as good as."""
     deadline = time.monotonic() + PATIENCE_S
     while shared[0] != phase:
         if time.monotonic() > deadline:
+            _show_stacks(dtrap)
             raise TargetHarmed(f"it is never {phase.name}: stuck {Phase(shared[0]).name}")
         time.sleep(_LOOK_S)
 
@@ -152,9 +156,22 @@ def _kill(dtrap: int, victim: Victim) -> None:
     if victim is Victim.DTRAP:
         os.kill(dtrap, signal.SIGKILL)
         return
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for child in Path(f"/proc/{dtrap}/task/{dtrap}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+    for tracer in _tracers(dtrap):
+        os.kill(tracer, signal.SIGKILL)
+
+
+def _tracers(dtrap: int) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{dtrap}/task/{dtrap}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _show_stacks(dtrap: int) -> None:
+    """Have both tracing processes print where they are (on standard error), since they hang."""
+    for pid in (dtrap, *_tracers(dtrap)):
+        os.kill(pid, signal.SIGUSR2)
+        time.sleep(_SHOWN_S)
 
 
 def _end(dtrap: int, victim: Victim) -> None:
@@ -162,6 +179,7 @@ def _end(dtrap: int, victim: Victim) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while os.waitpid(dtrap, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
+            _show_stacks(dtrap)
             os.kill(dtrap, signal.SIGKILL)
             os.waitpid(dtrap, 0)
             raise TargetHarmed(f"after the end of the {victim.name.lower()}, dtrap does not end")
@@ -174,6 +192,7 @@ def _check(target: Target) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
         if time.monotonic() > deadline:
+            os.kill(procfs.status(pid).tracer_pid, signal.SIGUSR2)
             raise TargetHarmed("it is still traced")
         time.sleep(_LOOK_S)
     target.process.send_signal(signal.SIGUSR1)
