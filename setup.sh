@@ -74,5 +74,8 @@ if ! grep -qs '^home = /usr/bin$' .venv/pyvenv.cfg || ! grep -qsF "$PWD/.venv/" 
 fi
 say "installing Python packages into .venv"
 .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
+# What a first run would otherwise do, and what one without the right to write here would do every time.
+.venv/bin/python -m compileall -q dlang backend scratch
+.venv/bin/dtrap -e -n BEGIN
 printf '%s\n' "$state" >.venv/setup-state
 say "done: .venv/bin/dtrap"

@@ -200,15 +200,18 @@ def _check(target: Target) -> None:
         raise TargetHarmed("it does not answer")
     if not output(target.process).readline().startswith("well "):
         raise TargetHarmed(f"it has ended with status {target.process.wait()}")
-    for file, before in zip(target.files, target.text, strict=True):
-        now = text_of(pid, file)
-        if now != before:
-            changed = [
-                offset for offset, (old, new) in enumerate(zip(before, now, strict=True)) if old != new
-            ]
-            raise TargetHarmed(
-                f"the text of {file} differs in {len(changed)} bytes, first at {changed[0]:#x}"
-            )
+    _check_text(target)
     caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
     if int(caught, 16) >> signal.SIGTRAP - 1 & 1:
         raise TargetHarmed("it has a handler for SIGTRAP, which it did not set")
+
+
+def _check_text(target: Target) -> None:
+    # Not at once: uprobes that others set in every process of the machine come and go in libc's text.
+    deadline = time.monotonic() + PATIENCE_S
+    for file, before in zip(target.files, target.text, strict=True):
+        while (now := text_of(target.process.pid, file)) != before:
+            if time.monotonic() > deadline:
+                changed = [at for at, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]
+                raise TargetHarmed(f"{len(changed)} bytes of {file}'s text differ, first at {changed[0]:#x}")
+            time.sleep(_LOOK_S)

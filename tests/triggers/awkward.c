@@ -190,13 +190,16 @@ static long call(const struct row *row, long argument, long *memory)
 }
 
 static long rounds;
+static pthread_barrier_t all;
 
+/* All begin when all are there, and leave when all are done. */
 static void *work(void *unused)
 {
 	/* Source and destination of string instructions: what is written lies behind what is read. */
 	long memory[32] __attribute__((aligned(64))), n;
 	const struct row *row;
 
+	pthread_barrier_wait(&all);
 	for (n = 0; n < rounds; n++)
 		for (row = rows; row < rows + sizeof rows / sizeof *rows; row++) {
 			int string = strncmp(row->name, "first_rep_", 10) == 0 && row->result == SUM;
@@ -212,6 +215,7 @@ static void *work(void *unused)
 			    __sync_fetch_and_add(&failures, 1) < 20)
 				dprintf(STDERR_FILENO, "%s(%ld) gave %lx\n", row->name, argument, result);
 		}
+	pthread_barrier_wait(&all);
 	return NULL;
 }
 
@@ -226,6 +230,7 @@ int main(int argc, char **argv)
 	rounds = argc > 2 ? atol(argv[2]) : 100;
 	for (i = 0; i < 4; i++)
 		sigaction(signals[i], &action, NULL);
+	pthread_barrier_init(&all, NULL, threads);
 	wait_for_go();
 	for (i = 1; i < threads; i++)
 		pthread_create(&made[i], NULL, work, NULL);
