@@ -64,7 +64,7 @@ def trap_memory() -> Iterator[Row]:
 
 
 def _program_of_functions(folder: Path, count: int) -> Path:
-    """Build a program that sleeps and has functions named f1 to fCOUNT, the first FEW_SITES also with `few` in front."""
+    """Build a program that sleeps, with COUNT functions: FEW_SITES named few…, the others more…"""
     source = folder / "functions.s"
     names = (f"few{number}" if number < FEW_SITES else f"more{number}" for number in range(count))
     functions = "".join(
