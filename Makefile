@@ -3,8 +3,10 @@
 # make test     set-up, then all checks
 # make check    the checks alone
 # make bench    measurements against other tracers (not part of the checks)
+# make fuzz     displaced instructions against the same ones at home, until stopped or wrong
+# make soak     kill -9 of dtrap or its tracer at random moments, 10,000 times (ROUNDS=N)
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test check bench fuzz soak
 .DEFAULT_GOAL := test
 
 PYTHON := .venv/bin/python
@@ -33,3 +35,13 @@ check:
 
 bench: setup
 	$(PYTHON) -m bench
+
+fuzz:
+	@./setup.sh tests
+	$(PYTHON) -m tests.scratch.fuzz
+
+ROUNDS = 10000
+
+soak:
+	@./setup.sh tests
+	$(PYTHON) -m tests.soak $(ROUNDS)

@@ -16,18 +16,31 @@ from backend.linux.wait_status import SignalStop, decode
 def leave(process: Process) -> None:
     """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back.
 
-    A thread that can't be stopped (it waits for its vfork child) is let go by the end of the tracer.
+    The disposition last, when no thread but one is held any more: should the tracer be killed before, threads
+    stopped at int3s need the safety handler. A thread that can't be stopped (it waits for its vfork child) is
+    let go by the end of the tracer.
     """
+    last = None
     with contextlib.suppress(ProcessGone):
         for tid in list(process.threads.held):
             _settle(process, tid)
         text.restore(process.tracepoints.memory, process.tracepoints.displaced)
-        upkeep.restore(process)
-    for tid, status in list(process.threads.held.items()):
-        with contextlib.suppress(ProcessLookupError, ProcessGone):
-            _let_go(process, process.threads.known[tid], status)
-        process.threads.forget(tid)
+        upkeep.restore_guests(process)
+        last = process.spare_thread()
+    for tid in list(process.threads.held):
+        if tid != last:
+            _forget(process, tid)
+    if last is not None:
+        with contextlib.suppress(ProcessGone):
+            upkeep.restore(process, last)
+        _forget(process, last)
     process.tracepoints.memory.close()
+
+
+def _forget(process: Process, tid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, ProcessGone):
+        _let_go(process, process.threads.known[tid], process.threads.held[tid])
+    process.threads.forget(tid)
 
 
 def _settle(process: Process, tid: int) -> None:

@@ -213,6 +213,7 @@ class Engine:
                 ours = undo.safety, undo.program.unblocked()
                 self.process.sigtrap.program = undo.program if current in ours else current
                 self.process.sigtrap.safe = current == undo.safety
+                self.process.sigtrap.safety = undo.safety
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -220,12 +221,19 @@ class Engine:
             self._released = True
             with contextlib.suppress(ProcessLookupError):
                 ptrace.set_options(self.process.pid, OPTIONS)
-        held, self.process.threads.held = self.process.threads.held, {}
-        self.process.threads.inside_call.clear()
+        threads = self.process.threads
         happening: Happening | None = None
-        for tid, status in held.items():
-            happening = self._dispatch(tid, status) or happening
+        for tid in list(threads.held):
+            happening = self._resume(threads, tid) or happening
         return happening
+
+    def _resume(self, threads: Threads, tid: int) -> Happening | None:
+        """Resume one held thread, unless it has ended. Those behind it stay held till it is their turn: it may be met
+        with something that needs all of them held (`_foreign_trap`), and then they all are again.
+        """
+        status = threads.held.pop(tid, None)
+        threads.inside_call.discard(tid)
+        return None if status is None else self._dispatch(tid, status)
 
     def hold(self) -> None:
         """Stop every thread where it is."""
@@ -251,6 +259,11 @@ class Engine:
         know.
         """
         while True:
+            if not self.control.attention and (held := self.process.threads.held):
+                happening = self._resume(self.process.threads, next(iter(held)))
+                if happening is not None:
+                    return happening
+                continue
             match self._loop.run(self.control):
                 case Reason.STATUS:
                     self.control.window -= min(SLOW_HIT, self.control.window - 1)
@@ -350,7 +363,7 @@ class Engine:
         registers = ptrace.registers(tid)
         if not self.process.is_trap(tid, registers):
             if not signals.completed(thread, registers, self.process.tracepoints, self.process.pid):
-                upkeep.foreign_trap(self.process, thread)
+                self._foreign_trap(thread)
             return
         points = self.process.tracepoints
         site = registers.rip - 1
@@ -377,6 +390,29 @@ class Engine:
         else:
             ptrace.set_registers(tid, points.enter(route, at_site))
         ptrace.cont(tid)
+
+    def _foreign_trap(self, thread: Thread) -> None:
+        """A SIGTRAP of the program's own. It enters its handler with every other thread held.
+
+        Otherwise one of them could meet an int3 of ours with SIGTRAP blocked, and the kernel forget the handler, just
+        before it looks for it: the process would die. The threads stay held, in turn for `serve` to resume.
+        """
+        if not upkeep.others_may_spoil(self.process, thread):
+            upkeep.foreign_trap(self.process, thread)
+            return
+        threads = self.process.threads
+        threads.held[thread.tid] = SIGTRAP << 8 | 0x7F
+        self.hold()
+        if threads.held.pop(thread.tid, None) is None:
+            raise ProcessGone(thread.tid)
+        upkeep.put_right(self.process, thread)
+        # It stops again at the handler's first instruction.
+        ptrace.interrupt(thread.tid)
+        upkeep.foreign_trap(self.process, thread)
+        status = os.waitpid(thread.tid, inject.WALL)[1]
+        if isinstance(decode(status), Exited | Killed):
+            raise TraceeEnded(thread.tid, status)
+        threads.held[thread.tid] = status
 
     def _route(self, tid: int, place: int) -> Route | None:
         """Return the copy for a thread's hit; None if it needs a chunk, and the process can have no more

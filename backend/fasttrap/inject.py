@@ -1,7 +1,9 @@
 """A system call made by a stopped tracee in our name: for memory (mmap) and for SIGTRAP's disposition
 (rt_sigaction).
 
-A `syscall` instruction is borrowed from code that the process has (the vdso), so no text is written. The
+The call is made at a *gate*: a `syscall` instruction borrowed from code that the process has (the vdso), so no
+text is written; and as soon as there is scratch memory, one of our own, behind which lies the thread's way
+back (`way_back`): should the tracer be killed in the middle of the call, the thread goes home by itself. The
 tracee runs from there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and
 after the call. Unlike a single step these stops force no SIGTRAP, which would reset an ignored or blocked
 one. Afterwards registers and mask are put back, and the tracee is led to an ordinary PTRACE_EVENT_STOP: an
@@ -13,10 +15,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Flag, IntEnum, auto
 
 from backend.errors import CannotInject, TraceeEnded
+from backend.fasttrap.tracee import Memory
+from backend.fasttrap.way_back import way_back
 from backend.linux import procfs, ptrace
 from backend.linux.procfs import RemoteAddr
 from backend.linux.ptrace import Option
@@ -48,9 +52,18 @@ class Syscall(IntEnum):
     RT_SIGACTION = 13
 
 
-def find_gate(pid: int) -> RemoteAddr:
-    """Return the address of a `syscall` instruction in process `pid`: the vdso's, or that of some
-    executable file.
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where a `syscall` instruction is. With `scratch`, the memory of its process, it is room of our own for
+    `way_back`, which every call writes there first; without, it is borrowed.
+    """
+
+    address: RemoteAddr
+    scratch: Memory | None = None
+
+
+def find_gate(pid: int) -> Gate:
+    """Return a borrowed `syscall` instruction in process `pid`: the vdso's, or that of some executable file.
 
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
@@ -60,11 +73,11 @@ def find_gate(pid: int) -> RemoteAddr:
             code = procfs.read_memory(pid, mapping.start, min(mapping.size_bytes, _SEARCH_LIMIT))
             offset = code.find(SYSCALL_INSTRUCTION)
             if offset >= 0:
-                return RemoteAddr(mapping.start + offset)
+                return Gate(RemoteAddr(mapping.start + offset))
     raise CannotInject(pid, "no `syscall` instruction is mapped")
 
 
-def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
+def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:
     """Make the stopped tracee execute system call `number` at `gate`; return its result (negative: -errno).
 
     Required: `tid` is in any ptrace-stop, its options include TRACESYSGOOD. A signal of a
@@ -77,17 +90,20 @@ def call(tid: int, gate: RemoteAddr, number: Syscall, *arguments: int) -> int:
     words = dict(
         zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), (word % _WORD for word in arguments), strict=False)
     )
+    if gate.scratch is not None:
+        gate.scratch.write(gate.address, way_back(saved, mask))
+    # From here on the thread would go the way back, which also puts the mask back; so the mask is set after.
+    ptrace.set_registers(tid, replace(saved, rip=gate.address, rax=number, orig_rax=_NO_SYSCALL, **words))
     ptrace.set_signal_mask(tid, _EVERY_SIGNAL)
-    ptrace.set_registers(tid, replace(saved, rip=gate, rax=number, orig_rax=_NO_SYSCALL, **words))
     met = _run_to_syscall_stop(tid) | _run_to_syscall_stop(tid)
     result = ptrace.registers(tid).rax
+    ptrace.set_signal_mask(tid, mask)
     ptrace.set_registers(tid, saved)
-    ptrace.interrupt(tid)
+    ptrace.interrupt(tid)  # comes before any signal
     ptrace.cont(tid)
     status = os.waitpid(tid, WALL)[1]
     if isinstance(decode(status), Exited | Killed):
         raise TraceeEnded(tid, status)
-    ptrace.set_signal_mask(tid, mask)
     _send_again(tid, met)
     if met or isinstance(decode(status), GroupStop):
         ptrace.interrupt(tid)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from backend.errors import TraceeEnded
 from backend.fasttrap import inject, signals, sigtrap
+from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control
 from backend.fasttrap.sigtrap import Sigtrap, Watched
 from backend.fasttrap.tracee import PLAIN_STOP, Thread, Threads
 from backend.fasttrap.tracepoints import Tracepoints
 from backend.linux import ptrace
-from backend.linux.procfs import RemoteAddr
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
 from scratch.slots import Tid
@@ -31,8 +31,8 @@ class Process:
     pid: int
     threads: Threads
     tracepoints: Tracepoints
-    gate: RemoteAddr
-    """A `syscall` instruction for injected calls."""
+    borrowed: Gate
+    """Where calls are injected as long as there is no gate of our own."""
     control: Control
     sigtrap: Sigtrap = field(default_factory=Sigtrap)
     watched: Watched = field(default_factory=Watched)
@@ -42,6 +42,11 @@ class Process:
     """Threads that may come back to a site from a signal handler (`Thread.repeat`)."""
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
     """Threads that have SIGTRAP blocked."""
+
+    @property
+    def gate(self) -> Gate:
+        """Where calls are injected."""
+        return self.tracepoints.space.gate(self.tracepoints.memory, self.borrowed)
 
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from backend.errors import CannotInject
-from backend.fasttrap import inject
-from backend.fasttrap.inject import Syscall
+from backend.fasttrap import inject, way_back
+from backend.fasttrap.inject import Gate, Syscall
 from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import RemoteAddr
 from scratch.displaced import SLOT_SIZE
@@ -36,10 +37,11 @@ CHUNKS_SIZE = 1 << 20
 """Size of a region for threads, in bytes: chunks for a thousand of them."""
 
 HEADER_SIZE = PAGE_SIZE
-"""The first page of a region is for neither sites nor threads: the safety handler (`sigtrap`) lives there, and from
-SPARE_OFFSET on there are slots for copies that are needed for a moment."""
+"""The first page of a region is for neither sites nor threads: the safety handler (`sigtrap`) lives there, from
+SPARE_OFFSET on there are slots for copies that are needed for a moment, and from GATE_OFFSET on a gate (`inject`)."""
 
 SPARE_OFFSET = 1024
+GATE_OFFSET = HEADER_SIZE - way_back.SIZE
 
 _PROT_READ_EXEC = 1 | 4
 _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
@@ -61,7 +63,7 @@ class Region:
 
     def spare_slots(self) -> range:
         """Return the addresses of the slots that belong to no site."""
-        return range(self.start + SPARE_OFFSET, self.start + HEADER_SIZE, SLOT_SIZE)
+        return range(self.start + SPARE_OFFSET, self.start + GATE_OFFSET, SLOT_SIZE)
 
     def owner(self, pc: int) -> int | None:
         """Return the site whose slot this address lies in."""
@@ -75,6 +77,12 @@ class ScratchSpace:
     def __init__(self) -> None:
         self.regions: list[Region] = []
         self.chunks = Pool()
+
+    def gate(self, memory: Memory, borrowed: Gate) -> Gate:
+        """Return the gate for injected calls: our own as soon as there is room for it."""
+        if not self.regions:
+            return borrowed
+        return Gate(RemoteAddr(self.regions[0].start + GATE_OFFSET), memory)
 
     def spans(self) -> list[tuple[int, int]]:
         """Return all scratch memory, as [start, end) of each region."""
@@ -103,7 +111,7 @@ class ScratchSpace:
                 return region
         raise KeyError(site)
 
-    def map_for(self, sites: Sequence[int], tid: int, gate: RemoteAddr) -> None:
+    def map_for(self, sites: Sequence[int], tid: int, gate: Gate) -> None:
         """Map regions for the sites, which are sorted and have none yet, by calls injected into the held
         thread `tid`.
 
@@ -121,7 +129,7 @@ class ScratchSpace:
             self.regions.append(Region(address, size, cluster))
             start = end
 
-    def map_chunks(self, tid: int, gate: RemoteAddr) -> None:
+    def map_chunks(self, tid: int, gate: Gate) -> None:
         """Map room for the chunks of some more threads, by a call injected into the stopped thread `tid`.
 
         Raises CannotInject when the kernel refuses executable memory.
@@ -131,7 +139,7 @@ class ScratchSpace:
         self.chunks.add(address + HEADER_SIZE, CHUNKS_SIZE - HEADER_SIZE)
 
 
-def _map_near(tid: int, gate: RemoteAddr, size: int, code: tuple[int, int]) -> int | None:
+def _map_near(tid: int, gate: Gate, size: int, code: tuple[int, int]) -> int | None:
     """Map `size` bytes within reach of all of the code; return the address, None if there is no room."""
     taken = [
         Mapped(mapping.start, mapping.end, _GROWTH.get(mapping.path, Growth.NONE))
@@ -146,14 +154,14 @@ def _map_near(tid: int, gate: RemoteAddr, size: int, code: tuple[int, int]) -> i
     return None
 
 
-def _map_anywhere(tid: int, gate: RemoteAddr, size: int) -> int:
+def _map_anywhere(tid: int, gate: Gate, size: int) -> int:
     result = _map(tid, gate, 0, size, 0)
     if result < 0:
         raise _refused(tid, result)
     return result
 
 
-def _map(tid: int, gate: RemoteAddr, address: int, size: int, flags: int) -> int:
+def _map(tid: int, gate: Gate, address: int, size: int, flags: int) -> int:
     flags |= _MAP_PRIVATE | _MAP_ANONYMOUS
     return inject.call(tid, gate, Syscall.MMAP, address, size, _PROT_READ_EXEC, flags, -1, 0)
 

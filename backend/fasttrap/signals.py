@@ -22,7 +22,7 @@ from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 
 from backend.fasttrap.inject import WALL
-from backend.fasttrap.tracee import Thread
+from backend.fasttrap.tracee import Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import ptrace, threads
 from backend.linux.ptrace import Registers
@@ -36,7 +36,6 @@ NAMES_THE_INSTRUCTION = frozenset({SIGILL, SIGFPE, SIGTRAP})
 _SI_TKILL = -6
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
-
 
 
 def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, used: Set[int]) -> None:
@@ -132,6 +131,11 @@ def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pi
     if not thread.waiting:
         ptrace.cont(thread.tid)
         return True
+    if thread.waiting[0].signal == SIGTRAP:
+        # Its handler may have been reset meanwhile: `upkeep.foreign_trap` is to see it.
+        send_waiting(thread, pid)
+        ptrace.cont(thread.tid)
+        return True
     first = thread.waiting.pop(0)
     send_waiting(thread, pid)
     ptrace.set_signal_info(thread.tid, first)
@@ -159,23 +163,27 @@ def send_waiting(thread: Thread, pid: int) -> None:
 
 
 def recall_waiting(thread: Thread) -> int:
-    """Resume a thread that has nothing more to do with us, and to which what waits has been sent anew, as far as the
-    last of that is delivered, all with their first siginfo. Return that signal, to detach with.
+    """Have a signal that waits, and has been sent anew to a thread in a plain stop, stop it once more. Return that
+    signal, with its first siginfo, to detach with; 0 if none would come before the thread runs on.
 
-    0 if nothing waits, or if some of it has to wait longer, since the thread has blocked it.
+    One only: its handler, with which the thread would have to go on to meet the next, may block that for ever.
     """
-    blocked, number = ptrace.signal_mask(thread.tid), 0
-    while thread.waiting and not any(blocked >> info.signal - 1 & 1 for info in thread.waiting):
-        ptrace.cont(thread.tid, number)
+    while any(_deliverable(thread.tid) >> info.signal - 1 & 1 for info in thread.waiting):
+        ptrace.cont(thread.tid)
         match decode(os.waitpid(thread.tid, WALL)[1]):
-            case SignalStop(signal):
-                number = signal
+            case SignalStop(number):
                 _put_first_info_back(thread, number)
+                return number
             case Interrupted():  # asked for when it was held, and overtaken by the signal then
-                number = 0
+                continue
             case _:
                 return 0
-    return number
+    return 0
+
+
+def _deliverable(tid: int) -> int:
+    """Return the signals, bit n-1 for signal n, that are pending for one thread and not blocked by it."""
+    return signal_set(tid, "SigPnd:") & ~ptrace.signal_mask(tid)
 
 
 def resumed(registers: Registers, resume: Resume) -> Registers:

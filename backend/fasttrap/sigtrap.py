@@ -24,10 +24,9 @@ from signal import SIGTRAP
 
 from backend.errors import CannotInject
 from backend.fasttrap import inject
-from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Syscall
+from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Gate, Syscall
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs, ptrace
-from backend.linux.procfs import RemoteAddr
 from backend.linux.ptrace import Registers
 from scratch.encoding import Undecodable, parse
 
@@ -116,17 +115,17 @@ def safety_handler(at: int, regions: Sequence[tuple[int, int]]) -> tuple[bytes, 
     return code, Action(at, flags, at + _RESTORER_OFFSET)
 
 
-def read_action(tid: int, gate: RemoteAddr, memory: Memory) -> Action:
+def read_action(tid: int, gate: Gate, memory: Memory) -> Action:
     """Return SIGTRAP's disposition as the kernel has it, by a call injected into the held thread `tid`."""
     return _exchange(tid, gate, memory, None)
 
 
-def write_action(tid: int, gate: RemoteAddr, memory: Memory, action: Action) -> None:
-    """Set SIGTRAP's disposition, by a call injected into the held thread `tid`."""
-    _exchange(tid, gate, memory, action)
+def write_action(tid: int, gate: Gate, memory: Memory, action: Action) -> Action:
+    """Set SIGTRAP's disposition, by a call injected into the held thread `tid`; return what it was."""
+    return _exchange(tid, gate, memory, action)
 
 
-def _exchange(tid: int, gate: RemoteAddr, memory: Memory, new: Action | None) -> Action:
+def _exchange(tid: int, gate: Gate, memory: Memory, new: Action | None) -> Action:
     buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
     old = buffer + _ACTION.size
     before = memory.read(buffer, 2 * _ACTION.size)
@@ -150,7 +149,7 @@ class Sigtrap:
         self.safe = False
         self.safety: Action | None = None
 
-    def install(self, tid: int, gate: RemoteAddr, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
+    def install(self, tid: int, gate: Gate, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
         """Put the safety handler into the first region's header, and in force unless the program has its own,
         which from now on runs with SIGTRAP unblocked.
         """
@@ -162,10 +161,16 @@ class Sigtrap:
             self.safe = not self.program.is_handler
             write_action(tid, gate, memory, safety if self.safe else self.program.unblocked())
 
-    def remove(self, tid: int, gate: RemoteAddr, memory: Memory) -> None:
-        """Give the kernel what the program has set, if it has something else: our handler, or a forced reset."""
+    def remove(self, tid: int, gate: Gate, memory: Memory) -> None:
+        """Give the kernel what the program has set, if it has something else: our handler, or a forced reset.
+
+        The program's other threads may run by now, its text its own: what they have set meanwhile stays.
+        """
         if self.safe or self.program.handler != DEFAULT:
-            write_action(tid, gate, memory, self.program)
+            found = write_action(tid, gate, memory, self.program)
+            ours = {DEFAULT, self.program.handler, self.safety.handler if self.safety else DEFAULT}
+            if found.handler not in ours:
+                write_action(tid, gate, memory, found)
             self.safe = False
 
     def exchange(self, registers: Registers, memory: Memory) -> Action | None:

@@ -1,7 +1,8 @@
-"""Writing int3s over a process's text and taking them away again, page by page.
+"""Writing int3s over a process's text and taking them away again.
 
-A page's sites are written with one read and one write, which is what makes thousands of them cheap. Whoever
-calls stops the threads that execute the text first.
+A page is read at once and written byte by byte, a microsecond each: whoever writes back what he has read
+undoes what a uprobe of the kernel has done to the page in between, and leaves a breakpoint that nobody
+knows. Whoever calls stops the threads that execute the text first.
 """
 
 import errno
@@ -12,6 +13,7 @@ from itertools import groupby
 from backend.fasttrap.tracee import Memory
 
 INT3 = 0xCC
+_INT3_BYTE = bytes((INT3,))
 PAGE_SIZE = 4096
 LONGEST_INSTRUCTION = 15
 
@@ -31,12 +33,9 @@ def displaced_by(memory: Memory, addresses: Iterable[int]) -> dict[int, int]:
 
 
 def insert(memory: Memory, addresses: Iterable[int]) -> None:
-    """Write an int3 at each address."""
-    for first, run in _by_page(sorted(addresses)):
-        code = bytearray(memory.read(first, run[-1] + 1 - first))
-        for address in run:
-            code[address - first] = INT3
-        memory.write(first, bytes(code))
+    """Write an int3 at each address, and nothing between them: the kernel's uprobes come and go there meanwhile."""
+    for address in addresses:
+        memory.write(address, _INT3_BYTE)
 
 
 def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
@@ -44,16 +43,14 @@ def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
     passed over.
 
     A byte that is no int3 any more is the program's own change (a library unloaded, another in its place),
-    and stays.
+    and stays. Bytes between are not written, as in `insert`.
     """
     for first, run in _by_page(sorted(displaced)):
         try:
-            code = bytearray(memory.read(first, run[-1] + 1 - first))
-            present = [address for address in run if address - first < len(code)]
-            for address in present:
-                if code[address - first] == INT3:
-                    code[address - first] = displaced[address]
-            memory.write(first, bytes(code))
+            code = memory.read(first, run[-1] + 1 - first)
+            for address in run:
+                if code[address - first : address - first + 1] == _INT3_BYTE:
+                    memory.write(address, bytes((displaced[address],)))
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

@@ -174,12 +174,14 @@ class Threads:
             self._expected.add(tid)
 
     def forget(self, tid: int) -> None:
-        """Drop a thread that has ended or is no longer ours."""
+        """Drop a thread that has ended or is no longer ours.
+
+        One that came early stays noted: it may live for so short a time that its maker's event is still to come.
+        """
         self.known.pop(tid, None)
         self.held.pop(tid, None)
         self.inside_call.discard(tid)
         self._expected.discard(tid)
-        self._early.discard(tid)
 
 
 def _in_vfork(tid: int) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from backend.fasttrap import text
+from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control, SiteTable
-from backend.fasttrap.scratch_space import HEADER_SIZE, SPARE_OFFSET, ScratchSpace
+from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
 from backend.fasttrap.tracee import Memory
-from backend.linux.procfs import RemoteAddr
 from backend.linux.ptrace import Registers
 from scratch.displaced import (
     SLOT_SIZE,
@@ -108,9 +108,7 @@ class Tracepoints:
         self._control = control
         self.table.install(control)
 
-    def prepare(
-        self, sites: Sequence[Site], tid: int, gate: RemoteAddr, *, shadow_stack: bool
-    ) -> list[Outcome]:
+    def prepare(self, sites: Sequence[Site], tid: int, gate: Gate, *, shadow_stack: bool) -> list[Outcome]:
         """Make everything ready for an int3 at each site that can be served; return how each is, in the order
         given.
 
@@ -245,7 +243,7 @@ class Tracepoints:
         The last byte of a spare slot says where the int3 is. Threads may be on their way to it.
         """
         header = bytearray(self.memory.read(region_start, HEADER_SIZE))
-        for slot in range(SPARE_OFFSET, HEADER_SIZE, SLOT_SIZE):
+        for slot in range(SPARE_OFFSET, GATE_OFFSET, SLOT_SIZE):
             end = slot + header[slot + SLOT_SIZE - 1]
             if header[end] == text.INT3:
                 header[end] = _NOP

@@ -77,9 +77,11 @@ class TrapEngine:
         sites = self._plan.sites
         if self._tracer is None or self._pid is None or not sites:
             return ()
+        self._tracer.load(
+            Clauses, self._program.image
+        )  # first: it takes time, and from `attach` on the process waits
         self._tracer.attach(self._pid)
         self._attached = True
-        self._tracer.load(Clauses, self._program.image)
         outcomes = self._tracer.arm([Tracepoint(_site(probe).address, probe.id) for probe in sites])
         self._tracer.go()
         self._answers = {probe.id: _answer(outcome) for probe, outcome in zip(sites, outcomes, strict=True)}

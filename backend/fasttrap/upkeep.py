@@ -42,6 +42,20 @@ def foreign_trap(process: Process, thread: Thread) -> None:
         deliver(process, thread, SIGTRAP)
 
 
+def others_may_spoil(process: Process, thread: Thread) -> bool:
+    """Tell whether another thread may have the kernel forget the handler that this one's SIGTRAP is to call."""
+    others = (other for other in process.threads.known.values() if other is not thread)
+    return process.sigtrap.program.is_handler and any(not other.guest for other in others)
+
+
+def put_right(process: Process, thread: Thread) -> None:
+    """Give the kernel the program's SIGTRAP handler again if it has been reset, in the name of a held thread other
+    than `thread`, whose stop for a signal must remain. Without such a one `foreign_trap` does it.
+    """
+    if _is_spoilt(process, thread) and (spare := process.spare_thread()) is not None:
+        _write_action(process, process.threads.known[spare], process.sigtrap.program.unblocked())
+
+
 def _is_spoilt(process: Process, thread: Thread) -> bool:
     program = process.sigtrap.program
     return program.is_handler and not program.is_for_once and not _has_handler(thread.tid, SIGTRAP)
@@ -97,7 +111,8 @@ def free_child(process: Process, child: int) -> None:
         text.restore(memory, process.tracepoints.displaced)
         if process.sigtrap.safe or process.sigtrap.program.is_handler:
             with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
-                sigtrap.write_action(child, process.gate, memory, process.sigtrap.program)
+                gate = process.tracepoints.space.gate(memory, process.borrowed)
+                sigtrap.write_action(child, gate, memory, process.sigtrap.program)
     except TraceeEnded:
         return
     finally:
@@ -116,19 +131,22 @@ def ignore_again(tid: int) -> None:
         memory.close()
 
 
-def restore(process: Process) -> None:
-    """Let the kernel have what the program set for SIGTRAP: in the process, and in guests, which have
-    their own table.
-    """
-    memory = process.tracepoints.memory
-    tid = process.spare_thread()
+def restore_guests(process: Process) -> None:
+    """Let the kernel have what the program set for SIGTRAP in guests, which have their own table."""
     with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
         for guest in [thread for thread in process.threads.known.values() if thread.guest]:
             if guest.tid in process.threads.held and not guest.has_own_action and process.sigtrap.safe:
+                memory = process.tracepoints.memory
                 sigtrap.write_action(guest.tid, process.gate, memory, process.sigtrap.program)
-        if tid is not None:
-            with inject.seccomp_suspended(tid, OPTIONS):
-                process.sigtrap.remove(tid, process.gate, memory)
+
+
+def restore(process: Process, tid: int) -> None:
+    """Let the kernel have what the program set for SIGTRAP, in the name of the held thread `tid`."""
+    with (
+        contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject),
+        inject.seccomp_suspended(tid, OPTIONS),
+    ):
+        process.sigtrap.remove(tid, process.gate, process.tracepoints.memory)
 
 
 def _has_handler(tid: int, number: int) -> bool:

@@ -30,6 +30,28 @@ def test_program_sees_its_own_disposition_and_mask(triggers: Triggers, what: str
         assert run.tracing.hits["probed"] == EXPECTED[what].count(":") + ("b" in what)
 
 
+@pytest.mark.parametrize("functions", [["probed"], ["probed", "on_trap", "nothing"]])
+@pytest.mark.parametrize("threads", [1, 6])
+def test_handler_of_own_int3s_is_kept_while_other_threads_meet_ours_with_sigtrap_blocked(
+    triggers: Triggers, threads: int, functions: list[str]
+) -> None:
+    traps = 900 // threads
+    with traced(triggers.path("own_traps"), functions, str(threads), str(traps)) as run:
+        assert run.finish() == f"handled {threads * traps}\n"
+        assert run.tracing.hits["probed"] == threads * traps
+        assert run.tracing.hits["on_trap"] == ("on_trap" in functions) * threads * traps
+
+
+def test_process_is_let_go_in_the_middle_of_own_int3s(triggers: Triggers) -> None:
+    with traced(triggers.path("own_traps"), ["probed", "on_trap"], "4", "30000") as run:
+        while run.tracing.hits["on_trap"] < 300:
+            run.tracing.tracer.hold()
+            run.tracing.tracer.go()
+        run.tracing.tracer.detach()
+        printed, errors = run.process.communicate(timeout=TIMEOUT_S)
+        assert (run.process.returncode, printed, errors) == (0, "handled 120000\n", "")
+
+
 @pytest.mark.parametrize("how", ["r", "3"])
 def test_sigtrap_by_default_kills_the_program_as_untraced(triggers: Triggers, how: str) -> None:
     with traced(triggers.path("sigtrap"), ["probed"], how) as run:
