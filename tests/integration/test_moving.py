@@ -4,7 +4,6 @@ Two dtraps trace one process at once. The clauses of one read the instruction po
 each call of a moved site is counted once by either, or the two disagree.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,7 @@ KERNEL = ("-x", "engine=uprobes")
 FUNCTIONS = "pid$target:::entry"
 MOVED = f"{FUNCTIONS} {{ @[probemod, probefunc] = count(); }}"
 UNMOVED = f"{FUNCTIONS} /uregs[R_RIP] != 0/ {{ @[probemod, probefunc] = count(); }}"
-SINGLY = """
-import functools, sys
-import backend.uprobes.engine as engine
-import dlang.cli
-engine.KernelOptions = functools.partial(engine.KernelOptions, singly=True)
-sys.exit(dlang.cli.main())
-"""
+SINGLY = (*KERNEL, "-x", "singly")
 
 
 def both(process: Running, work: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -69,14 +62,12 @@ def test_moved_probes_count_the_same_calls_of_python(tmp_path: Path) -> None:
 
 
 def test_probes_attached_one_by_one_count_exactly(triggers: Triggers) -> None:
-    executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry, pid$target:a.out:main:entry { @[probefunc, arg0] = count(); }"
-    result = trace([triggers.path("calls_forever"), "50"], program, *KERNEL, executable=executable)
+    result = trace([triggers.path("calls_forever"), "50"], program, *SINGLY)
     assert counts(result.stdout) == {f"work {n}": 1 for n in range(50)}
 
 
 def test_probes_attached_one_by_one_do_not_count_children(triggers: Triggers) -> None:
-    executable = (sys.executable, "-P", "-c", SINGLY)
     program = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
-    result = trace([triggers.path("family")], program, *KERNEL, executable=executable)
+    result = trace([triggers.path("family")], program, *SINGLY)
     assert counts(result.stdout) == {"work": 3}
