@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import inject, signals, sigtrap, text, upkeep
+from backend.fasttrap import signals, sigtrap, text, upkeep
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -16,9 +16,10 @@ from backend.linux.wait_status import SignalStop, decode
 def leave(process: Process) -> None:
     """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back.
 
-    The disposition last, when no thread but one is held any more: should the tracer be killed before, threads
-    stopped at int3s need the safety handler. A thread that can't be stopped (it waits for its vfork child) is
-    let go by the end of the tracer.
+    The safety handler goes last, when no thread but one is held any more: should the tracer be killed before,
+    threads stopped at int3s need it. A handler of the program's own, which the kernel may have forgotten, comes
+    back first: threads may be let go with a SIGTRAP for it. A thread that can't be stopped (it waits for its
+    vfork child) is let go by the end of the tracer.
     """
     last = None
     with contextlib.suppress(ProcessGone):
@@ -27,12 +28,15 @@ def leave(process: Process) -> None:
         text.restore(process.tracepoints.memory, process.tracepoints.displaced)
         upkeep.restore_guests(process)
         last = process.spare_thread()
+        if last is not None and not process.sigtrap.safe:
+            upkeep.restore(process, last)
     for tid in list(process.threads.held):
         if tid != last:
             _forget(process, tid)
     if last is not None:
         with contextlib.suppress(ProcessGone):
-            upkeep.restore(process, last)
+            if process.sigtrap.safe:
+                upkeep.restore(process, last)
         _forget(process, last)
     process.tracepoints.memory.close()
 
@@ -54,7 +58,7 @@ def _settle(process: Process, tid: int) -> None:
         ours = behind in points.displaced or points.ends_copy(behind)
         if ours and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
             ptrace.cont(tid)
-            process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
+            process.threads.held[tid] = process.threads.take(os.P_PID, tid)[1]
             _settle(process, tid)
 
 
