@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import signals, sigtrap, text, upkeep
+from backend.fasttrap import inject, signals, sigtrap, text, upkeep
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -58,7 +58,7 @@ def _settle(process: Process, tid: int) -> None:
         ours = behind in points.displaced or points.ends_copy(behind)
         if ours and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
             ptrace.cont(tid)
-            process.threads.held[tid] = process.threads.take(os.P_PID, tid)[1]
+            process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
             _settle(process, tid)
 
 
