@@ -24,8 +24,10 @@ IDLE_CPUS: Final = 0.6
 """
 
 LONGEST_WAIT_S: Final = 0.003
-"""Waiting longer than this for a CPU, between two looks at the load, means that the machine is busy after
-all.
+LONGEST_MEAN_WAIT_S: Final = 30e-6
+"""Waiting longer than this for a CPU, between two looks at the load and at each turn, means that the machine
+is busy after all. At each turn the tracer waits until its tracee, which has just woken it, is off the CPU:
+5 us here.
 """
 
 FIRST_PENALTY_S: Final = 5.0
@@ -43,7 +45,7 @@ class CpuFollower:
         self._has_idle_cpus = False
         self._looked_at = time.monotonic()
         self._idle_s = _idle_s()
-        self._waited_s = _waited_s()
+        self._waited_s, self._turns = _waits()
         self._not_before = 0.0
         self._penalty_s = FIRST_PENALTY_S
 
@@ -69,10 +71,12 @@ class CpuFollower:
         now = time.monotonic()
         if now - self._looked_at < LOOK_AT_LOAD_S:
             return
-        idle_s, waited_s = _idle_s(), _waited_s()
+        idle_s, (waited_s, turns) = _idle_s(), _waits()
         enough = idle_s - self._idle_s >= IDLE_CPUS * (now - self._looked_at)
-        had_to_wait = waited_s - self._waited_s > LONGEST_WAIT_S
-        self._looked_at, self._idle_s, self._waited_s = now, idle_s, waited_s
+        longest_s = max(LONGEST_WAIT_S, LONGEST_MEAN_WAIT_S * (turns - self._turns))
+        had_to_wait = waited_s - self._waited_s > longest_s
+        self._looked_at, self._idle_s = now, idle_s
+        self._waited_s, self._turns = waited_s, turns
         if self._yields and had_to_wait:
             self._not_before = now + self._penalty_s
             self._penalty_s *= 2
@@ -112,13 +116,14 @@ def _idle_s() -> float:
         return float(file.read().split()[1])
 
 
-def _waited_s() -> float:
-    """Return how long this thread has waited, ready to run, for a CPU: the second number of schedstat, in
-    ns.
+def _waits() -> tuple[float, int]:
+    """Return how long this thread has waited, ready to run, for a CPU in seconds, and how often it got one:
+    the second number of schedstat, in ns, and the third.
     """
     with (
         contextlib.suppress(FileNotFoundError),
         open("/proc/thread-self/schedstat", encoding="ascii") as file,
     ):
-        return int(file.read().split()[1]) / 1e9
-    return 0.0
+        _ran_ns, waited_ns, turns = map(int, file.read().split())
+        return waited_ns / 1e9, turns
+    return 0.0, 0

@@ -1,5 +1,6 @@
-/* A timer at FREQUENCY Hz whose handler calls the functions that the main program calls as well, ROUNDS times, and counts
- * what was called. Handlers check that the interrupted pc lies in this program or its libraries, never elsewhere. */
+/* A timer that fires 1/FREQUENCY s after its handler is through, so the main program goes on however slow both are. The
+ * handler calls the functions that the main program calls as well, ROUNDS times, and counts what was called. It checks that
+ * the interrupted pc lies in this program or its libraries, never elsewhere. */
 #define _GNU_SOURCE
 #include "trigger.h"
 #include <dlfcn.h>
@@ -9,6 +10,8 @@
 #include <ucontext.h>
 
 static volatile long handler_calls, main_calls, strange;
+static struct itimerspec interval;
+static timer_t timer;
 
 __attribute__((naked, noinline)) long first_push(long n) { asm("push %rbx; mov %rdi,%rbx; lea 1(%rbx),%rax; pop %rbx; ret"); }
 __attribute__((naked, noinline)) long first_ret(long n) { asm("ret"); }
@@ -35,20 +38,20 @@ static void on_alarm(int number, siginfo_t *info, void *context)
 	handler_calls++;
 	if (!all(handler_calls))
 		strange++;
+	timer_settime(timer, 0, &interval, NULL);
 }
 
 int main(int argc, char **argv)
 {
 	long frequency = argc > 1 ? atol(argv[1]) : 1000, rounds = argc > 2 ? atol(argv[2]) : 1000;
 	struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART};
-	struct itimerspec every = {{0, 1000000000 / frequency}, {0, 1000000000 / frequency}};
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
-	timer_t timer;
 
+	interval.it_value.tv_nsec = 1000000000 / frequency;
 	wait_for_go();
 	sigaction(SIGALRM, &action, NULL);
 	timer_create(CLOCK_MONOTONIC, &event, &timer);
-	timer_settime(timer, 0, &every, NULL);
+	timer_settime(timer, 0, &interval, NULL);
 	while (main_calls < rounds) {
 		main_calls++;
 		if (!all(main_calls))
