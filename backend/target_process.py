@@ -268,7 +268,8 @@ class _EntryTrap:
 
             memory = tracee.Memory(pid)
             try:
-                sigtrap.write_action(pid, inject.find_gate(pid), memory, sigtrap.Action(sigtrap.IGNORE))
+                gate = inject.find_gate(pid, memory)
+                sigtrap.write_action(pid, gate, memory, sigtrap.Action(sigtrap.IGNORE))
             finally:
                 memory.close()
 

@@ -156,8 +156,9 @@ class Engine:
 
     def _begin(self, threads: Threads) -> None:
         pid = self.control.pid = threads.pid
-        gate = inject.find_gate(pid)
-        self._process = Process(pid, threads, Tracepoints(Memory(pid), self.control), gate, self.control)
+        memory = Memory(pid)
+        gate = inject.find_gate(pid, memory)
+        self._process = Process(pid, threads, Tracepoints(memory, self.control), gate, self.control)
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
         for thread in threads.known.values():
@@ -190,7 +191,7 @@ class Engine:
             points.bring_all(self.process.watched.settings)
             regions = points.space.spans()
             if regions:
-                self.process.sigtrap.install(tid, self.process.gate, points.memory, regions)
+                self.process.sigtrap.install(tid, self.process.gate, points.memory, points.space.regions)
             announce(
                 Undo(
                     dict(points.displaced), regions, self.process.sigtrap.program, self.process.sigtrap.safety
@@ -424,7 +425,7 @@ class Engine:
             return points.route(place, tid)
         with contextlib.suppress(CannotInject), inject.seccomp_suspended(tid, OPTIONS):
             points.space.map_chunks(tid, gate)
-            process.sigtrap.install(tid, gate, points.memory, points.space.spans())
+            process.sigtrap.install(tid, gate, points.memory, points.space.regions)
             return points.route(place, tid)
         return None
 

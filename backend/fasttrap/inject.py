@@ -1,10 +1,12 @@
 """A system call made by a stopped tracee in our name: for memory (mmap) and for SIGTRAP's disposition
 (rt_sigaction).
 
-The call is made at a *gate*: a `syscall` instruction borrowed from code that the process has (the vdso), so no
-text is written; and as soon as there is scratch memory, one of our own, behind which lies the thread's way
-back (`way_back`): should the tracer be killed in the middle of the call, the thread goes home by itself. The
-tracee runs from there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and
+The call is made at a *gate*: a `syscall` instruction of our own, in scratch memory or, as long as there is
+none, in the padding of the vdso; no text is written. Behind it lies the thread's way back (`way_back`):
+should the tracer be killed in the middle of the call, the thread goes home by itself. (Where there is no vdso,
+a `syscall` is borrowed from the program, and there is no such way.)
+
+The tracee runs from there under PTRACE_SYSCALL with every signal blocked, and is stopped twice, before and
 after the call. Unlike a single step these stops force no SIGTRAP, which would reset an ignored or blocked
 one. Afterwards registers and mask are put back, and the tracee is led to an ordinary PTRACE_EVENT_STOP: an
 interrupted system call of its own restarts only from there, since the kernel looks for restarts where it
@@ -19,10 +21,10 @@ from dataclasses import dataclass, replace
 from enum import Flag, IntEnum, auto
 
 from backend.errors import CannotInject, TraceeEnded
+from backend.fasttrap import way_back
 from backend.fasttrap.tracee import Memory
-from backend.fasttrap.way_back import way_back
 from backend.linux import procfs, ptrace
-from backend.linux.procfs import RemoteAddr
+from backend.linux.procfs import MappedRange, RemoteAddr
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import (
     Exited,
@@ -54,27 +56,46 @@ class Syscall(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Where a `syscall` instruction is. With `scratch`, the memory of its process, it is room of our own for
-    `way_back`, which every call writes there first; without, it is borrowed.
+    """Where a `syscall` instruction is. With `scratch`, the memory of its process, it is room of our own for a
+    way back, which every call writes there and takes away again; without, it is borrowed.
     """
 
     address: RemoteAddr
     scratch: Memory | None = None
 
 
-def find_gate(pid: int) -> Gate:
-    """Return a borrowed `syscall` instruction in process `pid`: the vdso's, or that of some executable file.
+def find_gate(pid: int, memory: Memory) -> Gate:
+    """Return a gate in process `pid`: room in the padding behind the vdso's code, or if that can't be had, a
+    borrowed `syscall` instruction.
 
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
     executable = [mapping for mapping in procfs.mappings(pid) if mapping.executable and mapping.readable]
-    for mapping in sorted(executable, key=lambda mapping: mapping.path != "[vdso]"):
+    for mapping in executable:
+        if mapping.path == "[vdso]" and (room := _room_behind(mapping, memory)) is not None:
+            return Gate(room, memory)
+    for mapping in executable:
         if mapping.path != "[vsyscall]":
             code = procfs.read_memory(pid, mapping.start, min(mapping.size_bytes, _SEARCH_LIMIT))
             offset = code.find(SYSCALL_INSTRUCTION)
             if offset >= 0:
                 return Gate(RemoteAddr(mapping.start + offset))
     raise CannotInject(pid, "no `syscall` instruction is mapped")
+
+
+_EMPTY = bytes(way_back.SIZE)
+
+
+def _room_behind(mapping: MappedRange, memory: Memory) -> RemoteAddr | None:
+    """Return where in a mapping's last bytes there is nothing, and can be written to. Not where a tracer that was
+    killed has left a way back: a thread may still be on it.
+    """
+    for room in (mapping.end - way_back.SIZE, mapping.end - 2 * way_back.SIZE):
+        with contextlib.suppress(OSError):
+            if memory.read(room, way_back.SIZE) == _EMPTY:
+                memory.write(room, _EMPTY)
+                return RemoteAddr(room)
+    return None
 
 
 def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:
@@ -91,7 +112,7 @@ def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:
         zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), (word % _WORD for word in arguments), strict=False)
     )
     if gate.scratch is not None:
-        gate.scratch.write(gate.address, way_back(saved, mask))
+        gate.scratch.write(gate.address, way_back.way_back(saved, mask))
     # From here on the thread would go the way back, which also puts the mask back; so the mask is set after.
     ptrace.set_registers(tid, replace(saved, rip=gate.address, rax=number, orig_rax=_NO_SYSCALL, **words))
     ptrace.set_signal_mask(tid, _EVERY_SIGNAL)
@@ -99,6 +120,8 @@ def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:
     result = ptrace.registers(tid).rax
     ptrace.set_signal_mask(tid, mask)
     ptrace.set_registers(tid, saved)
+    if gate.scratch is not None:
+        gate.scratch.write(gate.address, _EMPTY)
     ptrace.interrupt(tid)  # comes before any signal
     ptrace.cont(tid)
     status = os.waitpid(tid, WALL)[1]

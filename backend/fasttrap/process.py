@@ -43,6 +43,19 @@ class Process:
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
     """Threads that have SIGTRAP blocked."""
 
+    def __post_init__(self) -> None:
+        self.threads.at_trap = self._step_back
+
+    def _step_back(self, tid: int) -> bool:
+        try:
+            registers = ptrace.registers(tid)
+            if not self.is_trap(tid, registers):
+                return False
+            ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+        except ProcessLookupError:
+            return False
+        return True
+
     @property
     def gate(self) -> Gate:
         """Where calls are injected."""

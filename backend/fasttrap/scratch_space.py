@@ -50,7 +50,7 @@ _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
 @dataclass(frozen=True, slots=True)
 class Region:
     """A mapping of `size` bytes at `start`: a header page, then the slot of `sites[n]` at `start +
-    HEADER_SIZE + n * SLOT_SIZE`; without sites, chunks of threads.
+    HEADER_SIZE + n * SLOT_SIZE`, and a table of the sites; without sites, chunks of threads.
     """
 
     start: int
@@ -60,6 +60,15 @@ class Region:
     def slot(self, site: int) -> int:
         """Return the slot's address of a site of this region."""
         return self.start + HEADER_SIZE + bisect_left(self.sites, site) * SLOT_SIZE
+
+    @property
+    def table(self) -> int:
+        """Where the addresses of the sites are, as ascending 64-bit words: behind their slots."""
+        return self.start + HEADER_SIZE + len(self.sites) * SLOT_SIZE
+
+    def table_content(self) -> bytes:
+        """Return those words."""
+        return array("Q", self.sites).tobytes()
 
     def spare_slots(self) -> range:
         """Return the addresses of the slots that belong to no site."""
@@ -122,7 +131,7 @@ class ScratchSpace:
         while start < len(sites):
             end = bisect_right(sites, sites[start] + CLUSTER)
             cluster = array("Q", sites[start:end])
-            size = _whole_pages(HEADER_SIZE + len(cluster) * SLOT_SIZE)
+            size = _whole_pages(HEADER_SIZE + len(cluster) * (SLOT_SIZE + _WORD_SIZE))
             address = _map_near(tid, gate, size, (cluster[0], cluster[-1] + 1))
             if address is None:
                 address = _map_anywhere(tid, gate, size)
@@ -172,6 +181,7 @@ def _refused(tid: int, result: int) -> CannotInject:
 
 _GROWTH = {"[heap]": Growth.UP, "[stack]": Growth.DOWN}
 _TRIES = 8
+_WORD_SIZE = 8
 
 
 def _whole_pages(size: int) -> int:

@@ -10,9 +10,9 @@ While the program has the default disposition or ignores SIGTRAP, the kernel is 
 scratch memory: the *safety handler*. It never runs as long as there is a tracer. If the tracer is killed
 while threads are stopped at int3s, they would die of the signals that they are in the middle of; so they
 run the handler instead, which steps back to the int3, sleeps a millisecond, and so on until the guardian
-has put the text in order. A thread that had already been sent to its copy goes on there. Nothing of this is
-needed by the text of a program with a SIGTRAP handler of its own, which keeps it; but it runs with SIGTRAP
-unblocked, so that int3s in it, and in the return from it, spoil nothing.
+has put the text in order. A thread that had already been sent to its copy, or back to the site, goes on
+there. Nothing of this is needed by the text of a program with a SIGTRAP handler of its own, which keeps it;
+but it runs with SIGTRAP unblocked, so that int3s in it, and in the return from it, spoil nothing.
 """
 
 import errno
@@ -25,6 +25,7 @@ from signal import SIGTRAP
 from backend.errors import CannotInject
 from backend.fasttrap import inject
 from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Gate, Syscall
+from backend.fasttrap.scratch_space import SPARE_OFFSET, Region
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
@@ -77,19 +78,24 @@ _SA_RESETHAND = 0x8000_0000
 
 _SAFETY_HANDLER = bytes.fromhex(
     "817e0880000000"  # cmpl  $0x80,8(%rsi)      si_code: raised by an int3?
-    "7545"  #           jne   out
-    "488b82a8000000"  # mov   0xa8(%rdx),%rax    uc_mcontext.gregs[REG_RIP]
-    "488d0d49000000"  # lea   regions(%rip),%rcx
-    "4c8b01"  #   next: mov   (%rcx),%r8
+    "7556"  #           jne   out
+    "4c8b8aa8000000"  # mov   0xa8(%rdx),%r9     uc_mcontext.gregs[REG_RIP]
+    "4c8d1559000000"  # lea   regions(%rip),%r10
+    "4d8b02"  #   next: mov   (%r10),%r8
     "4d85c0"  #         test  %r8,%r8
-    "7411"  #           je    rewind
-    "4c39c0"  #         cmp   %r8,%rax
-    "7206"  #           jb    skip
-    "483b4108"  #       cmp   8(%rcx),%rax
-    "7224"  #           jb    out                it has been sent to its copy
-    "4883c110"  # skip: add   $16,%rcx
-    "ebe7"  #           jmp   next
-    "48ff8aa8000000"  # rewind: decq 0xa8(%rdx)
+    "7440"  #           je    out                nothing of ours, or not any more
+    "4d39c1"  #         cmp   %r8,%r9
+    "7206"  #           jb    elsewhere
+    "4d3b4a08"  #       cmp   8(%r10),%r9
+    "7235"  #           jb    out                it has been sent to its copy
+    "498b7a10"  # else: mov   16(%r10),%rdi      the region's sites,
+    "498b4a18"  #       mov   24(%r10),%rcx      so many
+    "498d41ff"  #       lea   -1(%r9),%rax
+    "4983c220"  #       add   $32,%r10
+    "e3db"  #           jrcxz next
+    "f248af"  #         repne scasq
+    "75d6"  #           jne   next
+    "48ff8aa8000000"  # decq  0xa8(%rdx)         it is behind the int3 of a site: back
     "6840420f00"  #     push  $1000000           nanosleep({0 s, 1000000 ns}, NULL)
     "6a00"  #           push  $0
     "4889e7"  #         mov   %rsp,%rdi
@@ -101,18 +107,23 @@ _SAFETY_HANDLER = bytes.fromhex(
     "b80f000000"  # restorer: mov $15,%eax       rt_sigreturn
     "0f05"  #           syscall
 )
-_RESTORER_OFFSET = 0x4F
-_REGIONS_OFFSET = 0x60
+_RESTORER_OFFSET = 0x60
+_REGIONS_OFFSET = 0x70
+_MOST_REGIONS = (SPARE_OFFSET - _REGIONS_OFFSET) // 32 - 1
 
 
-def safety_handler(at: int, regions: Sequence[tuple[int, int]]) -> tuple[bytes, Action]:
-    """Return the handler's code for address `at`, followed by the scratch regions [start, end), and its
-    disposition.
+def safety_handler(at: int, regions: Sequence[Region]) -> tuple[bytes, Action]:
+    """Return the handler's code for address `at`, followed by the scratch regions (start, end, where its table
+    of sites is, how many they are; 64-bit words), and its disposition.
+
+    A thread that stands at a site has been put back there already, by a tracer that was killed before it could
+    take the signal away.
     """
     code = _SAFETY_HANDLER.ljust(_REGIONS_OFFSET, b"\x90")
-    code += b"".join(struct.pack("2Q", start, end) for start, end in regions) + bytes(16)
+    for region in regions[:_MOST_REGIONS]:
+        code += struct.pack("4Q", region.start, region.start + region.size, region.table, len(region.sites))
     flags = _SA_SIGINFO | _SA_RESTORER | _SA_ONSTACK | _SA_NODEFER
-    return code, Action(at, flags, at + _RESTORER_OFFSET)
+    return code + bytes(32), Action(at, flags, at + _RESTORER_OFFSET)
 
 
 def read_action(tid: int, gate: Gate, memory: Memory) -> Action:
@@ -149,11 +160,14 @@ class Sigtrap:
         self.safe = False
         self.safety: Action | None = None
 
-    def install(self, tid: int, gate: Gate, memory: Memory, regions: Sequence[tuple[int, int]]) -> None:
+    def install(self, tid: int, gate: Gate, memory: Memory, regions: Sequence[Region]) -> None:
         """Put the safety handler into the first region's header, and in force unless the program has its own,
         which from now on runs with SIGTRAP unblocked.
         """
-        code, safety = safety_handler(regions[0][0], regions)
+        code, safety = safety_handler(regions[0].start, regions)
+        for region in regions:
+            if region.sites:
+                memory.write(region.table, region.table_content())
         memory.write(safety.handler, code)
         if self.safety is None:
             self.safety = safety

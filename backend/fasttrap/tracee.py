@@ -8,6 +8,7 @@ thread that traces.
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from signal import SIGTRAP
 
@@ -24,6 +25,9 @@ OPTIONS = Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TR
 
 PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 """The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
+
+
+_TRAP_STOP = SIGTRAP << 8 | 0x7F
 
 
 class Memory:
@@ -92,6 +96,11 @@ class Thread:
         return not (self.guest or self.skip)
 
 
+def _leave(_: int) -> bool:
+    """Leave a thread as it is: no int3 is ours yet."""
+    return False
+
+
 class Threads:
     """The seized threads of a process, and which of them are held.
 
@@ -103,6 +112,10 @@ class Threads:
         self.pid = pid
         self.known: dict[int, Thread] = {}
         self.held: dict[int, int] = {}
+        self.at_trap: Callable[[int], bool] = _leave
+        """Given a thread that SIGTRAP has stopped, puts it back where it was before an int3 of ours, if that is what
+        it has executed, and tells whether.
+        """
         self.inside_call: set[int] = set()
         """Held threads that are in the middle of a system call (fork and the like), which must end first."""
         self._expected: set[int] = set()
@@ -138,12 +151,26 @@ class Threads:
                     ptrace.interrupt(tid)
         while self._expected or any(tid not in self.held and not _in_vfork(tid) for tid in self.known):
             try:
-                tid, status = os.waitpid(-1, WALL_OF_THIS_THREAD)
+                tid, status = self.take(os.P_ALL, 0)
             except ChildProcessError:
                 self.known.clear()
                 self._expected.clear()
                 return
             self._hold(tid, status)
+
+    def take(self, kind: int, tid: int) -> tuple[int, int]:
+        """Wait for the next stop or end, of any tracee (os.P_ALL) or of one (os.P_PID, its tid); return whose
+        it is, and its status.
+
+        The signal that stopped a tracee is gone as soon as its status is taken, and so would be its trap if we
+        were killed then: `at_trap` puts the thread back before. Raises ChildProcessError if there is none.
+        """
+        looked = os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD)
+        assert looked is not None, "waits"
+        trapped = looked.si_code == os.CLD_TRAPPED and looked.si_status == SIGTRAP
+        is_back = trapped and self.at_trap(looked.si_pid)
+        found, status = os.waitpid(looked.si_pid, WALL_OF_THIS_THREAD)
+        return found, PLAIN_STOP if is_back and status == _TRAP_STOP else status
 
     def _hold(self, tid: int, status: int) -> None:
         match decode(status):

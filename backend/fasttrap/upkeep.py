@@ -126,7 +126,7 @@ def ignore_again(tid: int) -> None:
     """
     memory = Memory(tid)
     try:
-        sigtrap.write_action(tid, inject.find_gate(tid), memory, sigtrap.Action(sigtrap.IGNORE))
+        sigtrap.write_action(tid, inject.find_gate(tid, memory), memory, sigtrap.Action(sigtrap.IGNORE))
     finally:
         memory.close()
 
