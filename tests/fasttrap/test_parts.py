@@ -11,6 +11,7 @@ import pytest
 from backend.fasttrap import inject, sigtrap, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
+from backend.fasttrap.scratch_space import Region
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.linux import procfs, ptrace
@@ -33,19 +34,20 @@ def sleeper() -> Iterator[int]:
 
 def test_injected_call_leaves_registers_mask_and_the_interrupted_call_as_they_were(sleeper: int) -> None:
     before, mask = ptrace.registers(sleeper), ptrace.signal_mask(sleeper)
-    gate = inject.find_gate(sleeper)
+    gate = inject.find_gate(sleeper, Memory(sleeper))
     address = inject.call(sleeper, gate, Syscall.MMAP, 0, PAGE_SIZE, 5, 0x22, -1, 0)
     assert any(mapping.start <= address < mapping.end for mapping in procfs.mappings(sleeper))
     assert (ptrace.registers(sleeper), ptrace.signal_mask(sleeper)) == (before, mask)
 
 
 def test_injected_call_that_fails_gives_its_error(sleeper: int) -> None:
-    gate = inject.find_gate(sleeper)
+    gate = inject.find_gate(sleeper, Memory(sleeper))
     assert inject.call(sleeper, gate, Syscall.MMAP, 0, 0, 5, 0x22, -1, 0) == -22
 
 
 def test_disposition_is_exchanged_without_a_trace_in_memory(sleeper: int) -> None:
-    memory, gate = Memory(sleeper), inject.find_gate(sleeper)
+    memory = Memory(sleeper)
+    gate = inject.find_gate(sleeper, memory)
     below = ptrace.registers(sleeper).rsp - 2048
     before = memory.read(below, 2048)
     ignore = sigtrap.Action(sigtrap.IGNORE)
@@ -113,7 +115,7 @@ def test_watched_calls_are_found_in_the_c_library() -> None:
 
 def test_safety_handler_waits_at_the_int3_and_lets_copies_go_on(triggers: Triggers, tmp_path: Path) -> None:
     page = 0x1000_0000
-    code, action = sigtrap.safety_handler(page, [(page, page + 2 * PAGE_SIZE)])
+    code, action = sigtrap.safety_handler(page, [Region(page, 2 * PAGE_SIZE, [0])])
     image = tmp_path / "image"
     image.write_bytes(code.ljust(2048, b"\0") + action.to_bytes() + bytes(2048 - 32))
     program = str(triggers.path("safety"))

@@ -17,6 +17,7 @@ import select
 import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
@@ -106,10 +107,12 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
     try:
         _await_phase(shared, phase, dtrap)
         time.sleep(chance.uniform(0, _LENGTH_S[phase]))
-        hit = Phase(shared[0])
-        _kill(dtrap, victim)
+        hit, tracers = Phase(shared[0]), _tracers(dtrap)
+        for pid in [dtrap] if victim is Victim.DTRAP else tracers:
+            os.kill(pid, signal.SIGKILL)
     finally:
         _end(dtrap, victim)
+    _await_end(tracers)
     _check(target)
     return hit
 
@@ -135,6 +138,9 @@ def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
                     tracer.happening()
                 shared[0] = Phase.DETACHING
                 tracer.detach()
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         os._exit(0)
 
@@ -152,14 +158,6 @@ def _await_phase(shared: mmap.mmap, phase: Phase, dtrap: int) -> None:
         time.sleep(_LOOK_S)
 
 
-def _kill(dtrap: int, victim: Victim) -> None:
-    if victim is Victim.DTRAP:
-        os.kill(dtrap, signal.SIGKILL)
-        return
-    for tracer in _tracers(dtrap):
-        os.kill(tracer, signal.SIGKILL)
-
-
 def _tracers(dtrap: int) -> list[int]:
     try:
         return [int(pid) for pid in Path(f"/proc/{dtrap}/task/{dtrap}/children").read_text().split()]
@@ -172,6 +170,24 @@ def _show_stacks(dtrap: int) -> None:
     for pid in (dtrap, *_tracers(dtrap)):
         os.kill(pid, signal.SIGUSR2)
         time.sleep(_SHOWN_S)
+
+
+def _await_end(tracers: Sequence[int]) -> None:
+    """Wait until tracers whose dtrap was killed have ended: one that has not seized the target yet still does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while any(_runs(tracer) for tracer in tracers):
+        if time.monotonic() > deadline:
+            for tracer in tracers:
+                os.kill(tracer, signal.SIGUSR2)
+            raise TargetHarmed("the tracer does not end")
+        time.sleep(_LOOK_S)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _end(dtrap: int, victim: Victim) -> None:
@@ -192,7 +208,6 @@ def _check(target: Target) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
         if time.monotonic() > deadline:
-            os.kill(procfs.status(pid).tracer_pid, signal.SIGUSR2)
             raise TargetHarmed("it is still traced")
         time.sleep(_LOOK_S)
     target.process.send_signal(signal.SIGUSR1)

@@ -10,6 +10,7 @@
 struct { unsigned long handler, flags, restorer, mask; } action;
 unsigned char *page;
 __attribute__((naked, noinline, aligned(4096))) long site(void) { asm("int3; mov $7,%eax; ret"); }
+__attribute__((naked, noinline)) long elsewhere(void) { asm("int3; mov $9,%eax; ret"); }
 static void *mend(void *unused)
 {
 	usleep(20000);
@@ -32,6 +33,9 @@ int main(int argc, char **argv)
 	memcpy(page + 4097, "\xb8\x05\x00\x00\x00\xc3", 6);
 	if (((long (*)(void))(page + 4096))() != 5)
 		return 4;
+	*(unsigned long *)(page + 4096 + 64) = (unsigned long)site; /* the region's table, behind its one slot */
+	if (elsewhere() != 9) /* not behind a site: the handler lets it go on */
+		return 6;
 	pthread_create(&thread, NULL, mend, NULL);
 	if (site() != 7)
 		return 5;
