@@ -131,9 +131,9 @@ _VEX_MAP_1: Final = (
 )
 _ALL_MODRM: Final = "M" * 256
 _ALL_MODRM_BYTE: Final = "B" * 256
-_LEGACY_MAPS: Final = (_ONE_BYTE, _TWO_BYTE, _ALL_MODRM, _ALL_MODRM_BYTE)
-_VECTOR_MAPS: Final = {1: _VEX_MAP_1, 2: _ALL_MODRM, 3: _ALL_MODRM_BYTE}
-_XOP_MAPS: Final = {8: _ALL_MODRM_BYTE, 9: _ALL_MODRM, 10: "Z" * 256}
+LEGACY_MAPS: Final = (_ONE_BYTE, _TWO_BYTE, _ALL_MODRM, _ALL_MODRM_BYTE)
+VECTOR_MAPS: Final = {1: _VEX_MAP_1, 2: _ALL_MODRM, 3: _ALL_MODRM_BYTE}
+XOP_MAPS: Final = {8: _ALL_MODRM_BYTE, 9: _ALL_MODRM, 10: "Z" * 256}
 
 _NOT_BEFORE_VECTOR: Final = frozenset(b"\x66\xf0\xf2\xf3")
 _WITH_MODRM: Final = frozenset("MBZGHW")
@@ -179,7 +179,7 @@ def _parse(code: bytes) -> Encoding | Undecodable:
             opcode_map = 2 if code[at] == 0x38 else 3
             at += 1
         opcode = code[at]
-        kind = _LEGACY_MAPS[opcode_map][opcode]
+        kind = LEGACY_MAPS[opcode_map][opcode]
     elif byte == 0xC4 or byte == 0xC5 or byte == 0x62 or (byte == 0x8F and code[at + 1] & 0x1F >= 8):
         if rex or not _NOT_BEFORE_VECTOR.isdisjoint(found):
             return Undecodable("a prefix that VEX, EVEX and XOP instructions cannot have")
@@ -192,7 +192,7 @@ def _parse(code: bytes) -> Encoding | Undecodable:
         else:
             scheme = Scheme.VEX3 if byte == 0xC4 else Scheme.XOP
             opcode_map, at = code[at + 1] & 0x1F, at + 3
-        maps = _XOP_MAPS if scheme is Scheme.XOP else _VECTOR_MAPS
+        maps = XOP_MAPS if scheme is Scheme.XOP else VECTOR_MAPS
         if opcode_map not in maps:
             return Undecodable(f"{scheme.value} opcode map {opcode_map} is not known")
         opcode = code[at]
