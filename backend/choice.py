@@ -6,12 +6,11 @@ run; and everything, where uprobes can't be used at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from backend.engine import Plan
-from backend.probes import Probe
+from backend.site_table import Sites
 from dlang.target import UnitKind
 
 
@@ -20,8 +19,8 @@ class Choice:
     """The sites of each engine, and the reasons in a line each. `kernel_runs` says whether the kernel also runs the
     clauses of BEGIN, END and ticks."""
 
-    kernel: tuple[Probe, ...]
-    trap: tuple[Probe, ...]
+    kernel: Sites
+    trap: Sites
     kernel_runs: bool
     reasons: tuple[str, ...]
 
@@ -37,48 +36,49 @@ def choose(
     A program is split only where its clauses do nothing but aggregate: variables live in one engine's memory, the
     rows of two engines would be out of order, and exit() in one would not stop the other's clauses at once.
     """
-    sites = tuple(plan.sites)
+    sites, none = plan.sites, Sites()
     if wanted == "uprobes":
-        return Choice(sites, (), kernel_runs=True, reasons=("uprobes serve all sites, as asked for",))
+        return Choice(sites, none, kernel_runs=True, reasons=("uprobes serve all sites, as asked for",))
     if wanted == "fasttrap":
-        return Choice((), sites, kernel_runs=False, reasons=("fasttrap serves all sites, as asked for",))
+        return Choice(none, sites, kernel_runs=False, reasons=("fasttrap serves all sites, as asked for",))
     if kernel_unusable is not None:
         return Choice(
-            (), sites, kernel_runs=False, reasons=(f"fasttrap serves all sites: {kernel_unusable}",)
+            none, sites, kernel_runs=False, reasons=(f"fasttrap serves all sites: {kernel_unusable}",)
         )
-    refused = [probe for probe in sites if not _kernel_serves(probe)]
+    refused = _refused_by_kernel(sites)
     if not refused:
-        return Choice(sites, (), kernel_runs=True, reasons=("uprobes serve all sites",))
+        return Choice(sites, none, kernel_runs=True, reasons=("uprobes serve all sites",))
     count = f"{len(refused)} of {len(sites)} sites that the kernel would refuse or execute wrongly"
     if trap_unusable is not None:
-        return Choice(sites, (), kernel_runs=True, reasons=(f"nothing serves {count}: {trap_unusable}",))
+        return Choice(sites, none, kernel_runs=True, reasons=(f"nothing serves {count}: {trap_unusable}",))
     if not _only_aggregates(plan):
         reason = f"fasttrap serves all sites, since clauses do more than aggregate and there are {count}"
-        return Choice((), sites, kernel_runs=False, reasons=(reason,))
-    chosen = set(refused)
-    kernel = tuple(probe for probe in sites if probe not in chosen)
+        return Choice(none, sites, kernel_runs=False, reasons=(reason,))
+    kernel = sites.at(place for place in range(len(sites)) if place not in refused)
     reasons = (f"uprobes serve {len(kernel)} sites", f"fasttrap serves {count}")
-    return Choice(kernel, tuple(refused), kernel_runs=True, reasons=reasons)
+    return Choice(kernel, sites.at(sorted(refused)), kernel_runs=True, reasons=reasons)
 
 
 def _only_aggregates(plan: Plan) -> bool:
     """Say whether no clause of a site keeps a variable or sends a record."""
-    own = [unit for unit in plan.units if unit.kind is UnitKind.PROCESS]
+    own = [unit for unit in plan.units if unit.kind is not UnitKind.CONSUMER]
     records = any(enabling.clause.record_size for unit in own for enabling in unit.enablings)
     return not (records or plan.program.globals_size or plan.program.thread_size)
 
 
-def restricted(plan: Plan, sites: Sequence[Probe]) -> Plan:
+def restricted(plan: Plan, sites: Sites) -> Plan:
     """Return the plan with only these of its sites; all other probes stay."""
-    kept = {probe.id for probe in sites}
-    probes = tuple(probe for probe in plan.probes if not probe.is_site or probe.id in kept)
-    return Plan(plan.program, plan.enablings, plan.names, probes, plan.units, plan.unit_of)
+    return replace(plan, sites=sites)
 
 
-def _kernel_serves(probe: Probe) -> bool:
+def _refused_by_kernel(sites: Sites) -> set[int]:
+    """Return the places in the table of the sites that are not the kernel's to serve.
+
+    Those are whole addresses: two engines must not write their breakpoints over one instruction.
+    """
     # Asked of sites only: a run without any need not import this.
-    from backend.sites import Site
-    from backend.uprobes.kernel_rules import Accepted, rule_at_entry
+    from backend.uprobes.kernel_rules import Accepted
+    from backend.uprobes.site_rules import rule_for
 
-    assert isinstance(probe.event, Site), probe
-    return isinstance(rule_at_entry(probe.event.code), Accepted)
+    refused = {site.address for site in sites if not isinstance(rule_for(site), Accepted)}
+    return {place for place, site in enumerate(sites) if site.address in refused} if refused else set()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from backend.engine import Plan, plan
-from backend.probes import Probe, Probes
+from backend.probes import Probes
 from dlang import probe_description
 from dlang.check import assemble, check
 from dlang.diagnostics import CompileError, Diagnostic, fail
@@ -35,10 +36,12 @@ class ProgramText:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`matched` is how many probes the descriptions of each text matched, in the order of the texts."""
+    """`matched` is how many probes the descriptions of each text matched, in the order of the texts; `listed` are
+    the IDs of all, in the order in which they were matched first."""
 
     plan: Plan
     matched: tuple[int, ...]
+    listed: Sequence[int]
 
 
 class FailedText(Exception):
@@ -54,7 +57,7 @@ def compile_texts(
     texts: Sequence[ProgramText], names: Names, probes: Probes, *, empty_allowed: bool, zero_allowed: bool
 ) -> Compiled:
     """Compile all texts of a run in order; raises FailedText at the first error, as dtrace(1) does."""
-    enablings: list[tuple[Enabling, Sequence[Probe]]] = []
+    enablings: list[tuple[Enabling, Sequence[int]]] = []
     clauses: list[Clause] = []
     matched = []
     for text in texts:
@@ -74,14 +77,15 @@ def compile_texts(
         for clause, probe_list in found:
             enablings.append((Enabling(len(enablings), clause), probe_list))
         matched.append(sum(len(probe_list) for _, probe_list in found))
-    return Compiled(plan(assemble(clauses, names), enablings, probes.names), tuple(matched))
+    listed = list(dict.fromkeys(chain.from_iterable(numbers for _, numbers in enablings)))
+    return Compiled(plan(assemble(clauses, names), enablings, probes), tuple(matched), listed)
 
 
 def _match_clause(
     clause: Clause, text: ProgramText, names: Names, probes: Probes, *, zero_allowed: bool
-) -> list[list[Probe]]:
-    """Return the probes of each of a clause's descriptions."""
-    found = []
+) -> list[Sequence[int]]:
+    """Return the IDs of the probes of each of a clause's descriptions."""
+    found: list[Sequence[int]] = []
     for node in clause.descriptions:
         description = _description(node.text, node.span, text.level, names)
         matched = probes.match(description, node.span)

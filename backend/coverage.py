@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from backend.engine import SiteCoverage, Unserved, Way
-from backend.sites import Site
+from backend.function_probes import LeftOut
 from dlang.escape import printable_name
 
 VERSION: Final = 1
@@ -51,7 +51,7 @@ class Coverage:
         return Row("total", served, refused, hits)
 
 
-def tabulate(sites: Sequence[SiteCoverage], left_out: Iterable[Site], *, traced: bool) -> Coverage:
+def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, traced: bool) -> Coverage:
     """Return the table of the sites that engines know and of those that no probe can be placed on.
 
     Modules come in the order of their first site. `left_out` may name a place several times: it counts once.
@@ -62,16 +62,16 @@ def tabulate(sites: Sequence[SiteCoverage], left_out: Iterable[Site], *, traced:
         return rows.setdefault(module, (Counter(), Counter(), Counter()))
 
     for site in sites:
-        served, refused, hits = row(site.probe.name.module)
+        served, refused, hits = row(site.module)
         match site.answer:
             case Way() as way:
                 served[way] += 1
                 hits[way] += site.hits
             case Unserved(reason=reason):
                 refused[reason] += 1
-    places = {(site.object.path, site.function, site.name, site.address): site for site in left_out}
-    for place in places.values():
-        row(place.object.name)[1][place.reason or ""] += 1
+    places = {(each.function.object.path, each.function.address, each.name): each for each in left_out}
+    for each in places.values():
+        row(each.function.object.name)[1][each.reason] += 1
     return Coverage(tuple(Row(name, *counts) for name, counts in rows.items()), traced)
 
 

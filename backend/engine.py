@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
-from backend.probes import END_ID, Probe
+from backend.probes import END_ID, Probe, Probes
+from backend.site_table import SiteKind, Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.items import ProbeName
@@ -16,25 +18,44 @@ from dlang.notices import Drop
 from dlang.program import Enabling, TypedProgram
 from dlang.target import UnitKind
 
+NO_UNIT: Final = 0xFFFFFFFF
+"""In place of a unit's: of a number that nobody wants."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A program and where it goes: `unit_of` leads from a probe's ID to the place in `units` of what it fires.
+    """A program and where it goes: `probes` are the consumer's own, `sites` the places in processes that fire others.
 
-    `names` holds each probe's name by ID. Probes that no clause wants are in none of it but `names`.
+    `names` holds each probe's name by ID. `unit_of` leads from a number (a site's, or the ID of one of the
+    consumer's probes) to the place in `units` of what it fires, NO_UNIT where nobody wants it.
     """
 
     program: TypedProgram
     enablings: tuple[Enabling, ...]
-    names: tuple[ProbeName, ...]
+    names: Sequence[ProbeName]
     probes: tuple[Probe, ...]
+    sites: Sites
     units: tuple[Unit, ...]
-    unit_of: Mapping[int, int]
+    unit_of: array[int]
 
     @property
-    def sites(self) -> list[Probe]:
-        """The probes that are places in a process."""
-        return [probe for probe in self.probes if probe.is_site]
+    def numbers(self) -> int:
+        """How many numbers there are: the IDs of all probes, and what their further sites are known by."""
+        return len(self.unit_of)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield number and word of each site of a return, for the table that its clauses look into.
+
+        The word has the ID of the site's probe in its lower half, and the offset of the exit in its upper one.
+        """
+        for site in self.sites:
+            if site.kind is SiteKind.RETURN or site.kind is SiteKind.URETPROBE:
+                yield site.number, (site.offset & 0xFFFFFFFF) << 32 | site.probe
+
+    def unit(self, number: int) -> Unit | None:
+        """Return what a number fires."""
+        place = self.unit_of[number]
+        return None if place == NO_UNIT else self.units[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +91,9 @@ Answer = Way | Unserved
 
 @dataclass(frozen=True, slots=True)
 class SiteCoverage:
-    """One site of a plan: how it is served, and how often it was hit, whatever predicates then said."""
+    """One site of a plan: whose it is, how it is served, and how often it was hit, whatever predicates then said."""
 
-    probe: Probe
+    module: str
     answer: Answer
     hits: int = 0
 
@@ -107,57 +128,101 @@ class Engine(Protocol):
     def refresh(self) -> None:
         """Bring clocks and process ids that clauses read up to date."""
 
-    def coverage(self) -> Sequence[SiteCoverage]:
+    def coverage(self) -> Iterable[SiteCoverage]:
         """Return, for each site of the plan, how it is or was served, and its hits if the plan counts them.
 
         Where `attach` was never reached: how it would have been.
         """
 
 
-def plan(
-    program: TypedProgram,
-    enablings: Sequence[tuple[Enabling, Sequence[Probe]]],
-    names: Sequence[ProbeName],
-) -> Plan:
-    """Return the plan: each probe's clauses in program order, and one unit for each distinct set of them."""
-    wanted: dict[int, list[Enabling]] = {}
-    probes: dict[int, Probe] = {}
-    for enabling, matched in enablings:
-        for probe in matched:
-            probes[probe.id] = probe
-            wanted.setdefault(probe.id, []).append(enabling)
-    units: dict[tuple[tuple[int, ...], UnitKind, bool], Unit] = {}
-    places: dict[tuple[tuple[int, ...], UnitKind, bool], int] = {}
-    unit_of: dict[int, int] = {}
-    for number, own in wanted.items():
-        kind = UnitKind.PROCESS if probes[number].is_site else UnitKind.CONSUMER
-        key = (tuple(enabling.number for enabling in own), kind, number == END_ID)
+def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int]]], probes: Probes) -> Plan:
+    """Return the plan: each probe's clauses in program order, and one unit for each distinct set of them.
+
+    `enablings` come with the IDs of the probes that they match.
+    """
+    fired = _Fired(len(probes.names))
+    for place, (_, numbers) in enumerate(enablings):
+        fired.add(place, numbers)
+    units: dict[tuple[int, UnitKind, bool], int] = {}
+    unit_of = array("I", (NO_UNIT,)) * len(probes.names)
+    events: list[Probe] = []
+    sites = Sites()
+    made: list[Unit] = []
+
+    def unit(number: int, kind: UnitKind) -> int:
+        key = fired.set_of[number], kind, number == END_ID
         if key not in units:
-            places[key] = len(units)
-            units[key] = Unit(f"u{len(units)}", kind, tuple(own), after_exit=number == END_ID)
-        unit_of[number] = places[key]
+            units[key] = len(made)
+            own = tuple(enablings[place][0] for place in fired.sets[fired.set_of[number]])
+            made.append(Unit(f"u{len(made)}", kind, own, after_exit=number == END_ID))
+        return units[key]
+
+    for number in fired.order:
+        owner = probes.names.function(number)
+        if owner is None:
+            events.append(probes.events[number])
+            unit_of[number] = unit(number, UnitKind.CONSUMER)
+            continue
+        function, kind, offset = owner
+        returns = kind in (SiteKind.RETURN, SiteKind.URETPROBE)
+        unit_of[number] = unit(number, UnitKind.RETURN if returns else UnitKind.PROCESS)
+        first, *others = function.places(kind, offset)
+        sites.add(function.function, kind, first, number, number)
+        for place in others:
+            # A number that is nobody's ID.
+            sites.add(function.function, kind, place, number, len(unit_of))
+            unit_of.append(unit_of[number])
     return Plan(
         program=program,
         enablings=tuple(enabling for enabling, _ in enablings),
-        names=tuple(names),
-        probes=tuple(probes.values()),
-        units=tuple(units.values()),
+        names=probes.names,
+        probes=tuple(events),
+        sites=sites,
+        units=tuple(made),
         unit_of=unit_of,
     )
 
 
+class _Fired:
+    """Which enablings each probe fires: the places of `sets` by ID, and the IDs in the order in which they came."""
+
+    def __init__(self, count: int) -> None:
+        self.order = array("I")
+        self.sets: list[tuple[int, ...]] = [()]
+        self.set_of = array("I", bytes(4 * count))
+        self._places: dict[tuple[int, ...], int] = {(): 0}
+
+    def add(self, enabling: int, numbers: Iterable[int]) -> None:
+        """Take in the probes of an enabling."""
+        larger: dict[int, int] = {}
+        for number in numbers:
+            before = self.set_of[number]
+            if not before:
+                self.order.append(number)
+            if before not in larger:
+                both = (*self.sets[before], enabling)
+                larger[before] = self._places.setdefault(both, len(self.sets))
+                if larger[before] == len(self.sets):
+                    self.sets.append(both)
+            self.set_of[number] = larger[before]
+
+
 def counting_hits(plan: Plan) -> Plan:
     """Return the plan with code in it that counts the hits of each site, for Engine.coverage."""
-    units = (replace(unit, counts_hits=unit.kind is UnitKind.PROCESS) for unit in plan.units)
+    units = (replace(unit, counts_hits=unit.kind is not UnitKind.CONSUMER) for unit in plan.units)
     return replace(plan, units=tuple(units))
 
 
-def refusals(plan: Plan, answers: Mapping[int, Answer]) -> tuple[Refusal, ...]:
-    """Return the sites of the plan that are not served; `answers` are by probe ID."""
-    judged = ((probe.name, answers[probe.id]) for probe in plan.sites)
-    return tuple(Refusal(name, answer.reason) for name, answer in judged if isinstance(answer, Unserved))
+def refusals(plan: Plan, answers: Sequence[Answer]) -> tuple[Refusal, ...]:
+    """Return the probes of the plan that are not served, at one site at least; `answers` are those of its sites."""
+    refused: dict[int, str] = {}
+    for site, answer in zip(plan.sites, answers, strict=True):
+        if isinstance(answer, Unserved):
+            refused.setdefault(site.probe, answer.reason)
+    return tuple(Refusal(plan.names[number], reason) for number, reason in refused.items())
 
 
-def covered(plan: Plan, answers: Mapping[int, Answer], hits: Mapping[int, int]) -> list[SiteCoverage]:
-    """Return the coverage of the plan's sites; `answers` and `hits` are by probe ID, hits of none left out."""
-    return [SiteCoverage(probe, answers[probe.id], hits.get(probe.id, 0)) for probe in plan.sites]
+def covered(plan: Plan, answers: Sequence[Answer], hits: Mapping[int, int]) -> Iterator[SiteCoverage]:
+    """Yield the coverage of the plan's sites, whose answers these are; `hits` are by number, those of none left out."""
+    for site, answer in zip(plan.sites, answers, strict=True):
+        yield SiteCoverage(site.object.name, answer, hits.get(site.number, 0))

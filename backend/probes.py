@@ -1,24 +1,29 @@
 """Probe descriptions matched with providers: `dtrace` (BEGIN, END, ERROR), `profile` (tick-N) and `pidN`.
 
-A probe's ID is its number among all that a run can fire; code and records know a site by the same number. The
-functions of processes are matched in process_probes.py; what serves a site is the engine's choice.
+A probe's ID is its number among all that a run can fire; records know it by this number. The functions of
+processes are sites.py's and function_probes.py's, which are imported by the runs that have some; what serves a site
+is the engine's choice.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, overload
 
+from backend.site_table import SiteKind
 from dlang.diagnostics import did_you_mean, fail, unsupported
 from dlang.items import ProbeName
-from dlang.probe_description import ProbeDescription, matcher
+from dlang.probe_description import ProbeDescription, is_glob, matcher
 from dlang.source import Span
 
 if TYPE_CHECKING:
+    from backend.function_probes import FunctionProbes, LeftOut
     from backend.process_symbols import Symbols
-    from backend.sites import Site
+    from backend.sites import PlacedFunction
 
 BEGIN_ID, END_ID, ERROR_ID = 1, 2, 3
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
@@ -66,14 +71,57 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
+    """A probe of the consumer's own."""
+
     id: int
     name: ProbeName
-    event: Tick | Fixed | Site
+    event: Tick | Fixed
 
-    @property
-    def is_site(self) -> bool:
-        """Whether it is a place in a process, not an event of the consumer's."""
-        return not isinstance(self.event, Tick | Fixed)
+
+class ProbeNames(Sequence[ProbeName]):
+    """The names of all probes by ID, ID 0 being nobody's: 16 bytes each, put together when asked for."""
+
+    __slots__ = ("_details", "_owners")
+
+    def __init__(self) -> None:
+        self._owners: list[ProbeName | FunctionProbes] = [ProbeName("", "", "", "")]
+        self._details = array("q", (0,))
+
+    def add(self, name: ProbeName) -> int:
+        """Take in a probe, and return its ID."""
+        self._owners.append(name)
+        self._details.append(0)
+        return len(self._owners) - 1
+
+    def add_of_function(self, function: FunctionProbes, kind: SiteKind, offset: int) -> int:
+        """Take in the probe of a function, and return its ID."""
+        self._owners.append(function)
+        self._details.append(offset << 2 | kind)
+        return len(self._owners) - 1
+
+    def function(self, number: int) -> tuple[FunctionProbes, SiteKind, int] | None:
+        """Return whose probe an ID is, its kind and offset; None for one of the consumer's own."""
+        owner = self._owners[number]
+        if isinstance(owner, ProbeName):
+            return None
+        return owner, SiteKind(self._details[number] & 3), self._details[number] >> 2
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    @overload
+    def __getitem__(self, number: int) -> ProbeName: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[ProbeName]: ...
+    def __getitem__(self, number: int | slice) -> ProbeName | Sequence[ProbeName]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        owner = self._owners[number]
+        if isinstance(owner, ProbeName):
+            return owner
+        found = self.function(number)
+        assert found is not None
+        return owner.name(found[1], found[2])
 
 
 @dataclass(slots=True)
@@ -81,27 +129,25 @@ class Probes:
     """All probes of a run, each once, in the order in which descriptions first matched them.
 
     `symbols_of` gives the symbols of process `pid`, grabbing it where that has not been done; it raises
-    CompileError (D_PROC_GRAB) with the span of the description that wants it. `left_out` are the functions that
-    matched and that no probe can be placed on, with their reasons.
+    CompileError (D_PROC_GRAB) with the span of the description that wants it. `left_out` are those that matched
+    and that can't be placed, with their reasons. With `uretprobes` a function's return is the kernel's to find.
     """
 
     symbols_of: Callable[[int, Span], Symbols]
-    by_id: dict[int, Probe] = field(default_factory=dict)
-    left_out: list[Site] = field(default_factory=list)
-    _ids: dict[tuple[str, str, int] | str, int] = field(default_factory=dict)
+    uretprobes: bool = False
+    events: dict[int, Probe] = field(default_factory=dict)
+    names: ProbeNames = field(default_factory=ProbeNames)
+    left_out: list[LeftOut] = field(default_factory=list)
+    _ids: dict[str, int] = field(default_factory=dict)
+    _functions: dict[tuple[int, str, int], FunctionProbes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, number in _FIXED.items():
-            self.by_id[number] = Probe(number, ProbeName("dtrace", "", "", name), Fixed())
+        for name in _FIXED:
+            self._add(name, ProbeName("dtrace", "", "", name), Fixed())
 
-    @property
-    def names(self) -> list[ProbeName]:
-        """Each probe's name by its ID; ID 0 is nobody's."""
-        nobody = ProbeName("", "", "", "")
-        return [self.by_id[number].name if number else nobody for number in range(len(self.by_id) + 1)]
-
-    def match(self, description: ProbeDescription, span: Span) -> list[Probe]:
-        """Return the probes that a description matches; raises CompileError with the provider's own errors.
+    def match(self, description: ProbeDescription, span: Span) -> Sequence[int]:
+        """Return the IDs of the probes that a description matches; raises CompileError with the provider's own
+        errors.
 
         None is a result; whether it is an error is the caller's business.
         """
@@ -126,12 +172,12 @@ class Probes:
             found.extend(self._match_timed(timed, description.name, span))
         return found
 
-    def _numbered(self, number: int, span: Span) -> list[Probe]:
+    def _numbered(self, number: int, span: Span) -> list[int]:
         """Return the probe of an ID: one of the fixed ones, or one that an earlier description of the run matched."""
-        if number not in self.by_id:
+        if not 0 < number < len(self.names):
             message = f"invalid probe identifier {number}: Unknown probe identifier"
             fail("D_PDESC_INVAL", span, message, "-l shows the numbers")
-        return [self.by_id[number]]
+        return [number]
 
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""
@@ -147,7 +193,7 @@ class Probes:
             return did_you_mean(description.provider, ("dtrace", "profile")) or functions
         return did_you_mean(description.name, (*_FIXED, "tick-1s"))
 
-    def _match_fixed(self, description: ProbeDescription) -> Iterator[Probe]:
+    def _match_fixed(self, description: ProbeDescription) -> Iterator[int]:
         if (
             matcher(description.provider)("dtrace")
             and matcher(description.module)("")
@@ -156,9 +202,9 @@ class Probes:
             accepts = matcher(description.name)
             for name, number in _FIXED.items():
                 if accepts(name):
-                    yield self.by_id[number]
+                    yield number
 
-    def _match_timed(self, match: re.Match[str], name: str, span: Span) -> Iterator[Probe]:
+    def _match_timed(self, match: re.Match[str], name: str, span: Span) -> Iterator[int]:
         period = period_ns(int(match[2]), match[3])
         if period is None:
             return
@@ -166,35 +212,50 @@ class Probes:
             unsupported(span, "profile-N probes")
         yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), Tick(period))
 
-    def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> list[Probe]:
+    def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> Sequence[int]:
         if pid == 0:
             fail("D_PROC_BADPID", span, "pid0 does not contain a valid pid")
         # Symbols cost what a program without them need not pay.
-        from backend.process_probes import match_functions
+        from backend import function_probes
 
-        matched = match_functions(description, self.symbols_of(pid, span), span)
-        self.left_out.extend(matched.refused)
-        return [
-            self._add(
-                (site.object.path, site.name, site.address),
-                ProbeName(f"pid{pid}", site.object.name, site.function, site.name),
-                site,
-            )
-            for site in matched.sites
-        ]
+        function_probes.check_name(description, span)
+        symbols = self.symbols_of(pid, span)
+        matched = function_probes.functions_of(description, symbols, span)
+        name = description.name
+        self.left_out.extend(
+            function_probes.LeftOut(function, name, function.reason or "") for function in matched.refused
+        )
+        found = array("I")
+        for function in matched.functions:
+            probes = self._function(pid, function)
+            for kind, offset in function_probes.wanted(name, probes, self.left_out.append):
+                number = partial(self.names.add_of_function, probes, kind, offset)
+                found.append(probes.give(kind, offset, number))
+        if not found and len(matched.functions) == 1 and not is_glob(description.function):
+            probes = self._function(pid, matched.functions[0])
+            function_probes.explain_nothing(description, probes, span)
+        return found
 
-    def _add(self, key: tuple[str, str, int] | str, name: ProbeName, event: Tick | Fixed | Site) -> Probe:
-        number = self._ids.setdefault(key, len(self.by_id) + 1)
-        if number not in self.by_id:
-            self.by_id[number] = Probe(number, name, event)
-        return self.by_id[number]
+    def _function(self, pid: int, function: PlacedFunction) -> FunctionProbes:
+        from backend.function_probes import FunctionProbes
+
+        key = pid, function.object.path, function.address
+        if key not in self._functions:
+            self._functions[key] = FunctionProbes(pid, function, self.uretprobes)
+        return self._functions[key]
+
+    def _add(self, key: str, name: ProbeName, event: Tick | Fixed) -> int:
+        if key not in self._ids:
+            number = self._ids[key] = self.names.add(name)
+            self.events[number] = Probe(number, name, event)
+        return self._ids[key]
 
 
-def listed_by_default(probes: Probes) -> list[Probe]:
-    """Return what `-l` lists without a description: the fixed probes and the customary ticks."""
+def listed_by_default(probes: Probes) -> list[int]:
+    """Return the IDs that `-l` lists without a description: the fixed probes and the customary ticks."""
     nowhere = Span(0, 0)
     ticks = [ProbeDescription("profile", "", "", f"tick-{rate}") for rate in _LISTED_TICKS]
-    return [*probes.by_id.values(), *(probe for tick in ticks for probe in probes.match(tick, nowhere))]
+    return [*_FIXED.values(), *(number for tick in ticks for number in probes.match(tick, nowhere))]
 
 
 def period_ns(number: int, unit: str) -> int | None:

@@ -5,7 +5,7 @@ Each engine is imported by the runs that use it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,7 +87,7 @@ def _pid(plan: Plan, traced: Traced) -> int | None:
     return traced.process.pid if traced.process is not None and plan.sites else None
 
 
-def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Sequence[SiteCoverage]:
+def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Iterable[SiteCoverage]:
     """Return how the plan's sites would be served; nothing is attached, stopped or run."""
     if traced.process is None or not plan.sites:
         return ()

@@ -1,8 +1,8 @@
-"""Functions of a process matched with probe descriptions: the sites where `entry` probes go.
+"""Functions of a process matched with probe descriptions.
 
-Lives here: ProbeDescription and Symbols -> Sites. Not here: the symbols (backend/process_symbols.py); what
-serves a site (engine and tier), and the provider part of a description, which the caller has understood
-already.
+Lives here: ProbeDescription and Symbols -> functions with their places. Not here: the symbols
+(backend/process_symbols.py); which instructions a function has (backend/decoding.py); provider and name of a
+description, and the probes of a function (backend/function_probes.py).
 """
 
 import os
@@ -18,9 +18,6 @@ from backend.symbols import Function
 from backend.symbols_elf import Segment
 from dlang.probe_description import ProbeDescription, is_glob, matcher
 
-ENTRY = "entry"
-CODE_BYTES = 32
-_BLOCK_BYTES = 1 << 16
 _NO_ADDRESS = 1 << 64
 _NEAR_LENGTHS = 2
 _NEAR_CANDIDATES = 5000
@@ -31,56 +28,62 @@ NO_TEXT = "its code is not mapped executable"
 NOT_IN_FILE = "its code is not in the file"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One place for an entry probe: the first instruction of one function of one object.
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedFunction:
+    """One function of one object, where a process has it. Equal to itself only: a run has one for each.
 
-    `function` is the canonical name (probefunc), `aliases` the other names of the same code; for an IFUNC the
-    place is its implementation's. `size` is the function's in bytes, `code` its first bytes, at most
-    CODE_BYTES and never beyond its section, as the file has them. `reason` says why no probe can be placed
-    here; the address of an IFUNC that is not bound is its resolver's.
+    `name` is the canonical one (probefunc), `aliases` the other names of the same code; for an IFUNC the place
+    is its implementation's. `size` is in bytes; `room` is how far it is to the end of its section. `reason` says
+    why no probe can be placed here; the address of an IFUNC that is not bound is its resolver's.
     """
 
     object: LoadedObject
-    function: str
-    aliases: tuple[str, ...]
     name: str
+    aliases: tuple[str, ...]
     address: RemoteAddr
     file_offset: FileOffset
     size: int
-    code: bytes
+    room: int
     reason: str | None = None
+
+    def code(self, offset: int, size: int) -> bytes:
+        """Return at most `size` bytes from an offset on, none beyond the section, as the file has them."""
+        size = min(size, self.room - offset)
+        return os.pread(self.object.fd, size, self.file_offset + offset) if size > 0 else b""
 
 
 @dataclass(frozen=True, slots=True)
-class MatchedSites:
-    """The sites that a description matched, by object and then by address.
+class MatchedFunctions:
+    """The functions that a description matched, by object and then by address.
 
-    `sites` can take a probe; `refused` cannot, each for its `reason`.
+    `functions` can take probes; `refused` cannot, each for its `reason`.
     """
 
-    sites: tuple[Site, ...]
-    refused: tuple[Site, ...]
+    functions: tuple[PlacedFunction, ...]
+    refused: tuple[PlacedFunction, ...]
 
 
-def match_sites(description: ProbeDescription, symbols: Symbols) -> MatchedSites:
-    """Return the entry sites that module, function and name of `description` match.
+def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedFunctions:
+    """Return the functions that module and function of `description` match.
 
-    The provider is the caller's business. A plain function name matches a function of that name, canonical or
-    alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
+    Provider and name are the caller's business. A plain function name matches a function of that name, canonical
+    or alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
     which compilers make) only if the glob has one too. By object, then by address.
     """
-    sites: list[Site] = []
-    refused: list[Site] = []
-    if matcher(description.name)(ENTRY):
-        for loaded in symbols.objects:
-            if matches_module(description.module, loaded):
-                _match_object(description.function, loaded, symbols, sites, refused)
-    return MatchedSites(tuple(sites), tuple(refused))
+    functions: list[PlacedFunction] = []
+    refused: list[PlacedFunction] = []
+    for loaded in symbols.objects:
+        if matches_module(description.module, loaded):
+            _match_object(description.function, loaded, symbols, functions, refused)
+    return MatchedFunctions(tuple(functions), tuple(refused))
 
 
 def _match_object(
-    pattern: str, loaded: LoadedObject, symbols: Symbols, sites: list[Site], refused: list[Site]
+    pattern: str,
+    loaded: LoadedObject,
+    symbols: Symbols,
+    found: list[PlacedFunction],
+    refused: list[PlacedFunction],
 ) -> None:
     functions = symbols.functions(loaded)
     if is_glob(pattern):
@@ -92,9 +95,9 @@ def _match_object(
         unbound = [function for function in named if function.ifunc]
     places = _Places(loaded, functions.table.text)
     for function in matched:
-        site = places.site(function)
-        (refused if site.reason else sites).append(site)
-    refused.extend(replace(places.site(function), reason=UNBOUND_IFUNC) for function in unbound)
+        placed = places.place(function)
+        (refused if placed.reason else found).append(placed)
+    refused.extend(replace(places.place(function), reason=UNBOUND_IFUNC) for function in unbound)
 
 
 def _glob(pattern: str, functions: Sequence[Function]) -> list[Function]:
@@ -114,21 +117,12 @@ def _glob(pattern: str, functions: Sequence[Function]) -> list[Function]:
 
 
 class _Places:
-    """Makes the sites of one object.
+    """Places the functions of one object.
 
     It remembers where the last function was: they come in ascending order mostly.
     """
 
-    __slots__ = (
-        "_block",
-        "_block_offset",
-        "_loaded",
-        "_mapping",
-        "_section_end",
-        "_section_start",
-        "_sections",
-        "_segment",
-    )
+    __slots__ = ("_loaded", "_mapping", "_section_end", "_section_start", "_sections", "_segment")
 
     def __init__(self, loaded: LoadedObject, sections: tuple[tuple[int, int], ...]) -> None:
         self._loaded = loaded
@@ -136,10 +130,8 @@ class _Places:
         self._section_start = self._section_end = 0
         self._segment: Segment | None = None
         self._mapping: TextRange | None = None
-        self._block = b""
-        self._block_offset = 0
 
-    def site(self, function: Function) -> Site:
+    def place(self, function: Function) -> PlacedFunction:
         loaded = self._loaded
         address = function.address
         runtime_address = loaded.runtime_address(address)
@@ -150,31 +142,23 @@ class _Places:
             self._segment = loaded.segment_at(address)
         if self._mapping is None or not self._mapping.start <= runtime_address < self._mapping.end:
             self._mapping = loaded.text_at(runtime_address)
-        offset, code = 0, b""
+        offset = room = 0
         if self._segment is None:
             reason: str | None = NOT_IN_FILE
         else:
             offset = address - self._segment.address + self._segment.offset
-            code = self._code(offset)[: self._section_end - address]
+            room = max(self._section_end - address, 0)
             reason = NO_TEXT if self._mapping is None else WRITABLE_TEXT if self._mapping.writable else None
-        return Site(
+        return PlacedFunction(
             loaded,
             function.name,
             function.aliases,
-            ENTRY,
             runtime_address,
             FileOffset(offset),
             function.size,
-            code,
+            room,
             reason,
         )
-
-    def _code(self, offset: int) -> bytes:
-        at = offset - self._block_offset
-        if not 0 <= at <= len(self._block) - CODE_BYTES:
-            self._block = os.pread(self._loaded.fd, _BLOCK_BYTES, offset)
-            self._block_offset, at = offset, 0
-        return self._block[at : at + CODE_BYTES]
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:

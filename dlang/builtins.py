@@ -98,6 +98,9 @@ REGISTERS: Final = {f"R_{name}": number for number, name in enumerate(_REGISTER_
 
 REGISTER_COUNT: Final = len(REGISTERS)
 REGISTER_NUMBER: Final = {name: REGISTERS[f"R_{name}"] for name in _REGISTER_NAMES}
+RESULT_REGISTERS: Final = {1: REGISTER_NUMBER["RAX"], 2: REGISTER_NUMBER["RDX"]}
+"""Where a function leaves its result, by the argN that it is where it returns: System V ABI, 3.2.3. arg0 is the
+offset in the function, the others are 0."""
 
 _FAULTS: Final = [
     "UNKNOWN",

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,18 +218,18 @@ class _Run:
             raise Failure(str(error)) from None
 
     def go(self, texts: Sequence[ProgramText]) -> int:
-        probes = Probes(self.traced.symbols_of)
+        probes = Probes(self.traced.symbols_of, self.options.returns == "uretprobe")
         compiled = self._compile(texts, probes)
         if self.line.mode is Mode.LIST:
-            found = list(compiled.plan.probes) if texts else listed_by_default(probes)
-            sys.stdout.write(listing((probe.id, probe.name) for probe in found))
+            found = compiled.listed if texts else listed_by_default(probes)
+            sys.stdout.write(listing((number, probes.names[number]) for number in found))
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
             if self.line.wants_coverage:
                 plan = compiled.plan
                 sites = foreseen(plan, self._choice(plan), self.traced)
                 self._report_coverage(sites, probes, traced=False)
             return 0
-        if not compiled.plan.probes and not self.options.zdefs:
+        if not any(compiled.matched) and not self.options.zdefs:
             raise Failure("no probes matched")
         self._announce(texts, compiled)
         return self._trace(compiled, probes)
@@ -298,8 +298,9 @@ class _Run:
         terminal = _Terminal(self._output())
         session_options = SessionOptions(_output_options(options), options.statusrate_ns, options.droptags)
         left_out = [
-            Refusal(ProbeName("pid", site.object.name, site.function, site.name), site.reason or "")
-            for site in probes.left_out
+            Refusal(ProbeName("pid", function.object.name, function.name, each.name), each.reason)
+            for each in probes.left_out
+            for function in (each.function,)
         ]
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
@@ -341,7 +342,7 @@ class _Run:
         sizes = options.bufsize, options.aggsize, options.dynvarsize
         return EngineOptions(options.engine, *sizes, singly=options.singly)
 
-    def _report_coverage(self, sites: Sequence[SiteCoverage], probes: Probes, *, traced: bool) -> None:
+    def _report_coverage(self, sites: Iterable[SiteCoverage], probes: Probes, *, traced: bool) -> None:
         from backend.coverage import render_json, render_text, tabulate
 
         table = tabulate(sites, probes.left_out, traced=traced)

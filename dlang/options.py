@@ -20,6 +20,7 @@ INVALID_VALUE: Final = "Invalid value for specified option"
 ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
 
 Engine = Literal["auto", "uprobes", "fasttrap"]
+Returns = Literal["instructions", "uretprobe"]
 EvaluationTime = Literal["exec", "preinit", "postinit", "main"]
 Value = bool | int | str
 
@@ -43,8 +44,8 @@ class Options:
     """The options that have an effect, with DTrace's defaults.
 
     Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
-    "as data comes". `evaltime` is where a started command is held while its probes are made; `engine` and
-    `singly` are dtrap's own.
+    "as data comes". `evaltime` is where a started command is held while its probes are made; `engine`, `returns`
+    and `singly` are dtrap's own.
     """
 
     quiet: bool = False
@@ -71,6 +72,7 @@ class Options:
     quietresize: bool = False
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
+    returns: Returns = "instructions"
     singly: bool = False
 
 
@@ -244,6 +246,9 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
     Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
+    Effective(
+        "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
+    ),
     Effective("singly", _SWITCH, "singly", "attach uprobes one by one, as on kernels before 6.6"),
     Effective("stackindent", _INTEGER, "stackindent", "blanks before a frame of a stack"),
     Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),

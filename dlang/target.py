@@ -23,7 +23,7 @@ class Target(Protocol):
     """One compiled function's machine: the code that runs when one kind of probe fires."""
 
     def site(self, b: ir.IRBuilder) -> ir.Value:
-        """Number of the site that fired."""
+        """ID of the probe that fired."""
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         """`argN` of the firing probe."""
@@ -94,9 +94,11 @@ class Target(Protocol):
 
 
 class UnitKind(enum.Enum):
-    """Who fires a function's probes: a thread of the traced process, or the consumer (BEGIN, END, tick)."""
+    """Who fires a function's probes: a thread of the traced process, somewhere or where it returns from a
+    function, or the consumer (BEGIN, END, tick)."""
 
     PROCESS = "process"
+    RETURN = "return"
     CONSUMER = "consumer"
 
 

@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 from typing import Final
 
@@ -30,6 +31,8 @@ from backend.fasttrap.regions import (
     HEADER_SEED,
     HITS,
     NAMES,
+    NEXT,
+    PLACES,
     RECORDS,
     STATE,
     UNITS,
@@ -60,7 +63,6 @@ from dlang.target import UnitKind
 
 _CONTEXT_WORDS: Final = 10
 """arg0 to arg9 of a consumer's probe."""
-_NO_UNIT: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,8 @@ class Clauses:
     def hit(self) -> int:
         """The address of `void hit(uint64_t site, struct user_regs_struct *, uint32_t pid, uint32_t tid)`.
 
-        `site` is the probe's ID; rip is the site's address, and thread `tid` of process `pid` is stopped
-        there. Also good in processes forked from this one while this context lasts.
+        `site` is the number of the site, of the first one of its address; rip is this address, and thread `tid` of
+        process `pid` is stopped there. Also good in processes forked from this one while this context lasts.
         """
         return self.code.address(HIT)
 
@@ -157,7 +159,7 @@ class Clauses:
 
 
 class NativeProgram:
-    """The consumer's side. `pid` is the traced process, None where the plan has no sites.
+    """The consumer's side. `pid` is the traced process, None where the plan has no sites. `shared`: see Sites.sharing.
 
     Making one compiles the clauses; raises OSError where there is no memory for them.
     """
@@ -166,7 +168,15 @@ class NativeProgram:
         self._plan = plan
         self._pid = pid
         ring_size = max(mmap.PAGESIZE, 1 << (options.buffer_size - 1).bit_length())
-        sizes = NativeSizes(len(plan.names), ring_size, options.aggregation_size, options.dynamic_size)
+        self.shared = plan.sites.sharing()
+        sizes = NativeSizes(
+            probe_count=len(plan.names),
+            number_count=plan.numbers,
+            shared=bool(self.shared),
+            ring=ring_size,
+            aggregations=options.aggregation_size,
+            dynamic=options.dynamic_size,
+        )
         machine = NativeMachine(plan.program, stores(plan.program, len(plan.names)), sizes)
         lower(plan.program, plan.units, machine.stores, machine)
         emit_hit(machine, plan.units)
@@ -221,13 +231,21 @@ class NativeProgram:
         words[HEADER_EVENT_FD >> 3] = event_fd
 
     def _write_tables(self, machine: NativeMachine, regions: Regions) -> None:
-        """Write constants, each site's unit, and the names that clauses read as strings."""
+        """Write constants, what is known of sites by their numbers, and the names that clauses read as strings."""
         if CONSTANTS in regions.places:
             self._write(regions, CONSTANTS, machine.pool.contents())
-        units = array("I", [_NO_UNIT]) * len(self._plan.names)
-        for site, unit in self._plan.unit_of.items():
-            units[site] = unit
-        self._write(regions, UNITS, units.tobytes())
+        self._write(regions, UNITS, self._plan.unit_of.tobytes())
+        if PLACES in regions.places:
+            words = array("Q", bytes(8 * self._plan.numbers))
+            for number, word in self._plan.places():
+                words[number] = word
+            self._write(regions, PLACES, words.tobytes())
+        if NEXT in regions.places:
+            following = array("I", bytes(4 * self._plan.numbers))
+            for numbers in self.shared.values():
+                for number, after in pairwise(numbers):
+                    following[number] = after
+            self._write(regions, NEXT, following.tobytes())
         if NAMES in regions.places:
             size, limit = self._plan.program.string_size, self._plan.program.string_limit
             texts = (
@@ -245,10 +263,9 @@ class NativeProgram:
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
         """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
-        place = self._plan.unit_of.get(probe.id)
-        if place is None:
+        unit = self._plan.unit(probe.id)
+        if unit is None:
             return
-        unit = self._plan.units[place]
         assert unit.kind is UnitKind.CONSUMER, unit.name
         words = (*arguments, *[0] * (_CONTEXT_WORDS - len(arguments)))
         context = array("Q", (word & WORD_MASK for word in words))
@@ -276,7 +293,7 @@ class NativeProgram:
         return {drop: words[self._state + drop_offset(drop) >> 3] for drop in COUNTED_DROPS}
 
     def hits(self) -> dict[int, int]:
-        """Return the hits of each site that was hit, by probe ID; none where the plan doesn't count them."""
+        """Return the hits of each site that was hit, by its number; none where the plan doesn't count them."""
         if self._hits is None:
             return {}
         offset, size = self._hits

@@ -84,17 +84,21 @@ class HashShape:
 
 # --- all of it ----------------------------------------------------------------------------------------------
 
-STATE, CONSTANTS, NAMES, UNITS, HITS, THREADS, RECORDS = (
+STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, RECORDS = (
     "state",
     "constants",
     "names",
     "units",
     "hits",
+    "next",
+    "places",
     "threads",
     "records",
 )
-"""The regions by name; an aggregation's has `@` before its own name. UNITS holds, for each site, 4 bytes: the
-number of the unit it fires; HITS 8: how often it was hit."""
+"""The regions by name; an aggregation's has `@` before its own name. By the number of a site UNITS
+holds 4 bytes: the number of the unit it fires; NEXT 4: the number of another site at the same address, whose unit
+comes next, 0 behind the last; HITS 8: how often it was hit; PLACES 8, where it is a return: the ID of its probe, and
+its offset in the function."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from backend.fasttrap.regions import (
     HEADER_FIRINGS,
     HITS,
     NAMES,
+    NEXT,
+    PLACES,
     RECORD_DISCARDED,
     RECORDS,
     STATE,
@@ -32,7 +34,7 @@ from backend.fasttrap.regions import (
 )
 from backend.fasttrap.runtime import GID_LINE, UID_LINE, VOID, runtime_function
 from dlang.aggregations import cell_words, identity
-from dlang.builtins import REGISTER_NUMBER
+from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
 from dlang.emit_ir import I32, I64, POINTER, add_atomically, at, constant, load, stack_words, store
 from dlang.layout import (
@@ -63,9 +65,13 @@ _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RS
 
 @dataclass(frozen=True, slots=True)
 class NativeSizes:
-    """What a run decides, in bytes (`ring` a power of two, whole pages), and the number of sites."""
+    """What a run decides, in bytes (`ring` a power of two, whole pages), and how many IDs of probes and how many
+    numbers of sites there are. `shared`: several sites of the run have one address.
+    """
 
-    site_count: int
+    probe_count: int
+    number_count: int
+    shared: bool
     ring: int
     aggregations: int
     dynamic: int
@@ -146,12 +152,14 @@ class NativeMachine:
         return regions
 
     def _region_size(self, name: str) -> int:
-        sites = self.sizes.site_count
+        numbers = self.sizes.number_count
         fixed = {
             CONSTANTS: len(self.pool.contents()),
-            NAMES: self.program.string_size * len(self.text_fields) * sites,
-            UNITS: 4 * sites,
-            HITS: 8 * sites,
+            NAMES: self.program.string_size * len(self.text_fields) * self.sizes.probe_count,
+            UNITS: 4 * numbers,
+            NEXT: 4 * numbers,
+            HITS: 8 * numbers,
+            PLACES: 8 * numbers,
         }
         if name in fixed:
             return fixed[name]
@@ -162,7 +170,8 @@ class NativeMachine:
 
 
 def emit_hit(machine: NativeMachine, units: Sequence[Unit]) -> None:
-    """Emit the function that a hit calls, which leads to the unit that the table of units has for the site.
+    """Emit the function that a hit calls, which leads to the unit that the table of units has for the site, and to
+    those of further sites at its address.
 
     Before and after it counts up, so that dtrap can tell whether a hit is under way.
     """
@@ -170,17 +179,27 @@ def emit_hit(machine: NativeMachine, units: Sequence[Unit]) -> None:
     b = ir.IRBuilder(function.append_basic_block("entry"))
     firings = at(b, machine.header(b), HEADER_FIRINGS)
     b.atomic_rmw("add", firings, constant(1), "seq_cst")
-    done = function.append_basic_block("done")
-    site = function.args[0]
-    number = b.load(at(b, machine.region(b, UNITS), b.shl(site, constant(2))), typ=I32)
-    switch = b.switch(number, done)
+    entry, each, next_, done = b.block, *map(function.append_basic_block, ("each", "next", "done"))
+    b.branch(each)
+    b.position_at_end(each)
+    number = b.phi(I64)
+    number.add_incoming(function.args[0], entry)
+    unit_number = b.load(at(b, machine.region(b, UNITS), b.shl(number, constant(2))), typ=I32)
+    switch = b.switch(unit_number, next_)
     for place, unit in enumerate(units):
-        if unit.kind is UnitKind.PROCESS:
+        if unit.kind is not UnitKind.CONSUMER:
             block = function.append_basic_block(unit.name)
             switch.add_case(ir.Constant(I32, place), block)
             b.position_at_end(block)
-            b.call(machine.module.globals[unit.name], function.args)
-            b.branch(done)
+            b.call(machine.module.globals[unit.name], (number, *function.args[1:]))
+            b.branch(next_)
+    b.position_at_end(next_)
+    if machine.sizes.shared:
+        following = b.load(at(b, machine.region(b, NEXT), b.shl(number, constant(2))), typ=I32)
+        number.add_incoming(b.zext(following, I64), next_)
+        b.cbranch(b.icmp_unsigned("!=", following, ir.Constant(I32, 0)), each, done)
+    else:
+        b.branch(done)
     b.position_at_end(done)
     b.atomic_rmw("add", at(b, machine.header(b), HEADER_FIRINGS), constant(1), "seq_cst")
     b.ret_void()
@@ -216,12 +235,22 @@ class _NativeTarget:
 
     # --- the firing
 
-    def site(self, b: ir.IRBuilder) -> ir.Value:  # noqa: ARG002 - it needs no code
+    def site(self, b: ir.IRBuilder) -> ir.Value:
+        if self.kind is UnitKind.RETURN:
+            return b.and_(self._place(b), constant(0xFFFFFFFF))
         return self.site_number
+
+    def _place(self, b: ir.IRBuilder) -> ir.Value:
+        """Return what the table of places has for the site: the probe's ID below, the offset above."""
+        return load(b, at(b, self.machine.region(b, PLACES), b.shl(self.site_number, constant(3))))
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * number)
+        if self.kind is UnitKind.RETURN:
+            if number == 0:
+                return b.ashr(self._place(b), constant(32))
+            return self.register(b, RESULT_REGISTERS[number]) if number in RESULT_REGISTERS else constant(0)
         if number < len(_ARGUMENT_REGISTERS):
             return self.register(b, _ARGUMENT_REGISTERS[number])
         # Behind the return address: System V ABI, AMD64 supplement, 3.2.3.
@@ -265,7 +294,7 @@ class _NativeTarget:
             case Fact.VTIMESTAMP:
                 return self._call(b, "thread_time", self._tid(b))
             case Fact.PROBE_ID:
-                return self.site_number
+                return self.site(b)
             case Fact.ENABLING_ID:
                 raise AssertionError("the enabling is known when code is generated")
 
@@ -297,7 +326,7 @@ class _NativeTarget:
         """Return a pointer into the names: for each field, in the order of first use, a table by site."""
         column = self.machine.text_field(field)
         row = b.mul(site, constant(self.machine.program.string_size))
-        table = column * self.machine.sizes.site_count * self.machine.program.string_size
+        table = column * self.machine.sizes.probe_count * self.machine.program.string_size
         return at(b, at(b, self.machine.region(b, NAMES), table), row)
 
     def scratch(self, b: ir.IRBuilder) -> ir.Value:

@@ -7,7 +7,7 @@ sites armed, and let go again, all in `attach`. A plan without sites needs no tr
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Final
@@ -22,13 +22,14 @@ from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from backend.objects import loaded_objects
 from backend.probes import Probe
-from backend.sites import Site
+from backend.site_table import Site, SiteKind
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
 from scratch import displaced
 from scratch.displaced import OutOfLine, Refuse
 
+_NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not with returns=uretprobe")
 _WAYS: Final = {
     displaced.Way.UNCHANGED: Way.OUT_OF_LINE,
     displaced.Way.REWRITTEN: Way.REWRITTEN,
@@ -47,7 +48,7 @@ class TrapEngine:
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
         self._attached = False
-        self._answers: Mapping[int, Answer] | None = None
+        self._answers: Sequence[Answer] | None = None
         try:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
@@ -82,9 +83,11 @@ class TrapEngine:
         )  # first: it takes time, and from `attach` on the process waits
         self._tracer.attach(self._pid)
         self._attached = True
-        outcomes = self._tracer.arm([Tracepoint(_site(probe).address, probe.id) for probe in sites])
+        points = self._tracepoints((site.address, site) for site in sites)
+        outcomes = self._tracer.arm(list(points.values()))
         self._tracer.go()
-        self._answers = {probe.id: _answer(outcome) for probe, outcome in zip(sites, outcomes, strict=True)}
+        answers = {address: _answer(outcome) for address, outcome in zip(points, outcomes, strict=True)}
+        self._answers = [answers.get(site.address, _NO_URETPROBE) for site in sites]
         return refusals(self._plan, self._answers)
 
     def detach(self) -> None:
@@ -127,14 +130,26 @@ class TrapEngine:
         with suppress(ProcessGone, ProcessNotPermitted), ExitStack() as files:
             objects = loaded_objects(pid, files)
             mapped = {(loaded.device, loaded.inode): loaded for loaded in objects if loaded.has_file}
-            points = []
-            for probe in self._plan.sites:
-                site = _site(probe)
+            places = []
+            for site in self._plan.sites:
                 loaded = mapped.get((site.object.device, site.object.inode))
                 if loaded is not None:
-                    points.append(Tracepoint(loaded.bias + site.address - site.object.bias, probe.id))
-            tracer.arm(points)
+                    places.append((loaded.bias + site.address - site.object.bias, site))
+            tracer.arm(list(self._tracepoints(places).values()))
         tracer.go()
+
+    def _tracepoints(self, sites: Iterable[tuple[int, Site]]) -> dict[int, Tracepoint]:
+        """Return what to arm, by address, for sites that are at these addresses now.
+
+        Of several at one address the first one's number stands for all: the code knows the others.
+        """
+        found: dict[int, Tracepoint] = {}
+        for address, site in sites:
+            if site.kind is SiteKind.URETPROBE:
+                continue
+            numbers = self._program.shared.get(site.address)
+            found[address] = Tracepoint(address, numbers[0] if numbers else site.number)
+        return found
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         return self._program.snapshot(aggregation)
@@ -148,14 +163,14 @@ class TrapEngine:
     def refresh(self) -> None:
         self._program.refresh()
 
-    def coverage(self) -> list[SiteCoverage]:
+    def coverage(self) -> Iterable[SiteCoverage]:
         if self._answers is None:
             self._answers = foresee(self._plan, self._pid)
         return covered(self._plan, self._answers, self._program.hits())
 
 
-def foresee(plan: Plan, pid: int | None) -> dict[int, Answer]:
-    """Return what arming the plan's sites in a process would answer, by probe ID, without stopping it.
+def foresee(plan: Plan, pid: int | None) -> list[Answer]:
+    """Return what arming the plan's sites in a process would answer to each, without stopping it.
 
     Judged by the code in its files; whether there is room for scratch memory near them only arming can tell.
     """
@@ -163,18 +178,15 @@ def foresee(plan: Plan, pid: int | None) -> dict[int, Answer]:
     if pid is not None:
         with suppress(ProcessGone):
             shadow_stack = "shstk" in procfs.status(pid).thread_features
-    answers: dict[int, Answer] = {}
-    for probe in plan.sites:
-        site = _site(probe)
+    answers: list[Answer] = []
+    for site in plan.sites:
+        if site.kind is SiteKind.URETPROBE:
+            answers.append(_NO_URETPROBE)
+            continue
         judged = judge(site.code, site.address, shadow_stack=shadow_stack)
-        answers[probe.id] = _answer(judged.way if isinstance(judged, OutOfLine) else judged)
+        answers.append(_answer(judged.way if isinstance(judged, OutOfLine) else judged))
     return answers
 
 
 def _answer(outcome: Outcome) -> Answer:
     return Unserved(outcome.reason) if isinstance(outcome, Refuse) else _WAYS[outcome]
-
-
-def _site(probe: Probe) -> Site:
-    assert isinstance(probe.event, Site), probe
-    return probe.event

@@ -415,14 +415,21 @@ def raw_tracepoint_open(name: str, prog_fd: int) -> int:
 
 
 def uprobe_multi_link(
-    prog_fd: int, path: str | bytes, offsets: Sequence[int], cookies: Sequence[int], pid: int | None
+    prog_fd: int,
+    path: str | bytes,
+    offsets: Sequence[int],
+    cookies: Sequence[int],
+    pid: int | None,
+    *,
+    returns: bool = False,
 ) -> int:
     """Return the fd of one link that attaches a program to many places of a file; closing it detaches them
     all.
 
     `offsets` are FILE offsets, `cookies` what bpf_get_attach_cookie gives there. `path` is followed now
     (magic links of /proc as well) and need not exist later. `pid` is a thread group leader in our pid
-    namespace, None means every process. The program must be KPROBE with expected_attach_type
+    namespace, None means every process. With `returns` the program runs where the functions that begin there
+    return (BPF_F_UPROBE_MULTI_RETURN). The program must be KPROBE with expected_attach_type
     TRACE_UPROBE_MULTI. All or nothing: one refused place fails the call, with ENOTSUPP for an instruction the
     kernel will not probe, and only if some process maps the file.
     """
@@ -438,6 +445,7 @@ def uprobe_multi_link(
         offsets=ctypes.addressof(offset_array),
         cookies=ctypes.addressof(cookie_array),
         cnt=len(offsets),
+        uprobe_flags=int(returns),
         pid=pid or 0,
     )
     return _checked(Command.LINK_CREATE, attributes, f"{len(offsets)} uprobes of {os.fsdecode(name)}")

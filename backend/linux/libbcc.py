@@ -27,7 +27,7 @@ DIRECTORIES = (
     "/usr/local/lib/python3/dist-packages/bcc",
 )
 _ALIAS = "dtrap_system_bcc"  # the name it gets in sys.modules: `bcc` may be taken by the other package
-_ENTRY = 0  # enum bpf_probe_attach_type: BPF_PROBE_ENTRY
+_ENTRY, _RETURN = 0, 1  # enum bpf_probe_attach_type: BPF_PROBE_ENTRY, BPF_PROBE_RETURN
 
 
 @functools.cache
@@ -74,19 +74,24 @@ def load_from(directories: Sequence[str]) -> ctypes.CDLL:
     return lib
 
 
-def attach_uprobe(prog_fd: int, path: str | bytes, offset: int, pid: int | None) -> int:
+def attach_uprobe(
+    prog_fd: int, path: str | bytes, offset: int, pid: int | None, *, returns: bool = False
+) -> int:
     """Return the fd of a perf event that runs a KPROBE program at a FILE offset of `path`; closing it
     detaches. Raises OSError.
+
+    With `returns` it runs where the function that begins there returns.
 
     libbcc first asks the uprobe PMU (perf_event_open, no tracefs needed), then tracefs; what it says when
     both refuse is the error's text, and its errno is that of the second attempt, which need not be the
     reason. The PMU takes all threads of process `pid`, or all processes.
     """
-    name = f"dtrap_{os.getpid()}_{offset:x}".encode()
+    kind = _RETURN if returns else _ENTRY
+    name = f"dtrap_{os.getpid()}_{kind}_{offset:x}".encode()
     lib = library()
     with _stderr_aside() as said:
         ctypes.set_errno(0)
-        fd = int(lib.bpf_attach_uprobe(prog_fd, _ENTRY, name, os.fsencode(path), offset, pid or -1, 0))
+        fd = int(lib.bpf_attach_uprobe(prog_fd, kind, name, os.fsencode(path), offset, pid or -1, 0))
         number = ctypes.get_errno()
         if fd < 0:
             lib.bpf_detach_uprobe(name)  # the second attempt may have left an event behind

@@ -1,117 +1,177 @@
 """Uprobes placed: each site of a plan where the kernel serves it rightly, and as cheaply as it can.
 
 kernel_rules.py says which sites are left out, moving.py which go to a later instruction, attach.py attaches: one link
-for each object and set of clauses. Hands links and, for each site, how the kernel serves it to engine.py.
+for each object, set of clauses and kind of site. Hands links and, for each site, how the kernel serves it to
+engine.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from backend.engine import Answer, Plan, Unserved, Way
 from backend.linux import bpf
-from backend.probes import Probe
+from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
-from backend.sites import Site
+from backend.site_table import Site, SiteKind
 from backend.uprobes.attach import Attached, Point, attach_singly, attach_together
 from backend.uprobes.kernel_rules import Accepted, rule_at_entry
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded
 from backend.uprobes.moving import moves, reads_of
+from backend.uprobes.site_rules import rule_for
 
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """`links` are descriptors that keep the probes in place; `answers` say of each site, by probe ID, how it is
-    served."""
+    """`links` are descriptors that keep the probes in place; `answers` say of each site of the plan how it
+    is served."""
 
     links: tuple[int, ...]
-    answers: Mapping[int, Answer]
+    answers: Sequence[Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The probes that one link takes: those of one file that fire the same unit, by offset in the file.
+    """The sites that one link takes: those of one kind, in one object, that fire the same unit. `sites` are places
+    in the plan's table.
 
-    A file that is loaded twice (dlmopen) has one set of uprobes: the first of the probes of one offset stands for all.
+    A file that is loaded twice (dlmopen) has one set of uprobes: sites of the other object are `copies` of those at
+    the same offsets of the file, and have their answers.
     """
 
     unit: int
-    by_offset: Mapping[int, Sequence[Probe]]
-
-    @property
-    def leaders(self) -> list[Probe]:
-        return [probes[0] for probes in self.by_offset.values()]
-
-    def for_all(self, answers: Mapping[int, Answer]) -> dict[int, Answer]:
-        """Return the answer to every probe, given the leaders'."""
-        return {probe.id: answers[probes[0].id] for probes in self.by_offset.values() for probe in probes}
+    kind: SiteKind
+    object: LoadedObject
+    sites: array[int] = field(default_factory=lambda: array("I"))
+    copies: array[int] = field(default_factory=lambda: array("I"))
 
 
 def arm(plan: Plan, loaded: Loaded, symbols: Symbols, pid: int | None, *, singly: bool) -> Armed:
     """Place every probe of a plan's sites; `pid` is the process to attach to, None where the programs look
     themselves. Raises OSError where it is no single place that is at fault."""
     links: list[int] = []
-    answers: dict[int, Answer] = {}
-    for group in _groups(plan):
-        points, judged = _points(plan, group, symbols)
+    judged = _Judged(plan)
+    # The kernel runs what was attached last first, and of one address the entry comes before the return.
+    for group in sorted(_groups(plan), key=lambda group: -group.kind):
+        points = judged.points(group, symbols)
         section = PROGRAM_PREFIX + plan.units[group.unit].name
-        path = _site(group.leaders[0]).object.open_path
-        attached = _attach(loaded, section, path, points, pid, singly=singly)
+        path = group.object.open_path
+        attached = _attach(loaded, section, path, points, pid, group.kind, singly=singly)
         links.extend(attached.links)
-        for point in attached.refused:
-            judged[point.point.cookie] = Unserved(f"the kernel refuses it ({_error(point.errno)})")
-        answers |= group.for_all(judged)
-    return Armed(tuple(links), answers)
+        judged.refuse({point.point.cookie: _error(point.errno) for point in attached.refused}, group)
+    return Armed(tuple(links), judged.answers())
 
 
-def foresee(plan: Plan, symbols: Symbols) -> dict[int, Answer]:
-    """Return what `arm` would answer, by probe ID, as far as the kernel need not be asked."""
-    answers: dict[int, Answer] = {}
+def foresee(plan: Plan, symbols: Symbols) -> list[Answer]:
+    """Return what `arm` would answer, as far as the kernel need not be asked."""
+    judged = _Judged(plan)
     for group in _groups(plan):
-        answers |= group.for_all(_points(plan, group, symbols)[1])
-    return answers
+        judged.points(group, symbols)
+    return judged.answers()
 
 
 def _groups(plan: Plan) -> list[_Group]:
-    found: dict[tuple[tuple[int, int], int, int], dict[int, list[Probe]]] = {}
-    for probe in plan.sites:
-        file, offset = _site(probe).object, _site(probe).file_offset
-        key = file.device, file.inode, plan.unit_of[probe.id]
-        found.setdefault(key, {}).setdefault(offset, []).append(probe)
-    return [_Group(unit, by_offset) for (_, _, unit), by_offset in found.items()]
+    found: dict[tuple[tuple[int, int], int, int, SiteKind], _Group] = {}
+    for place, site in enumerate(plan.sites):
+        file, unit = site.object, plan.unit_of[site.number]
+        key = file.device, file.inode, unit, site.kind
+        if key not in found:
+            found[key] = _Group(unit, site.kind, file)
+        group = found[key]
+        (group.sites if group.object is file else group.copies).append(place)
+    return [_with_own(group, plan) if group.copies else group for group in found.values()]
 
 
-def _points(plan: Plan, group: _Group, symbols: Symbols) -> tuple[list[Point], dict[int, Answer]]:
-    """Return where in the file the probes of a group go, without those that the kernel must not get; and how the
-    kernel serves each, by probe ID."""
-    probes = group.leaders
-    sites = [_site(probe) for probe in probes]
-    reads = reads_of(plan.units[group.unit].enablings)
-    points: list[Point] = []
-    answers: dict[int, Answer] = {}
-    for probe, site, offset in zip(probes, sites, moves(sites[0].object, sites, reads, symbols), strict=True):
-        rule = rule_at_entry(site.code[offset:])
-        if isinstance(rule, Accepted):
-            points.append(Point(site.file_offset + offset, probe.id))
-            answers[probe.id] = Way.UPROBE_EMULATED if rule.emulated else Way.UPROBE_STEPPED
-        else:
-            answers[probe.id] = Unserved(rule.reason)
-    return points, answers
+def _with_own(group: _Group, plan: Plan) -> _Group:
+    """Return the group with those of its copies among its sites that are copies of none (IFUNCs bound otherwise)."""
+    known = {plan.sites[place].file_offset for place in group.sites}
+    copies = array("I")
+    for place in group.copies:
+        offset = plan.sites[place].file_offset
+        (copies if offset in known else group.sites).append(place)
+        known.add(offset)
+    return replace(group, copies=copies)
+
+
+class _Judged:
+    """How each site of a plan is served, as far as it is known."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._answers: list[Answer | None] = [None] * len(plan.sites)
+
+    def points(self, group: _Group, symbols: Symbols) -> list[Point]:
+        """Return where in the file the probes of a group go, without those that the kernel must not get."""
+        points: list[Point] = []
+        for place, site, offset in zip(
+            group.sites, self._sites(group), self._moves(group, symbols), strict=True
+        ):
+            rule = rule_at_entry(site.function.code(offset, _CODE_BYTES)) if offset else rule_for(site)
+            if isinstance(rule, Accepted):
+                points.append(Point(site.file_offset + offset, site.number))
+                self._answers[place] = Way.UPROBE_EMULATED if rule.emulated else Way.UPROBE_STEPPED
+            else:
+                self._answers[place] = Unserved(rule.reason)
+        self._answer_copies(group)
+        return points
+
+    def _sites(self, group: _Group) -> Iterator[Site]:
+        return map(self._plan.sites.__getitem__, group.sites)
+
+    def _moves(self, group: _Group, symbols: Symbols) -> Sequence[int]:
+        """Return how far behind its site each probe goes. Where single instructions are probed none is moved: it
+        would fire after theirs."""
+        if group.kind is not SiteKind.ENTRY:
+            return bytes(len(group.sites))
+        sites = list(self._sites(group))
+        own = [site for site in sites if site.object is group.object]
+        found = moves(group.object, own, reads_of(self._plan.units[group.unit].enablings), symbols)
+        dissected = self._plan.sites.dissected
+        moved = [0 if dissected(site.function) else offset for site, offset in zip(own, found, strict=True)]
+        return moved + [0] * (len(sites) - len(own))
+
+    def refuse(self, refused: dict[int, str], group: _Group) -> None:
+        """Take in which sites of a group the kernel has refused, by number, and why."""
+        if not refused:
+            return
+        for place, site in zip(group.sites, self._sites(group), strict=True):
+            if site.number in refused:
+                self._answers[place] = Unserved(f"the kernel refuses it ({refused[site.number]})")
+        self._answer_copies(group)
+
+    def _answer_copies(self, group: _Group) -> None:
+        if not group.copies:
+            return
+        sites = self._plan.sites
+        by_offset = {sites[place].file_offset: self._answers[place] for place in group.sites}
+        for place in group.copies:
+            self._answers[place] = by_offset[sites[place].file_offset]
+
+    def answers(self) -> list[Answer]:
+        """Return the answers to all sites."""
+        return [answer for answer in self._answers if answer is not None]
+
+
+_CODE_BYTES = 32
 
 
 def _attach(
-    loaded: Loaded, section: str, path: str, points: Sequence[Point], pid: int | None, *, singly: bool
+    loaded: Loaded,
+    section: str,
+    path: str,
+    points: Sequence[Point],
+    pid: int | None,
+    kind: SiteKind,
+    *,
+    singly: bool,
 ) -> Attached:
+    returns = kind is SiteKind.URETPROBE
     if singly:
-        return attach_singly(loaded.code[section], "dtrap", path, points, pid)
-    return attach_together(loaded.programs[section], path, points, pid)
-
-
-def _site(probe: Probe) -> Site:
-    assert isinstance(probe.event, Site), probe
-    return probe.event
+        return attach_singly(loaded.code[section], "dtrap", path, points, pid, returns=returns)
+    return attach_together(loaded.programs[section], path, points, pid, returns=returns)
 
 
 def _error(number: int) -> str:

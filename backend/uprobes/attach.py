@@ -100,14 +100,18 @@ def _close_all(links: Sequence[int]) -> None:
         os.close(link)
 
 
-def attach_together(prog_fd: int, path: str | bytes, points: Sequence[Point], pid: int | None) -> Attached:
+def attach_together(
+    prog_fd: int, path: str | bytes, points: Sequence[Point], pid: int | None, *, returns: bool = False
+) -> Attached:
     """Attach a KPROBE program (loaded with TRACE_UPROBE_MULTI) to all `points` that the kernel accepts, in as
     few links as it takes.
 
-    One link, as a rule. Raises ProcessGone, or OSError where it is not a place that is at fault: file gone, no
+    One link, as a rule. With `returns` it runs where the functions that begin there return.
+
+    Raises ProcessGone, or OSError where it is not a place that is at fault: file gone, no
     permission, no memory.
     """
-    search = _Search(prog_fd, path, pid)
+    search = _Search(prog_fd, path, pid, returns=returns)
     try:
         for first in range(0, len(points), MAX_POINTS_PER_LINK):
             search.attach(points[first : first + MAX_POINTS_PER_LINK])
@@ -126,13 +130,14 @@ class _Search:
     share.
     """
 
-    def __init__(self, prog_fd: int, path: str | bytes, pid: int | None) -> None:
+    def __init__(self, prog_fd: int, path: str | bytes, pid: int | None, *, returns: bool) -> None:
         self.links: list[int] = []
         self.refused: list[RefusedPoint] = []
         self._attempts = 0
         self._prog_fd = prog_fd
         self._path = path
         self._pid = pid
+        self._returns = returns
 
     def attach(self, points: Sequence[Point]) -> None:
         """Attach what can be attached of `points`, level by level of ever smaller parts."""
@@ -161,9 +166,10 @@ class _Search:
             try:
                 offsets = [point.offset for point in part]
                 cookies = [point.cookie for point in part]
-                self.links.append(
-                    bpf.uprobe_multi_link(self._prog_fd, self._path, offsets, cookies, self._pid)
+                link = bpf.uprobe_multi_link(
+                    self._prog_fd, self._path, offsets, cookies, self._pid, returns=self._returns
                 )
+                self.links.append(link)
             except OSError as error:
                 failures.append((part, error))
 
@@ -179,10 +185,18 @@ class _Search:
 
 
 def attach_singly(
-    instructions: bytes, name: str, path: str | bytes, points: Sequence[Point], pid: int | None
+    instructions: bytes,
+    name: str,
+    path: str | bytes,
+    points: Sequence[Point],
+    pid: int | None,
+    *,
+    returns: bool = False,
 ) -> Attached:
     """Attach `instructions` (relocated, KPROBE, any calls of bpf_get_attach_cookie) to each of `points` by a
     perf event of its own.
+
+    With `returns` it runs where the functions that begin there return.
 
     Needs an fd for each place, so the soft limit is raised as far as the hard one. Cookies must be below 2³¹.
     Raises MissingPackage, VerifierRejected, OSError where not a single place is at fault.
@@ -198,7 +212,7 @@ def attach_singly(
                 bpf.ProgramKind.KPROBE, with_fixed_cookie(instructions, point.cookie), name
             )
             try:
-                links.append(libbcc.attach_uprobe(program, path, point.offset, pid))
+                links.append(libbcc.attach_uprobe(program, path, point.offset, pid, returns=returns))
             except OSError as error:
                 refused.append(RefusedPoint(point, error.errno or 0))
             finally:

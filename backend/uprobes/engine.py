@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -79,7 +79,7 @@ class KernelEngine:
         self._pid = pid
         self._stack = ExitStack()
         self._links: list[int] = []
-        self._answers: Mapping[int, Answer] | None = None
+        self._answers: Sequence[Answer] | None = None
         self._singly = options.singly
         self._narrowing: Narrowing | None = None
         if pid is not None:
@@ -95,6 +95,7 @@ class KernelEngine:
         try:
             self._loaded = self._stack.enter_context(self._load())
             self._fill_names()
+            self._fill_places()
             self._state = self._stack.enter_context(
                 mmap.mmap(self._loaded.maps[BpfMachine.STATE], _pages(state_size(plan.program)))
             )
@@ -122,6 +123,7 @@ class KernelEngine:
         lower(plan.program, plan.units, self._stores, self._machine)
         kinds = {
             UnitKind.PROCESS: (bpf.ProgramKind.KPROBE, self._attach_type()),
+            UnitKind.RETURN: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
         programs = [
@@ -162,12 +164,19 @@ class KernelEngine:
             entry = b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts)
             bpf.map_update(self._loaded.maps[index], struct.pack("<I", number), entry)
 
+    def _fill_places(self) -> None:
+        """Write what clauses of returns find by the number of a site: the probe's ID, and the offset of the exit."""
+        index = self._machine.map_index("places")
+        if index is not None:
+            for number, word in self._plan.places():
+                bpf.map_update(self._loaded.maps[index], struct.pack("<I", number), struct.pack("<Q", word))
+
     # --- firing
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
-        unit = self._plan.unit_of.get(probe.id)
+        unit = self._plan.unit(probe.id)
         if unit is not None:
-            program = self._loaded.programs[PROGRAM_PREFIX + self._plan.units[unit].name]
+            program = self._loaded.programs[PROGRAM_PREFIX + unit.name]
             context = [*arguments, *[0] * (CONTEXT_WORDS - 1 - len(arguments)), probe.id]
             bpf.prog_test_run(program, context)
 
@@ -218,7 +227,7 @@ class KernelEngine:
             with suppress(ProcessGone):
                 self._set_word(STATE_TARGET_PARENT, procfs.status(self._pid).ppid)
 
-    def coverage(self) -> list[SiteCoverage]:
+    def coverage(self) -> Iterable[SiteCoverage]:
         if not self._plan.sites:
             return []
         if self._answers is None:
@@ -229,7 +238,7 @@ class KernelEngine:
         return covered(self._plan, self._answers, self._hits())
 
     def _hits(self) -> dict[int, int]:
-        """Return the hits of each site that was hit, by probe ID; none where the plan doesn't count them."""
+        """Return the hits of each site that was hit, by its number; none where the plan doesn't count them."""
         index = self._machine.map_index("hits")
         if index is None:
             return {}
@@ -261,7 +270,8 @@ def _bpf_options(plan: Plan, options: KernelOptions, *, may_sleep: bool) -> BpfO
     namespace = os.stat("/proc/self/ns/pid")
     inside = namespace.st_ino != _INITIAL_PID_NAMESPACE
     return BpfOptions(
-        site_count=len(plan.names),
+        probe_count=len(plan.names),
+        number_count=plan.numbers,
         buffer_size=_ring_size(options.buffer_size),
         aggregation_size=options.aggregation_size,
         dynamic_size=options.dynamic_size,

@@ -12,7 +12,7 @@ from typing import Final
 
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
-from backend.sites import Site
+from backend.site_table import Site
 from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
 from dlang.builtins import REGISTER_NUMBER
 from dlang.node import Node
@@ -61,7 +61,7 @@ def moves(loaded: LoadedObject, sites: Sequence[Site], reads: Reads, symbols: Sy
         if not 0 < segment.file_bytes <= LARGEST_TEXT:
             continue
         chosen = [
-            (index, Function(site.address - loaded.bias, site.size))
+            (index, Function(site.address - loaded.bias, site.function.size))
             for index, site in enumerate(sites)
             if site.address - loaded.bias in segment
         ]

@@ -20,7 +20,7 @@ from backend.errors import ProgramTooLarge
 from backend.linux.bpf import MapFlag, MapKind, Update
 from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
 from dlang.aggregations import cell_words, identity
-from dlang.builtins import REGISTER_NUMBER
+from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
 from dlang.emit_ir import (
     I32,
@@ -89,11 +89,13 @@ class Helper(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BpfOptions:
-    """What a run decides: sizes in bytes (`buffer_size` a power of two pages), the number of sites, the pid
+    """What a run decides: sizes in bytes (`buffer_size` a power of two pages), how many IDs of probes and how many
+    numbers of sites there are, the pid
     namespace (device and inode) that `pid` and `tid` are told in, or None for the initial one, and whether programs
     on uprobes may sleep, which they need to read memory that is not there yet."""
 
-    site_count: int
+    probe_count: int
+    number_count: int
     buffer_size: int = 4 << 20
     aggregation_size: int = 4 << 20
     dynamic_size: int = 1 << 20
@@ -171,12 +173,14 @@ class BpfMachine:
                 entries = max(self.options.dynamic_size // (self.program.thread_size + 16), 1)
                 return MapSpec(MapKind.HASH, 8, self.program.thread_size, entries, sparse, name)
             case "hits":
-                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8, self.options.site_count, name=name)
+                return MapSpec(MapKind.PERCPU_ARRAY, 4, 8, self.options.number_count, name=name)
+            case "places":
+                return MapSpec(MapKind.ARRAY, 4, 8, self.options.number_count, name=name)
             case "on_cpu":
                 return MapSpec(MapKind.HASH, 8, 16, max(self.options.dynamic_size // 32, 1), sparse, name)
             case "names":
                 value_size = size * len(self.text_fields)
-                return MapSpec(MapKind.ARRAY, 4, value_size, self.options.site_count, name=name)
+                return MapSpec(MapKind.ARRAY, 4, value_size, self.options.probe_count, name=name)
         match self.stores[name.removeprefix("@")]:
             case TableStore(aggregation=aggregation, slots=slots):
                 value_size = 8 * cell_words(aggregation)
@@ -240,11 +244,30 @@ class _BpfTarget:
     def site(self, b: ir.IRBuilder) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * (CONTEXT_WORDS - 1))
+        if self.kind is UnitKind.RETURN:
+            return b.and_(self._place(b), constant(0xFFFFFFFF))
+        return self._number(b)
+
+    def _number(self, b: ir.IRBuilder) -> ir.Value:
+        """Return the number of the site, which was given with it when it was attached."""
         return _call(b, Helper.GET_ATTACH_COOKIE, [self.context])
+
+    def _place(self, b: ir.IRBuilder) -> ir.Value:
+        """Return what the table of places has for the site: the probe's ID below, the offset above."""
+        entry = self._lookup_number(b, self.machine.index("places"), self._number(b))
+        before = b.block
+        with b.if_then(b.not_(is_null(b, entry)), likely=True):
+            word = load(b, entry)
+            inside = b.block
+        return merge_words(b, [(before, constant(0)), (inside, word)])
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * number)
+        if self.kind is UnitKind.RETURN:
+            if number == 0:
+                return b.ashr(self._place(b), constant(32))
+            return self.register(b, RESULT_REGISTERS[number]) if number in RESULT_REGISTERS else constant(0)
         if number < len(_ARGUMENT_REGISTERS):
             return self.register(b, _ARGUMENT_REGISTERS[number])
         # Behind the return address: System V ABI, AMD64 supplement, 3.2.3.
@@ -362,7 +385,7 @@ class _BpfTarget:
         The helpers that don't sleep can't read a page that the process has not touched yet: the string constant
         that it is just about to use, for one.
         """
-        sleeps = self.kind is UnitKind.PROCESS and self.machine.options.may_sleep
+        sleeps = self.kind is not UnitKind.CONSUMER and self.machine.options.may_sleep
         if sleeps:
             self.machine.sleeping.add(self.name)
         return sleeps
@@ -458,7 +481,7 @@ class _BpfTarget:
         _call(b, Helper.RINGBUF_DISCARD, [record, constant(0)])
 
     def count_hit(self, b: ir.IRBuilder) -> None:
-        cell = self._lookup_number(b, self.machine.index("hits"), self.site(b))
+        cell = self._lookup_number(b, self.machine.index("hits"), self._number(b))
         with b.if_then(b.not_(is_null(b, cell)), likely=True):
             # A thread may be preempted here, by another one that is hit.
             add_atomically(b, cell, constant(1))

@@ -9,19 +9,22 @@ import os
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 from backend.compilation import ProgramText, compile_texts
 from backend.engine import Plan, plan
 from backend.fasttrap.program import NativeProgram
+from backend.function_probes import FunctionProbes
 from backend.linux.native_call import native_function
 from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import LoadedObject
-from backend.probes import BEGIN_ID, Probe, Probes
+from backend.probes import BEGIN_ID, Probes
 from backend.process_symbols import Symbols
-from backend.sites import Site
+from backend.site_table import SiteKind
+from backend.sites import PlacedFunction
 from dlang.builtins import REGISTER_NUMBER
-from dlang.items import Printf, ProbeName, Row, Trace
+from dlang.items import Printf, Row, Trace
 from dlang.names import Macros, Names
 from dlang.records import FaultReport, decode
 from dlang.source import Source, Span
@@ -44,27 +47,26 @@ def consumer_plan(text: str, string_limit: int = 256) -> Plan:
 def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
     """The same with functions f0, f1, ... of a process where the text has BEGIN."""
     consumer = consumer_plan(text, string_limit)
-    names = list(consumer.names)
-    probes = []
+    probes = Probes(_no_symbols)
+    numbers = []
     for number in range(sites):
-        name = ProbeName("pid1", "libexample.so", f"f{number}", "entry")
-        probes.append(Probe(len(names), name, _site(name)))
-        names.append(name)
+        function = FunctionProbes(1, _function(f"f{number}"))
+        numbers.append(probes.names.add_of_function(function, SiteKind.ENTRY, 0))
     enablings = []
     for enabling in consumer.enablings:
         fired_by = [
-            probe
+            probe.id
             for probe in consumer.probes
             if enabling in consumer.units[consumer.unit_of[probe.id]].enablings
         ]
-        own = [] if fired_by[0].id == BEGIN_ID else fired_by
-        enablings.append((enabling, own or probes))
-    return plan(consumer.program, enablings, names)
+        own = [] if fired_by[0] == BEGIN_ID else fired_by
+        enablings.append((enabling, own or numbers))
+    return plan(consumer.program, enablings, probes)
 
 
-def _site(name: ProbeName) -> Site:
-    nowhere = cast(LoadedObject, None)
-    return Site(nowhere, name.function, (), name.name, RemoteAddr(0), FileOffset(0), 1, b"\x90")
+def _function(name: str) -> PlacedFunction:
+    nowhere = cast(LoadedObject, SimpleNamespace(name="libexample.so"))
+    return PlacedFunction(nowhere, name, (), RemoteAddr(0), FileOffset(0), 1, 1)
 
 
 class Registers:

@@ -303,7 +303,9 @@ def test_code_uses_general_registers_only() -> None:
 
 def test_memory_of_a_firing_has_a_limit() -> None:
     plan = process_plan("BEGIN { trace(1); }")
-    machine = NativeMachine(plan.program, {}, NativeSizes(site_count=1, ring=4096, aggregations=0, dynamic=0))
+    machine = NativeMachine(
+        plan.program, {}, NativeSizes(1, 1, shared=False, ring=4096, aggregations=0, dynamic=0)
+    )
     machine.need_scratch(1 << 20)
     machine.regions()
     machine.need_scratch((1 << 20) + 8)

@@ -203,7 +203,7 @@ DTRACE_NAMES = """
 
 
 def test_every_option_of_dtrace_has_a_row() -> None:
-    assert {row.name for row in OPTIONS} == {*DTRACE_NAMES.split(), "engine", "singly"}
+    assert {row.name for row in OPTIONS} == {*DTRACE_NAMES.split(), "engine", "returns", "singly"}
 
 
 def test_the_environment_sets_options() -> None:

@@ -6,13 +6,11 @@ import pytest
 
 from backend.coverage import Coverage, Row, render_json, render_text, tabulate
 from backend.engine import Answer, SiteCoverage, Unserved, Way
-from backend.probes import Fixed, Probe
 from dlang.command_line import UsageError, parse
-from dlang.items import ProbeName
 
 
 def site(module: str, answer: Answer, hits: int = 0) -> SiteCoverage:
-    return SiteCoverage(Probe(4, ProbeName("pid7", module, "f", "entry"), Fixed()), answer, hits)
+    return SiteCoverage(module, answer, hits)
 
 
 SITES = (

@@ -70,7 +70,7 @@ def generated(plan: Plan) -> Code:
             units.append(replace(unit, name=f"{unit.name}p", kind=UnitKind.PROCESS))
     plan = replace(plan, units=tuple(units))
     layout = stores(plan.program, len(plan.names))
-    machine = BpfMachine(plan.program, layout, BpfOptions(len(plan.names), may_sleep=True))
+    machine = BpfMachine(plan.program, layout, BpfOptions(len(plan.names), plan.numbers, may_sleep=True))
     lower(plan.program, plan.units, layout, machine)
     return Code(plan, machine, emit.bpf_object(machine.module))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from backend.linux.procfs import Memory
 from backend.objects import LoadedObject, loaded_objects
 from backend.process_symbols import Symbols
-from backend.sites import MatchedSites, match_sites
+from backend.sites import MatchedFunctions, match_functions
 from dlang.probe_description import parse
 from tests.harness.triggers import FLAGS, SOURCES, WAIT, Triggers, compile_c
 
@@ -55,10 +55,10 @@ def symbols_of(pid: int, roots: Sequence[str] = ()) -> Iterator[Symbols]:
         yield files.enter_context(Symbols(objects, memory.read, tuple(roots)))
 
 
-def matched(pid: int, description: str, roots: Sequence[str] = ()) -> MatchedSites:
-    """What a description matches in a process. The sites' objects are closed."""
+def matched(pid: int, description: str, roots: Sequence[str] = ()) -> MatchedFunctions:
+    """What a description matches in a process. The functions' objects are closed."""
     with symbols_of(pid, roots) as symbols:
-        return match_sites(parse(description), symbols)
+        return match_functions(parse(description), symbols)
 
 
 def objects_of(pid: int) -> tuple[LoadedObject, ...]:

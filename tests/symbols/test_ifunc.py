@@ -28,9 +28,9 @@ def test_an_ifunc_is_probed_at_the_implementation_under_its_own_name(
     program = compiled("own_ifunc", tmp_path / "program", *flags)
     at = addresses(program)
     with waiting(program) as pid:
-        (twice,) = matched(pid, "a.out:twice:entry").sites
-        (other,) = matched(pid, "a.out:other:entry").sites
-    assert (twice.function, twice.aliases) == ("twice", ("_twice_too", "choose_first", "first_choice"))
+        (twice,) = matched(pid, "a.out:twice:entry").functions
+        (other,) = matched(pid, "a.out:other:entry").functions
+    assert (twice.name, twice.aliases) == ("twice", ("_twice_too", "choose_first", "first_choice"))
     assert twice.address - twice.object.bias == at["first_choice"]
     assert other.address - other.object.bias == at["second_choice"]
 
@@ -38,11 +38,11 @@ def test_an_ifunc_is_probed_at_the_implementation_under_its_own_name(
 def test_every_name_of_the_implementation_leads_to_one_site(triggers: Triggers) -> None:
     with waiting(triggers.path("own_ifunc")) as pid:
         sites = {
-            name: matched(pid, f"a.out:{name}:entry").sites
+            name: [site.address for site in matched(pid, f"a.out:{name}:entry").functions]
             for name in ("twice", "_twice_too", "first_choice")
         }
-        counted = [site.function for site in matched(pid, "a.out::entry").sites]
-    assert len(set(sites.values())) == 1
+        counted = [site.name for site in matched(pid, "a.out::entry").functions]
+    assert len(sites["twice"]) == 1 and all(each == sites["twice"] for each in sites.values())
     assert counted.count("twice") == 1
     assert "first_choice" not in counted
 
@@ -51,21 +51,21 @@ def test_an_ifunc_that_nothing_is_bound_to_is_refused_with_the_reason(triggers: 
     with waiting(triggers.path("own_ifunc")) as pid:
         found = matched(pid, "a.out:unused:entry")
         everything = matched(pid, "a.out::entry")
-    assert found.sites == ()
-    assert [(site.function, site.reason) for site in found.refused] == [("unused", UNBOUND_IFUNC)]
-    assert "unused" not in {site.function for site in everything.sites}
+    assert found.functions == ()
+    assert [(site.name, site.reason) for site in found.refused] == [("unused", UNBOUND_IFUNC)]
+    assert "unused" not in {site.name for site in everything.functions}
 
 
 @pytest.mark.parametrize("name", ["memcpy", "strlen", "strchr", "memset", "strcmp"])
 def test_libcs_ifuncs_are_where_the_dynamic_linker_says(name: str) -> None:
     said = ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
-    sites = matched(os.getpid(), f"libc.so.6:{name}:entry").sites
+    sites = matched(os.getpid(), f"libc.so.6:{name}:entry").functions
     # An old version of the name can be another function.
     assert said in {site.address for site in sites}
 
 
 def test_an_implementation_without_a_symbol_ends_where_the_unwind_table_says() -> None:
-    (strlen,) = matched(os.getpid(), "libc.so.6:strlen:entry").sites
+    (strlen,) = matched(os.getpid(), "libc.so.6:strlen:entry").functions
     frames = subprocess.run(
         ["readelf", "--debug-dump=frames,no-follow-links", strlen.object.path],
         capture_output=True,
@@ -77,21 +77,21 @@ def test_an_implementation_without_a_symbol_ends_where_the_unwind_table_says() -
 
 
 def test_names_that_share_an_implementation_are_counted_once() -> None:
-    sites = matched(os.getpid(), "libc.so.6::entry").sites
-    copying = [site for site in sites if {"memcpy", "memmove"} <= {site.function, *site.aliases}]
-    assert [site.function for site in copying] == ["memcpy"]
+    sites = matched(os.getpid(), "libc.so.6::entry").functions
+    copying = [site for site in sites if {"memcpy", "memmove"} <= {site.name, *site.aliases}]
+    assert [site.name for site in copying] == ["memcpy"]
     assert len({site.address for site in sites}) == len(sites)
 
 
 def test_an_ifunc_bound_lazily_is_unbound_before_its_first_call(tmp_path: Path) -> None:
     lazy = compiled("lazy_ifunc", tmp_path / "lazy", "-Wl,-z,lazy")
     with waiting(lazy) as pid:
-        assert matched(pid, "libc.so.6:strstr:entry").sites == ()
+        assert matched(pid, "libc.so.6:strstr:entry").functions == ()
 
 
 def test_a_user_that_is_bound_at_start_tells_the_implementation(tmp_path: Path) -> None:
     now = compiled("lazy_ifunc", tmp_path / "now", "-Wl,-z,now")
     with waiting(now) as pid:
-        (site,) = matched(pid, "libc.so.6:strstr:entry").sites
-    assert site.function == "strstr"
+        (site,) = matched(pid, "libc.so.6:strstr:entry").functions
+    assert site.name == "strstr"
     assert site.size > 0

@@ -8,8 +8,10 @@ import pytest
 
 from backend.linux.procfs import read_memory
 from backend.objects import loaded_objects, matches_module
+from backend.sites import match_functions
+from dlang.probe_description import parse
 from tests.harness.triggers import Triggers
-from tests.symbols.target import compiled, copied, matched, objects_of, waiting
+from tests.symbols.target import compiled, copied, objects_of, symbols_of, waiting
 
 
 def test_the_main_program_comes_first_and_the_others_by_address(triggers: Triggers) -> None:
@@ -27,12 +29,11 @@ def test_addresses_lead_to_the_same_bytes_in_the_file_and_in_memory(
     tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
     program = compiled("aliases", tmp_path / "program", *flags)
-    with waiting(program) as pid:
-        (site,) = matched(pid, "a.out:work:entry").sites
-        content = program.read_bytes()
-        assert site.code == read_memory(pid, site.address, len(site.code))
-        assert site.code == content[site.file_offset : site.file_offset + len(site.code)]
-        assert len(site.code) == 32
+    with waiting(program) as pid, symbols_of(pid) as symbols:
+        (function,) = match_functions(parse("a.out:work:entry"), symbols).functions
+        content, code = program.read_bytes(), function.code(0, 32)
+        assert code == read_memory(pid, function.address, 32)
+        assert code == content[function.file_offset : function.file_offset + 32]
 
 
 def test_a_deleted_program_can_still_be_opened_by_path(triggers: Triggers, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Descriptions matched with a process's functions: sites, refusals, names that are near."""
+"""Descriptions matched with a process's functions: functions, refusals, names that are near."""
 
 import os
 import subprocess
@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from backend.linux.procfs import read_memory
-from backend.sites import UNBOUND_IFUNC, WRITABLE_TEXT, match_sites, near_names
+from backend.sites import UNBOUND_IFUNC, WRITABLE_TEXT, match_functions, near_names
 from dlang.probe_description import parse
 from tests.harness.triggers import Triggers
 from tests.symbols.target import compiled, matched, symbols_of, waiting
 
 
 def functions(pid: int, description: str) -> list[str]:
-    return [site.function for site in matched(pid, description).sites]
+    return [function.name for function in matched(pid, description).functions]
 
 
-def test_sites_of_libc_are_all_its_functions_each_once(triggers: Triggers) -> None:
+def test_those_of_libc_are_all_its_functions_each_once(triggers: Triggers) -> None:
     with waiting(triggers.path("aliases")) as pid:
         found = matched(pid, "libc.so.6::entry")
-        (loaded,) = {site.object for site in found.sites}
+        (loaded,) = {function.object for function in found.functions}
     listing = subprocess.run(
         ["nm", "-D", "--defined-only", "--without-symbol-versions", loaded.path],
         capture_output=True,
@@ -29,24 +29,25 @@ def test_sites_of_libc_are_all_its_functions_each_once(triggers: Triggers) -> No
     ).stdout
     rows = [line.split() for line in listing.splitlines()]
     expected = {int(address, 16) for address, kind, _ in rows if kind in "TtWw"}
-    plain = {site.address - loaded.bias for site in found.sites} & expected
+    plain = {function.address - loaded.bias for function in found.functions} & expected
     assert plain == expected
-    assert len(found.sites) > 2000
-    assert {site.reason for site in found.refused} <= {UNBOUND_IFUNC}
+    assert len(found.functions) > 2000
+    assert {function.reason for function in found.refused} <= {UNBOUND_IFUNC}
 
 
 def test_code_and_address_are_those_of_the_running_process(triggers: Triggers) -> None:
-    with waiting(triggers.path("aliases")) as pid:
-        for site in matched(pid, "libc.so.6:str*:entry").sites:
-            assert site.code == read_memory(pid, site.address, len(site.code)), site.function
-            assert site.size > 0
+    with waiting(triggers.path("aliases")) as pid, symbols_of(pid) as symbols:
+        for function in match_functions(parse("libc.so.6:str*:entry"), symbols).functions:
+            code = function.code(0, 32)
+            assert code == read_memory(pid, function.address, len(code)), function.name
+            assert function.size > 0
 
 
-def test_sites_are_ordered_by_object_and_address(triggers: Triggers) -> None:
+def test_functions_are_ordered_by_object_and_address(triggers: Triggers) -> None:
     with waiting(triggers.path("aliases")) as pid:
-        sites = matched(pid, ":::entry").sites
-    assert sites[0].object.name == "aliases"
-    keys = [(not site.object.main, site.address) for site in sites]
+        functions = matched(pid, ":::entry").functions
+    assert functions[0].object.name == "aliases"
+    keys = [(not function.object.main, function.address) for function in functions]
     assert keys == sorted(keys)
 
 
@@ -75,34 +76,28 @@ def test_a_compilers_piece_of_a_function_needs_a_dot_in_the_glob(tmp_path: Path)
         assert functions(pid, "a.out:hidden.part.0:entry") == ["hidden.part.0"]
 
 
-@pytest.mark.parametrize(("name", "count"), [("entry", 1), ("", 1), ("en*", 1), ("return", 0), ("0", 0)])
-def test_only_the_name_entry_has_sites(triggers: Triggers, name: str, count: int) -> None:
-    with waiting(triggers.path("aliases")) as pid:
-        assert len(matched(pid, f"a.out:work:{name}").sites) == count
-
-
 def test_several_descriptions_read_a_file_once(triggers: Triggers) -> None:
     with waiting(triggers.path("aliases")) as pid, symbols_of(pid) as symbols:
-        first = match_sites(parse("libc.so.6:malloc:entry"), symbols)
+        first = match_functions(parse("libc.so.6:malloc:entry"), symbols)
         (libc,) = [loaded for loaded in symbols.objects if loaded.name == "libc.so.6"]
         table = symbols.functions(libc)
-        second = match_sites(parse("libc.so.6:mal*:entry"), symbols)
+        second = match_functions(parse("libc.so.6:mal*:entry"), symbols)
         assert symbols.functions(libc) is table
-    assert first.sites[0] in second.sites
+    assert first.functions[0].address in [function.address for function in second.functions]
 
 
 def test_code_in_writable_memory_is_refused(triggers: Triggers) -> None:
     with waiting(triggers.path("writable_text")) as pid:
         found = matched(pid, "a.out:patched:entry")
-    assert [(site.function, site.reason) for site in found.refused] == [("patched", WRITABLE_TEXT)]
-    assert found.sites == ()
+    assert [(function.name, function.reason) for function in found.refused] == [("patched", WRITABLE_TEXT)]
+    assert found.functions == ()
 
 
-def test_a_library_loaded_twice_has_a_site_in_each_place(triggers: Triggers) -> None:
+def test_a_library_loaded_twice_has_a_function_in_each_place(triggers: Triggers) -> None:
     with waiting(triggers.path("loaded_twice")) as pid:
-        sites = matched(pid, "libm.so.6:cbrt:entry").sites
-    assert len({site.address for site in sites}) == 2
-    assert len({site.file_offset for site in sites}) == 1
+        functions = matched(pid, "libm.so.6:cbrt:entry").functions
+    assert len({function.address for function in functions}) == 2
+    assert len({function.file_offset for function in functions}) == 1
 
 
 def test_a_malformed_file_has_no_functions_and_is_named(triggers: Triggers, tmp_path: Path) -> None:
@@ -111,9 +106,9 @@ def test_a_malformed_file_has_no_functions_and_is_named(triggers: Triggers, tmp_
     content[58:60] = b"\x01\x00"  # the size of a section header
     program.write_bytes(content)
     with waiting(program) as pid, symbols_of(pid) as symbols:
-        assert match_sites(parse("a.out::entry"), symbols).sites == ()
+        assert match_functions(parse("a.out::entry"), symbols).functions == ()
         assert list(symbols.malformed) == [str(program)]
-        assert match_sites(parse("libc.so.6:malloc:entry"), symbols).sites
+        assert match_functions(parse("libc.so.6:malloc:entry"), symbols).functions
 
 
 def test_a_cpp_library_is_matched_by_mangled_names() -> None:
@@ -121,7 +116,7 @@ def test_a_cpp_library_is_matched_by_mangled_names() -> None:
     python = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); print('ready', flush=True); input()"
     with waiting("/usr/bin/python3", "-c", python, path) as pid:
         found = functions(pid, "libstdc++:_ZNSt6thread*:entry")
-        (loaded,) = {site.object.path for site in matched(pid, "libstdc++::entry").sites}
+        (loaded,) = {function.object.path for function in matched(pid, "libstdc++::entry").functions}
     assert "_ZNSt6thread4joinEv" in found
     assert os.path.samefile(loaded, path)
 

@@ -1,0 +1,154 @@
+"""The sites of a run: the places in processes where its probes go, in a compact table.
+
+Lives here: what is known of a site, and the table. Not here: which functions there are (sites.py), which sites
+their probes have (function_probes.py); what serves a site is the engine's.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast, overload
+
+if TYPE_CHECKING:
+    from backend.linux.procfs import FileOffset, RemoteAddr
+    from backend.objects import LoadedObject
+    from backend.sites import PlacedFunction
+
+CODE_BYTES: Final = 32
+
+
+class SiteKind(enum.IntEnum):
+    """What a probe at a site means, in the order in which those of one address fire."""
+
+    ENTRY = 0
+    OFFSET = 1
+    RETURN = 2
+    URETPROBE = 3
+    """The kernel's way to a return: placed at the entry, fires when the function has returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place of one probe: the instruction `offset` bytes from the start of its function.
+
+    `probe` is the probe's ID, `number` what engines and their code know the site by: the same for a probe's
+    first site; a function's further returns have numbers of their own.
+    """
+
+    function: PlacedFunction
+    kind: SiteKind
+    offset: int
+    probe: int
+    number: int
+
+    @property
+    def object(self) -> LoadedObject:
+        return self.function.object
+
+    @property
+    def address(self) -> RemoteAddr:
+        # Which numbers are addresses only the type checker wants to know; the module that says so is large.
+        return cast("RemoteAddr", self.function.address + self.offset)
+
+    @property
+    def file_offset(self) -> FileOffset:
+        return cast("FileOffset", self.function.file_offset + self.offset)
+
+    @property
+    def code(self) -> bytes:
+        """The bytes from the site on, CODE_BYTES or fewer, never beyond the section."""
+        return self.function.code(self.offset, CODE_BYTES)
+
+
+_KINDS: Final = tuple(SiteKind)
+
+
+class Sites(Sequence[Site]):
+    """The sites of a plan, by the probe's ID and then by address: 17 bytes each, made objects when asked for.
+
+    A library has a hundred instructions for each function.
+    """
+
+    __slots__ = ("_dissected", "_functions", "_kinds", "_numbers", "_offsets", "_owners", "_probes")
+
+    def __init__(self) -> None:
+        self._functions: list[PlacedFunction] = []
+        self._dissected: set[PlacedFunction] = set()
+        self._owners = array("I")
+        self._offsets = array("i")
+        self._probes = array("I")
+        self._numbers = array("I")
+        self._kinds = bytearray()
+
+    def add(self, function: PlacedFunction, kind: SiteKind, offset: int, probe: int, number: int) -> None:
+        """Append a site."""
+        if not self._functions or self._functions[-1] is not function:
+            self._functions.append(function)
+        self._owners.append(len(self._functions) - 1)
+        self._offsets.append(offset)
+        self._probes.append(probe)
+        self._numbers.append(number)
+        self._kinds.append(kind)
+        if kind is SiteKind.OFFSET:
+            self._dissected.add(function)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Site: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sites: ...
+    def __getitem__(self, index: int | slice) -> Site | Sites:
+        if isinstance(index, slice):
+            return self.at(range(*index.indices(len(self))))
+        return Site(
+            self._functions[self._owners[index]],
+            _KINDS[self._kinds[index]],
+            self._offsets[index],
+            self._probes[index],
+            self._numbers[index],
+        )
+
+    def __iter__(self) -> Iterator[Site]:
+        return map(self.__getitem__, range(len(self)))
+
+    def at(self, indices: Iterable[int]) -> Sites:
+        """Return the sites at these places of the table."""
+        chosen = Sites()
+        chosen._functions, chosen._dissected = self._functions, self._dissected
+        for index in indices:
+            chosen._owners.append(self._owners[index])
+            chosen._offsets.append(self._offsets[index])
+            chosen._probes.append(self._probes[index])
+            chosen._numbers.append(self._numbers[index])
+            chosen._kinds.append(self._kinds[index])
+        return chosen
+
+    def kinds(self) -> frozenset[SiteKind]:
+        """Return which kinds there are."""
+        return frozenset(map(_KINDS.__getitem__, set(self._kinds)))
+
+    def sharing(self) -> dict[int, list[int]]:
+        """Return the numbers of the sites at each address that has several, in the order in which they fire."""
+        if len(self.kinds()) < 2:
+            return {}
+        places: dict[int, list[int]] = {}
+        for place in range(len(self)):
+            places.setdefault(self.address(place), []).append(place)
+        return {
+            address: [self._numbers[place] for place in sorted(own, key=self._kinds.__getitem__)]
+            for address, own in places.items()
+            if len(own) > 1
+        }
+
+    def address(self, place: int) -> int:
+        """Return the address of a site, given its place in the table."""
+        return self._functions[self._owners[place]].address + self._offsets[place]
+
+    def dissected(self, function: PlacedFunction) -> bool:
+        """Say whether the plan has sites at single instructions of a function, whichever engine serves them."""
+        return function in self._dissected
