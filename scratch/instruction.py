@@ -110,6 +110,43 @@ def _capstone() -> capstone.Cs:
     return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
+def registers_written(code: bytes) -> frozenset[int]:
+    """Return the general registers (x86 numbers) that an instruction changes, whole or in part; what capstone
+    doesn't know changes all. Of a call only what itself changes.
+    """
+    for found in _detailed_capstone().disasm(code[:15], 0, 1):
+        _, written = found.regs_access()
+        return frozenset(_numbers()[register] for register in written if register in _numbers())
+    return frozenset(range(16))
+
+
+@cache
+def _detailed_capstone() -> capstone.Cs:
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    decoder.detail = True
+    return decoder
+
+
+@cache
+def _numbers() -> dict[int, int]:
+    """Return x86's number of each of capstone's general registers, of every width."""
+    letters = ("a", "c", "d", "b")
+    numbers: dict[str, int] = {}
+    for number, letter in enumerate(letters):
+        widths = (f"r{letter}x", f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h")
+        numbers |= dict.fromkeys(widths, number)
+    for number, name in enumerate(("sp", "bp", "si", "di"), 4):
+        numbers |= dict.fromkeys((f"r{name}", f"e{name}", name, f"{name}l"), number)
+    for number in range(8, 16):
+        numbers |= dict.fromkeys((f"r{number}", f"r{number}d", f"r{number}w", f"r{number}b"), number)
+    decoder = _capstone()
+    return {
+        register: numbers[name]
+        for register in range(1, capstone.x86.X86_REG_ENDING)
+        if (name := decoder.reg_name(register)) in numbers
+    }
+
+
 def _agreed(code: bytes, address: int, size: int, mnemonic: str, operands: str) -> Instruction | Undecodable:
     """Return the instruction if our decoder says what capstone said: `size`, `mnemonic` and `operands` (Intel
     syntax).
