@@ -80,6 +80,8 @@ _SIZE: Final = Parameter("size_t", _is_integer)
 _INT: Final = Parameter("int", _is_integer)
 _TEXT: Final = Parameter("const char *", _is_text)
 _AGGREGATION: Final = Parameter("@", _anything)
+_FRAMES: Final = Parameter("uint32_t", _is_integer)
+_USER_ADDRESS: Final = Parameter("uintptr_t", _is_address)
 
 ACTIONS: Final = {
     row.name: row
@@ -92,6 +94,11 @@ ACTIONS: Final = {
         Function("trunc", (_AGGREGATION, _INT), 1, "removes entries of an aggregation"),
         Function("normalize", (_AGGREGATION, Parameter("uint64_t", _is_integer)), 2, "divides when printing"),
         Function("denormalize", (_AGGREGATION,), 1, "undoes normalize"),
+        Function("ustack", (_FRAMES, _FRAMES), 0, "prints the stack of the thread"),
+        Function("uaddr", (_USER_ADDRESS,), 1, "prints an address of the process as function and offset"),
+        Function("usym", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
+        Function("ufunc", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
+        Function("umod", (_USER_ADDRESS,), 1, "prints an address of the process as its object"),
     )
 }
 
@@ -160,11 +167,6 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
         "tolower",
         "toupper",
         "tracemem",
-        "uaddr",
-        "ufunc",
-        "umod",
-        "ustack",
-        "usym",
         "func",
         "getmajor",
         "getminor",

@@ -25,7 +25,7 @@ from dlang.program import (
     Value,
     is_known_from_site,
 )
-from dlang.types import IntegerType, StringType, wrap
+from dlang.types import IntegerType, StackType, StringType, Type, wrap
 
 # --- the state block ----------------------------------------------------------------------------------------
 
@@ -133,12 +133,19 @@ def _store(
             stride=len(by_site),
             slots=max(slots, 1),
         )
-    sizes = [sum(key_bytes(key, string_size) for key in runtime_keys(item)) for item in statements]
+    sizes = [sum(value_size(key.type, string_size) for key in runtime_keys(item)) for item in statements]
     return HashStore(aggregation, 16 + max(sizes, default=0))
 
 
-def key_bytes(key: Value, string_size: int) -> int:
-    return string_size if isinstance(key.type, StringType) else 8
+def value_size(type_: Type, string_size: int) -> int:
+    """Return the bytes that a value of this type takes in a record and in a key; a multiple of 8."""
+    match type_:
+        case StringType():
+            return string_size
+        case StackType(size=size):
+            return size
+        case _:
+            return 8
 
 
 def decode_key(
@@ -157,16 +164,27 @@ def decode_key(
                 assert site is not None
                 values.append(probe_text(names[site], field).encode("utf-8", "surrogateescape"))
             case _:
-                size = key_bytes(key, string_size)
+                size = value_size(key.type, string_size)
                 values.append(decode_value(key, raw[position : position + size]))
                 position += size
     return tuple(values)
 
 
+def stack_of(raw: bytes) -> bytes:
+    """Return the frames of a stack without the zeros behind the last one."""
+    frames = len(raw) // 8
+    while frames and raw[8 * frames - 8 : 8 * frames] == bytes(8):
+        frames -= 1
+    return raw[: 8 * frames]
+
+
 def decode_value(value: Value, raw: bytes) -> KeyValue:
-    """Return what 8 bytes, or a zero-padded string, mean for a value's type."""
-    if isinstance(value.type, StringType):
-        return raw.split(b"\0", 1)[0]
+    """Return what the bytes of a value mean for its type."""
+    match value.type:
+        case StringType():
+            return raw.split(b"\0", 1)[0]
+        case StackType():
+            return stack_of(raw)
     (number,) = struct.unpack("<Q", raw)
     return wrap(number, value.type) if isinstance(value.type, IntegerType) else int(number)
 

@@ -16,7 +16,7 @@ from dlang.emit_ir import POINTER, at, constant, is_null, load, stack_words, sto
 from dlang.frame import FaultExit, Frame, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
-from dlang.lower_value import drop, evaluate, free_if_zero, string_into, truth, word
+from dlang.lower_value import drop, evaluate, free_if_zero, truth, value_into
 from dlang.notices import Drop
 from dlang.program import (
     Action,
@@ -32,7 +32,6 @@ from dlang.program import (
     is_known_text,
 )
 from dlang.target import Machine, UnitKind
-from dlang.types import StringType
 
 _CLAUSE_BLOCK_ON_STACK: Final = 64
 """Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
@@ -255,9 +254,6 @@ def _action(action: Action, record: ir.Value, frame: Frame) -> None:
     for field in fields_of(action):
         if is_known_text(field.value):
             continue
-        if isinstance(field.value.type, StringType):
-            string_into(field.value, at(b, record, field.offset), frame)
-        else:
-            store(b, word(field.value, frame), record, field.offset)
+        value_into(field.value, at(b, record, field.offset), frame)
     if isinstance(action, ExitAction):
         store(b, 1, frame.target.state(b), STATE_STOPPED)

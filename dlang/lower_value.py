@@ -29,6 +29,7 @@ from dlang.emit_ir import (
 )
 from dlang.frame import Frame, merge_words
 from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, STATE_VARIABLES, drop_offset
+from dlang.lower_stack import caller, depth, stack_into
 from dlang.notices import Drop, Fault
 from dlang.program import (
     Argument,
@@ -56,6 +57,10 @@ from dlang.program import (
     StringLength,
     StringSuffix,
     UnaryValue,
+    UserCaller,
+    UserStack,
+    UserStackDepth,
+    UserSymbol,
     Value,
     Variable,
 )
@@ -102,6 +107,12 @@ def word(value: Value, frame: Frame) -> ir.Value:
             return _dereference(value, frame)
         case CopyIn():
             return _copy_in(value, frame)
+        case UserSymbol(address=address):
+            return word(address, frame)
+        case UserCaller():
+            return caller(frame)
+        case UserStackDepth():
+            return depth(frame)
         case StringLength(operand=operand):
             with frame.temporaries():
                 return length(b, string_at(operand, frame), frame.program.string_size)
@@ -109,7 +120,20 @@ def word(value: Value, frame: Frame) -> ir.Value:
             StringConstant() | ProbeText() | CommandName() | CopyInString() | PointedString() | StringSuffix()
         ):
             raise AssertionError(f"a string where a word is wanted: {value}")
+        case UserStack():
+            raise AssertionError(f"a stack where a word is wanted: {value}")
     assert_never(value)
+
+
+def value_into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit an expression of any type into the bytes at `place` that layout.value_size() says it takes."""
+    match value:
+        case UserStack(type=type_):
+            stack_into(type_.frames, place, frame)
+        case _ if isinstance(value.type, StringType):
+            string_into(value, place, frame)
+        case _:
+            store(frame.b, word(value, frame), place)
 
 
 def evaluate(value: Value, frame: Frame) -> None:

@@ -43,10 +43,15 @@ class Macros:
 
 @dataclass(slots=True)
 class Names:
-    """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8."""
+    """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8.
+
+    `stack_frames` is how many frames ustack() records, `most_frames` how many it does at most.
+    """
 
     macros: Macros
     string_limit: int = 256
+    stack_frames: int = 100
+    most_frames: int = 127
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
     sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
     typedefs: dict[str, Type] = field(default_factory=lambda: dict(TYPEDEFS))

@@ -14,7 +14,7 @@ from dlang.ast import Description
 from dlang.node import Node
 from dlang.printf_format import Format
 from dlang.source import Span
-from dlang.types import Type
+from dlang.types import StackType, SymbolType, Type
 
 # --- variables ----------------------------------------------------------------------------------------------
 
@@ -241,6 +241,31 @@ class StringLength(Node):
     operand: Value
 
 
+class UserStack(Node):
+    """`ustack()`: where the thread is and who called it, as an action's record or an aggregation's key."""
+
+    type: StackType
+
+
+class UserSymbol(Node):
+    """`usym()` and its like: an address, named by the consumer."""
+
+    type: SymbolType
+    address: Value
+
+
+class UserCaller(Node):
+    """`ucaller`: the address that the function returns to; 0 where that can't be told."""
+
+    type: Type
+
+
+class UserStackDepth(Node):
+    """`ustackdepth`: the frames of the stack, as far as a stack is followed."""
+
+    type: Type
+
+
 Value = (
     Constant
     | StringConstant
@@ -265,6 +290,10 @@ Value = (
     | PointedString
     | StringSuffix
     | StringLength
+    | UserStack
+    | UserSymbol
+    | UserCaller
+    | UserStackDepth
 )
 
 # --- statements ---------------------------------------------------------------------------------------------
@@ -295,7 +324,7 @@ class Branch(Node):
 
 
 class RecordField(Node):
-    """A value in a record: `offset` in bytes from the record's start; 8 bytes, or a zero-padded string."""
+    """A value in a record: `offset` in bytes from the record's start; layout.value_size() says how many it takes."""
 
     offset: int
     value: Value
@@ -303,6 +332,20 @@ class RecordField(Node):
 
 class TraceAction(Node):
     """`bit`, here and below, is the action's place in the record's word of performed actions."""
+
+    bit: int
+    field: RecordField
+
+
+class StackAction(Node):
+    """`ustack()` as a statement."""
+
+    bit: int
+    field: RecordField
+
+
+class SymbolAction(Node):
+    """`usym()` and its like as a statement."""
 
     bit: int
     field: RecordField
@@ -352,6 +395,8 @@ class DenormalizeAction(Node):
 Action = (
     TraceAction
     | PrintfAction
+    | StackAction
+    | SymbolAction
     | PrintaAction
     | ExitAction
     | ClearAction
@@ -367,6 +412,8 @@ def fields_of(action: Action) -> tuple[RecordField, ...]:
         case PrintfAction(fields=fields):
             return fields
         case TraceAction(field=field) | ExitAction(field=field) | NormalizeAction(field=field):
+            return (field,)
+        case StackAction(field=field) | SymbolAction(field=field):
             return (field,)
         case TruncateAction(field=RecordField() as field):
             return (field,)
