@@ -264,12 +264,12 @@ class _EntryTrap:
         """After the trap: have SIGTRAP blocked or ignored again, as a parent may have left it."""
         ptrace.set_signal_mask(pid, self.mask)
         if self.ignored:
-            from backend.fasttrap import inject, sigtrap, tracee
+            from backend.fasttrap import disposition, inject, tracee
 
             memory = tracee.Memory(pid)
             try:
-                gate = inject.find_gate(pid, memory)
-                sigtrap.write_action(pid, gate, memory, sigtrap.Action(sigtrap.IGNORE))
+                gate = inject.find_gate(pid, memory, [pid])
+                disposition.write_action(pid, gate, memory, disposition.Action(disposition.IGNORE))
             finally:
                 memory.close()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import inject, signals, sigtrap, text, upkeep
+from backend.fasttrap import disposition, inject, safety, signals, text, upkeep
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -26,6 +26,7 @@ def leave(process: Process) -> None:
         for tid in list(process.threads.held):
             _settle(process, tid)
         text.restore(process.tracepoints.memory, process.tracepoints.displaced)
+        safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
         upkeep.restore_guests(process)
         last = process.spare_thread()
         if last is not None and not process.sigtrap.safe:
@@ -55,8 +56,8 @@ def _settle(process: Process, tid: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError, ProcessGone):
         behind, points = ptrace.registers(tid).rip - 1, process.tracepoints
-        ours = behind in points.displaced or points.ends_copy(behind)
-        if ours and signal_set(tid, "SigPnd:") & sigtrap.TRAP_BIT:
+        ours = points.was_int3(behind) or points.ends_copy(behind)
+        if ours and signal_set(tid, "SigPnd:") & disposition.TRAP_BIT:
             ptrace.cont(tid)
             process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
             _settle(process, tid)
@@ -83,7 +84,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         registers = signals.resumed(registers, resume)
     ptrace.set_registers(thread.tid, registers)
     if thread.blocks_trap:
-        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | sigtrap.TRAP_BIT)
+        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
     if thread.finishing is not None:
         signals.send_waiting(thread, process.pid)
     ptrace.detach(thread.tid, number or signals.recall_waiting(thread))

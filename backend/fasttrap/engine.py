@@ -15,13 +15,13 @@ executes a program.
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import Protocol, assert_never
 
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
-from backend.fasttrap import inject, signals, sigtrap, upkeep
+from backend.fasttrap import disposition, inject, leftovers, signals, sigtrap, upkeep
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.loop import Control, HotLoop, Reason
@@ -51,19 +51,6 @@ WINDOW_HITS = 128
 
 SLOW_HIT = 16
 """A stop dealt with in Python counts for so many hits in the window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """What it takes to leave the process as it was: the displaced bytes by address, what the program has set
-    for SIGTRAP, and what we have set instead. `regions` of scratch memory [start, end) are not undone, since
-    threads may be in them, but made harmless.
-    """
-
-    displaced: dict[int, int]
-    regions: list[tuple[int, int]]
-    program: sigtrap.Action
-    safety: sigtrap.Action | None
 
 
 class NativeClauses(Protocol):
@@ -157,20 +144,20 @@ class Engine:
     def _begin(self, threads: Threads) -> None:
         pid = self.control.pid = threads.pid
         memory = Memory(pid)
-        gate = inject.find_gate(pid, memory)
+        gate = inject.find_gate(pid, memory, threads.held)
         self._process = Process(pid, threads, Tracepoints(memory, self.control), gate, self.control)
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
         for thread in threads.known.values():
             self.process.note_mask(thread)
+        leftovers.put_right(self.process)
 
-    def arm(self, sites: Sequence[Site], announce: Callable[[Undo], None]) -> list[Outcome]:
+    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """Write an int3 at each site that can be served; return how each is, in the order given. The process
         is held.
 
-        `announce` is told how to undo it all just before anything is written over the text. Raises
-        ProcessGone, and CannotInject if there can be no scratch space, in which case the text has not been
-        changed.
+        Raises ProcessGone, and CannotInject if there can be no scratch space, in which case the text has not
+        been changed.
         """
         assert self._clauses is not None, "no clauses to call"
         tid = self.process.spare_thread()
@@ -189,32 +176,9 @@ class Engine:
             shadow_stack = "shstk" in procfs.status(self.process.pid).thread_features
             outcomes = points.prepare([*sites, *extra], tid, self.process.gate, shadow_stack=shadow_stack)
             points.bring_all(self.process.watched.settings)
-            regions = points.space.spans()
-            if regions:
-                self.process.sigtrap.install(tid, self.process.gate, points.memory, points.space.regions)
-            announce(
-                Undo(
-                    dict(points.displaced), regions, self.process.sigtrap.program, self.process.sigtrap.safety
-                )
-            )
+            self.process.secure(tid)
             points.insert()
         return outcomes[: len(sites)]
-
-    def take_back(self, undo: Undo) -> None:
-        """After `attach`: know what another tracer, which has died, did to the process, so that `detach`
-        undoes it.
-        """
-        self.process.tracepoints.displaced |= undo.displaced
-        for start, _ in undo.regions:
-            self.process.tracepoints.defuse(start)
-        tid = self.process.spare_thread()
-        if tid is not None:
-            with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
-                current = sigtrap.read_action(tid, self.process.gate, self.process.tracepoints.memory)
-                ours = undo.safety, undo.program.unblocked()
-                self.process.sigtrap.program = undo.program if current in ours else current
-                self.process.sigtrap.safe = current == undo.safety
-                self.process.sigtrap.safety = undo.safety
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -338,7 +302,7 @@ class Engine:
         """A guest that executes a program goes free; if it is the process itself, all that we knew of it is
         gone.
         """
-        ignored = self.process.sigtrap.safe and self.process.sigtrap.program.handler == sigtrap.IGNORE
+        ignored = self.process.sigtrap.safe and self.process.sigtrap.program.handler == disposition.IGNORE
         if thread.guest:
             if ignored and not thread.has_own_action:
                 inject.finish_call(thread.tid)
@@ -369,7 +333,10 @@ class Engine:
         points = self.process.tracepoints
         site = registers.rip - 1
         place = points.table.index(site)
-        assert place is not None, hex(site)
+        if place is None:  # an int3 of a tracer before us
+            ptrace.set_instruction_pointer(tid, site)
+            ptrace.cont(tid)
+            return
         route = self._route(tid, place)
         at_site = replace(registers, rip=site)
         if self._counts(thread, at_site) and points.table.identifiers[place] != UNCOUNTED:
@@ -377,7 +344,7 @@ class Engine:
             address = self.control.show(at_site.to_bytes())
             self._hit(points.table.identifiers[place], address, self.process.pid, tid)
         if thread.blocks_trap:
-            ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | sigtrap.TRAP_BIT)
+            ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | disposition.TRAP_BIT)
         answered = None
         if site in self.process.watched.settings:
             answered = upkeep.note_setting(self.process, thread, at_site)
@@ -425,7 +392,7 @@ class Engine:
             return points.route(place, tid)
         with contextlib.suppress(CannotInject), inject.seccomp_suspended(tid, OPTIONS):
             points.space.map_chunks(tid, gate)
-            process.sigtrap.install(tid, gate, points.memory, points.space.regions)
+            process.secure(tid)
             return points.route(place, tid)
         return None
 

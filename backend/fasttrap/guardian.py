@@ -1,17 +1,17 @@
-"""What dtrap does when its tracer has been killed: it takes the int3s away itself, before anything else.
+"""What dtrap does when its tracer has been killed: it seizes the process itself, and leaves it at once, in order.
 
-Threads that were stopped at an int3, or meet one meanwhile, are in the safety handler (`sigtrap`), where they
-wait for this. Those in scratch memory go on from there; it stays mapped for ever.
+Threads that were stopped at an int3, or meet one meanwhile, are in the safety handler (`safety`). Those in scratch
+memory go on from there; it stays mapped for ever.
 """
 
 import contextlib
 
 from backend.errors import ProcessGone
-from backend.fasttrap.engine import Engine, Undo
+from backend.fasttrap.engine import Engine
 from backend.fasttrap.loop import HotLoop
 
 
-def rescue(pid: int, undo: Undo) -> None:
+def rescue(pid: int) -> None:
     """Undo what a tracer that is dead did to process `pid`. A process that has ended needs nothing.
 
     Raises PermissionError if somebody else traces it by now.
@@ -19,5 +19,4 @@ def rescue(pid: int, undo: Undo) -> None:
     engine = Engine(HotLoop())
     with contextlib.suppress(ProcessGone):
         engine.attach(pid)
-        engine.take_back(undo)
         engine.detach()

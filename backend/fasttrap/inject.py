@@ -16,7 +16,7 @@ looks for signals, which the way out of a system call passes only on demand.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Flag, IntEnum, auto
 
@@ -64,15 +64,15 @@ class Gate:
     scratch: Memory | None = None
 
 
-def find_gate(pid: int, memory: Memory) -> Gate:
+def find_gate(pid: int, memory: Memory, held: Iterable[int]) -> Gate:
     """Return a gate in process `pid`: room in the padding behind the vdso's code, or if that can't be had, a
-    borrowed `syscall` instruction.
+    borrowed `syscall` instruction. `held` are its threads, in ptrace-stops.
 
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
     executable = [mapping for mapping in procfs.mappings(pid) if mapping.executable and mapping.readable]
     for mapping in executable:
-        if mapping.path == "[vdso]" and (room := _room_behind(mapping, memory)) is not None:
+        if mapping.path == "[vdso]" and (room := _room_behind(mapping, memory, held)) is not None:
             return Gate(room, memory)
     for mapping in executable:
         if mapping.path != "[vsyscall]":
@@ -86,13 +86,20 @@ def find_gate(pid: int, memory: Memory) -> Gate:
 _EMPTY = bytes(way_back.SIZE)
 
 
-def _room_behind(mapping: MappedRange, memory: Memory) -> RemoteAddr | None:
-    """Return where in a mapping's last bytes there is nothing, and can be written to. Not where a tracer that was
-    killed has left a way back: a thread may still be on it.
+def _room_behind(mapping: MappedRange, memory: Memory, held: Iterable[int]) -> RemoteAddr | None:
+    """Return where in a mapping's last bytes there is nothing, and can be written to. A tracer that was killed may
+    have left a way back, and a thread on it.
     """
-    for room in (mapping.end - way_back.SIZE, mapping.end - 2 * way_back.SIZE):
-        with contextlib.suppress(OSError):
-            if memory.read(room, way_back.SIZE) == _EMPTY:
+    taken = set()
+    for tid in held:
+        with contextlib.suppress(ProcessLookupError):
+            taken.add(ptrace.instruction_pointer(tid) // way_back.SIZE)
+    for room in range(mapping.end - way_back.SIZE, mapping.end - mapping.size_bytes // 2, -way_back.SIZE):
+        content = memory.read(room, way_back.SIZE)
+        if content != _EMPTY and not way_back.is_way_back(content):
+            return None
+        if room // way_back.SIZE not in taken:
+            with contextlib.suppress(OSError):
                 memory.write(room, _EMPTY)
                 return RemoteAddr(room)
     return None

@@ -9,13 +9,13 @@ from array import array
 from dataclasses import dataclass, field, replace
 
 from backend.errors import TraceeEnded
-from backend.fasttrap import inject, signals, sigtrap
+from backend.fasttrap import disposition, inject, safety, signals
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control
 from backend.fasttrap.sigtrap import Sigtrap, Watched
 from backend.fasttrap.tracee import PLAIN_STOP, Thread, Threads
 from backend.fasttrap.tracepoints import Tracepoints
-from backend.linux import ptrace
+from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
 from scratch.slots import Tid
@@ -63,7 +63,16 @@ class Process:
 
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
-        return registers.rip - 1 in self.tracepoints.displaced and ptrace.signal_info(tid).code == SI_KERNEL
+        return self.tracepoints.was_int3(registers.rip - 1) and ptrace.signal_info(tid).code == SI_KERNEL
+
+    def secure(self, tid: int) -> None:
+        """Before sites are armed: provide for our death, in the name of the held thread `tid`."""
+        points = self.tracepoints
+        if not points.space.regions:
+            return
+        may_open = all(not procfs.status(each).seccomp for each in self.threads.known)
+        handler = safety.write(points.memory, points.space.regions, points.displaced, may_open=may_open)
+        self.sigtrap.install(tid, self.gate, points.memory, handler)
 
     def spare_thread(self) -> int | None:
         """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
@@ -96,7 +105,7 @@ class Process:
         """
         with contextlib.suppress(ProcessLookupError):
             mask = ptrace.signal_mask(thread.tid)
-            self.block(thread.tid, blocked=mask & sigtrap.TRAP_BIT != 0)
+            self.block(thread.tid, blocked=mask & disposition.TRAP_BIT != 0)
 
     def block(self, tid: int, *, blocked: bool) -> None:
         """Note whether a thread has SIGTRAP blocked, for the loop too."""

@@ -37,8 +37,10 @@ CHUNKS_SIZE = 1 << 20
 """Size of a region for threads, in bytes: chunks for a thousand of them."""
 
 HEADER_SIZE = PAGE_SIZE
-"""The first page of a region is for neither sites nor threads: the safety handler (`sigtrap`) lives there, from
+"""The first page of a region is for neither sites nor threads: the safety handler (`safety`) lives there, from
 SPARE_OFFSET on there are slots for copies that are needed for a moment, and from GATE_OFFSET on a gate (`inject`)."""
+
+TABLE_ENTRY_SIZE = 9
 
 SPARE_OFFSET = 1024
 GATE_OFFSET = HEADER_SIZE - way_back.SIZE
@@ -50,7 +52,7 @@ _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
 @dataclass(frozen=True, slots=True)
 class Region:
     """A mapping of `size` bytes at `start`: a header page, then the slot of `sites[n]` at `start +
-    HEADER_SIZE + n * SLOT_SIZE`, and a table of the sites; without sites, chunks of threads.
+    HEADER_SIZE + n * SLOT_SIZE`, and what `safety` writes of the sites; without sites, chunks of threads.
     """
 
     start: int
@@ -62,13 +64,14 @@ class Region:
         return self.start + HEADER_SIZE + bisect_left(self.sites, site) * SLOT_SIZE
 
     @property
-    def table(self) -> int:
-        """Where the addresses of the sites are, as ascending 64-bit words: behind their slots."""
-        return self.start + HEADER_SIZE + len(self.sites) * SLOT_SIZE
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.start + self.size
 
-    def table_content(self) -> bytes:
-        """Return those words."""
-        return array("Q", self.sites).tobytes()
+    @property
+    def table(self) -> int:
+        """Where `safety` notes the sites, TABLE_ENTRY_SIZE bytes for each: behind their slots."""
+        return self.start + HEADER_SIZE + len(self.sites) * SLOT_SIZE
 
     def spare_slots(self) -> range:
         """Return the addresses of the slots that belong to no site."""
@@ -92,10 +95,6 @@ class ScratchSpace:
         if not self.regions:
             return borrowed
         return Gate(RemoteAddr(self.regions[0].start + GATE_OFFSET), memory)
-
-    def spans(self) -> list[tuple[int, int]]:
-        """Return all scratch memory, as [start, end) of each region."""
-        return [(region.start, region.start + region.size) for region in self.regions]
 
     def owner(self, pc: int) -> int | None:
         """Return the site in whose own slot a thread with this pc is; None if it is in no site's."""
@@ -131,7 +130,7 @@ class ScratchSpace:
         while start < len(sites):
             end = bisect_right(sites, sites[start] + CLUSTER)
             cluster = array("Q", sites[start:end])
-            size = _whole_pages(HEADER_SIZE + len(cluster) * (SLOT_SIZE + _WORD_SIZE))
+            size = _whole_pages(HEADER_SIZE + len(cluster) * (SLOT_SIZE + TABLE_ENTRY_SIZE))
             address = _map_near(tid, gate, size, (cluster[0], cluster[-1] + 1))
             if address is None:
                 address = _map_anywhere(tid, gate, size)
@@ -181,7 +180,6 @@ def _refused(tid: int, result: int) -> CannotInject:
 
 _GROWTH = {"[heap]": Growth.UP, "[stack]": Growth.DOWN}
 _TRIES = 8
-_WORD_SIZE = 8
 
 
 def _whole_pages(size: int) -> int:

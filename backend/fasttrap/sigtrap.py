@@ -6,12 +6,9 @@ it right after each trap that the kernel spoilt. The book is kept where the prog
 each `syscall` instruction that is known to be rt_sigaction or rt_sigprocmask (*watched* sites, found by the
 constant loaded into eax before) brings those calls to us.
 
-While the program has the default disposition or ignores SIGTRAP, the kernel is given a handler of ours, in
-scratch memory: the *safety handler*. It never runs as long as there is a tracer. If the tracer is killed
-while threads are stopped at int3s, they would die of the signals that they are in the middle of; so they
-run the handler instead, which steps back to the int3, sleeps a millisecond, and so on until the guardian
-has put the text in order. A thread that had already been sent to its copy, or back to the site, goes on
-there. Nothing of this is needed by the text of a program with a SIGTRAP handler of its own, which keeps it;
+While the program has the default disposition or ignores SIGTRAP, the kernel is given the safety handler
+(`safety`), for the time when there is no tracer any more: if it is killed while threads are stopped at int3s, they
+would die of the signals that they are in the middle of. A program with a SIGTRAP handler of its own keeps it;
 but it runs with SIGTRAP unblocked, so that int3s in it, and in the return from it, spoil nothing.
 """
 
@@ -20,136 +17,17 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from signal import SIGTRAP
 
-from backend.errors import CannotInject
-from backend.fasttrap import inject
-from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Gate, Syscall
-from backend.fasttrap.scratch_space import SPARE_OFFSET, Region
+from backend.fasttrap.disposition import DEFAULT, SIGSET_SIZE, TRAP_BIT, Action, read_action, write_action
+from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Gate
+from backend.fasttrap.safety import Leftover, note_program
 from backend.fasttrap.tracee import Memory
-from backend.linux import procfs, ptrace
+from backend.linux import procfs
 from backend.linux.ptrace import Registers
 from scratch.encoding import Undecodable, parse
 
-TRAP_BIT = 1 << SIGTRAP - 1
-DEFAULT, IGNORE = 0, 1
 RT_SIGPROCMASK, RT_SIGRETURN = 14, 15
-SIGSET_SIZE = 8
 SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
-
-_BELOW_STACK = 1024
-"""Where below rsp a struct is lent to the kernel: past the red zone, in memory that nothing may rely on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """The kernel's `struct sigaction` on x86-64: four words. `handler` may be DEFAULT or IGNORE."""
-
-    handler: int
-    flags: int = 0
-    restorer: int = 0
-    mask: int = 0
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> "Action":
-        return cls(*_ACTION.unpack(raw))
-
-    def to_bytes(self) -> bytes:
-        return _ACTION.pack(self.handler, self.flags, self.restorer, self.mask)
-
-    @property
-    def is_handler(self) -> bool:
-        return self.handler not in (DEFAULT, IGNORE)
-
-    @property
-    def is_for_once(self) -> bool:
-        return self.flags & _SA_RESETHAND != 0
-
-    def unblocked(self) -> "Action":
-        """The same with SIGTRAP not blocked while a handler runs."""
-        if not self.is_handler:
-            return self
-        return replace(self, flags=self.flags | _SA_NODEFER, mask=self.mask & ~TRAP_BIT)
-
-
-_ACTION = struct.Struct("4Q")
-_SA_SIGINFO, _SA_RESTORER, _SA_ONSTACK, _SA_NODEFER = 0x4, 0x0400_0000, 0x0800_0000, 0x4000_0000
-_SA_RESETHAND = 0x8000_0000
-
-_SAFETY_HANDLER = bytes.fromhex(
-    "817e0880000000"  # cmpl  $0x80,8(%rsi)      si_code: raised by an int3?
-    "7556"  #           jne   out
-    "4c8b8aa8000000"  # mov   0xa8(%rdx),%r9     uc_mcontext.gregs[REG_RIP]
-    "4c8d1559000000"  # lea   regions(%rip),%r10
-    "4d8b02"  #   next: mov   (%r10),%r8
-    "4d85c0"  #         test  %r8,%r8
-    "7440"  #           je    out                nothing of ours, or not any more
-    "4d39c1"  #         cmp   %r8,%r9
-    "7206"  #           jb    elsewhere
-    "4d3b4a08"  #       cmp   8(%r10),%r9
-    "7235"  #           jb    out                it has been sent to its copy
-    "498b7a10"  # else: mov   16(%r10),%rdi      the region's sites,
-    "498b4a18"  #       mov   24(%r10),%rcx      so many
-    "498d41ff"  #       lea   -1(%r9),%rax
-    "4983c220"  #       add   $32,%r10
-    "e3db"  #           jrcxz next
-    "f248af"  #         repne scasq
-    "75d6"  #           jne   next
-    "48ff8aa8000000"  # decq  0xa8(%rdx)         it is behind the int3 of a site: back
-    "6840420f00"  #     push  $1000000           nanosleep({0 s, 1000000 ns}, NULL)
-    "6a00"  #           push  $0
-    "4889e7"  #         mov   %rsp,%rdi
-    "31f6"  #           xor   %esi,%esi
-    "b823000000"  #     mov   $35,%eax
-    "0f05"  #           syscall
-    "4883c410"  #       add   $16,%rsp
-    "c3"  #        out: ret
-    "b80f000000"  # restorer: mov $15,%eax       rt_sigreturn
-    "0f05"  #           syscall
-)
-_RESTORER_OFFSET = 0x60
-_REGIONS_OFFSET = 0x70
-_MOST_REGIONS = (SPARE_OFFSET - _REGIONS_OFFSET) // 32 - 1
-
-
-def safety_handler(at: int, regions: Sequence[Region]) -> tuple[bytes, Action]:
-    """Return the handler's code for address `at`, followed by the scratch regions (start, end, where its table
-    of sites is, how many they are; 64-bit words), and its disposition.
-
-    A thread that stands at a site has been put back there already, by a tracer that was killed before it could
-    take the signal away.
-    """
-    code = _SAFETY_HANDLER.ljust(_REGIONS_OFFSET, b"\x90")
-    for region in regions[:_MOST_REGIONS]:
-        code += struct.pack("4Q", region.start, region.start + region.size, region.table, len(region.sites))
-    flags = _SA_SIGINFO | _SA_RESTORER | _SA_ONSTACK | _SA_NODEFER
-    return code + bytes(32), Action(at, flags, at + _RESTORER_OFFSET)
-
-
-def read_action(tid: int, gate: Gate, memory: Memory) -> Action:
-    """Return SIGTRAP's disposition as the kernel has it, by a call injected into the held thread `tid`."""
-    return _exchange(tid, gate, memory, None)
-
-
-def write_action(tid: int, gate: Gate, memory: Memory, action: Action) -> Action:
-    """Set SIGTRAP's disposition, by a call injected into the held thread `tid`; return what it was."""
-    return _exchange(tid, gate, memory, action)
-
-
-def _exchange(tid: int, gate: Gate, memory: Memory, new: Action | None) -> Action:
-    buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
-    old = buffer + _ACTION.size
-    before = memory.read(buffer, 2 * _ACTION.size)
-    if new is not None:
-        memory.write(buffer, new.to_bytes())
-    result = inject.call(
-        tid, gate, Syscall.RT_SIGACTION, SIGTRAP, 0 if new is None else buffer, old, SIGSET_SIZE
-    )
-    action = Action.from_bytes(memory.read(old, _ACTION.size))
-    memory.write(buffer, before)
-    if result != 0:
-        raise CannotInject(tid, f"rt_sigaction is refused (error {-result})")
-    return action
 
 
 class Sigtrap:
@@ -159,21 +37,32 @@ class Sigtrap:
         self.program = Action(DEFAULT)
         self.safe = False
         self.safety: Action | None = None
+        self._is_known = False
 
-    def install(self, tid: int, gate: Gate, memory: Memory, regions: Sequence[Region]) -> None:
-        """Put the safety handler into the first region's header, and in force unless the program has its own,
-        which from now on runs with SIGTRAP unblocked.
+    def take_over(self, current: Action, leftovers: Sequence[Leftover]) -> None:
+        """Take over from the tracer before us, which has left without putting it back: what the program has set if
+        the kernel has something of that tracer's, `current`.
         """
-        code, safety = safety_handler(regions[0].start, regions)
-        for region in regions:
-            if region.sites:
-                memory.write(region.table, region.table_content())
-        memory.write(safety.handler, code)
-        if self.safety is None:
-            self.safety = safety
+        for leftover in leftovers:
+            if current == leftover.handler:
+                self.program, self.safety, self.safe = leftover.program, current, True
+                self._is_known = True
+            elif leftover.is_armed and current == leftover.program.unblocked():
+                self.program = leftover.program
+                self._is_known = True
+
+    def install(self, tid: int, gate: Gate, memory: Memory, safety: Action) -> None:
+        """Put the safety handler in force unless the program has a handler of its own, which from now on runs with
+        SIGTRAP unblocked. What the program has set is noted where those who come after us look.
+        """
+        if self.safety == safety:
+            return
+        if not self._is_known:
             self.program = read_action(tid, gate, memory)
-            self.safe = not self.program.is_handler
-            write_action(tid, gate, memory, safety if self.safe else self.program.unblocked())
+            self._is_known = True
+        note_program(memory, safety.handler, self.program)
+        self.safety, self.safe = safety, not self.program.is_handler
+        write_action(tid, gate, memory, safety if self.safe else self.program.unblocked())
 
     def remove(self, tid: int, gate: Gate, memory: Memory) -> None:
         """Give the kernel what the program has set, if it has something else: our handler, or a forced reset.
@@ -197,7 +86,7 @@ class Sigtrap:
         if registers.r10 != SIGSET_SIZE:
             raise OSError(errno.EINVAL, "sigsetsize")
         try:
-            new = Action.from_bytes(memory.read(registers.rsi, _ACTION.size)) if registers.rsi else None
+            new = Action.from_bytes(memory.read(registers.rsi, Action.SIZE)) if registers.rsi else None
             if registers.rdx:
                 memory.write(registers.rdx, self.program.to_bytes())
         except (OSError, struct.error):
@@ -206,6 +95,8 @@ class Sigtrap:
             return None
         self.program = new
         self.safe = not new.is_handler and self.safety is not None
+        if self.safety is not None:
+            note_program(memory, self.safety.handler, new)
         return self.safety if self.safe else new.unblocked()
 
 

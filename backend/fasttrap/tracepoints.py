@@ -13,7 +13,7 @@ thread finds there when it must leave the copy early. Such hits come to the engi
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from backend.fasttrap import text
+from backend.fasttrap import safety, text
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control, SiteTable
 from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
@@ -99,6 +99,7 @@ class Tracepoints:
         self.memory = memory
         self.space = ScratchSpace()
         self.displaced: dict[int, int] = {}
+        self._former: set[int] = set()
         self.table = SiteTable(())
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
@@ -237,8 +238,21 @@ class Tracepoints:
                 return stopping
         return None
 
-    def defuse(self, region_start: int) -> None:
-        """In a region that another tracer mapped, let no copy stop any more: each int3 becomes a nop.
+    def take_over(self, region_start: int, displaced: dict[int, int]) -> None:
+        """Take away the int3s that another tracer, gone by now, has noted in a region of its own. Threads may be behind
+        one and not know it yet (`was_int3`).
+        """
+        text.restore(self.memory, displaced)
+        self._former |= displaced.keys()
+        self._defuse(region_start)
+        safety.forget(self.memory, region_start)
+
+    def was_int3(self, address: int) -> bool:
+        """Tell whether an int3 of ours, or of a tracer before us, is at this address or was."""
+        return address in self.displaced or address in self._former
+
+    def _defuse(self, region_start: int) -> None:
+        """In such a region let no copy stop any more: each int3 becomes a nop.
 
         The last byte of a spare slot says where the int3 is. Threads may be on their way to it.
         """

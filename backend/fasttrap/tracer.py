@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, TypeVar
 
-from backend.errors import NoSuchProcess, ProcessGone, TracerDied
+from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
 from backend.fasttrap import guardian
-from backend.fasttrap.engine import Called, Engine, Executed, Happening, NativeClauses, Undo
+from backend.fasttrap.engine import Called, Engine, Executed, Happening, NativeClauses
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.tracepoints import Outcome, Site
 from backend.linux import interruption, pidfd, prctl
@@ -50,7 +50,7 @@ class Tracer:
         self._group = os.getpgrp()
         self.has_created = False
         self._happenings: list[Happening] = []
-        self._undo: Undo | None = None
+        self._has_process = False
         self._process = os.fork()
         if self._process == 0:
             _run(self._connection, other)
@@ -72,13 +72,18 @@ class Tracer:
         It is the tracer's child, in our process group. See target_process.create.
         """
         self.pid = self._request("create", command, ignored_signals, self._group)
-        self.has_created = True
+        self.has_created = self._has_process = True
         return self.pid
 
     def attach(self, pid: int) -> None:
         """Seize and hold a running process. Raises NoSuchProcess, NotPermitted."""
         self.pid = pid
-        self._request("attach", pid)
+        self._has_process = True
+        try:
+            self._request("attach", pid)
+        except CannotGrab:
+            self._has_process = False
+            raise
 
     def load(self, loader: Callable[[T], NativeClauses], image: T) -> None:
         """Have `loader(image)` called there, and every hit call the clauses that it returns. Due before
@@ -122,7 +127,7 @@ class Tracer:
     def detach(self) -> None:
         """Disarm everything and let the process go."""
         self._request("detach")
-        self._undo = None
+        self._has_process = False
 
     def close(self) -> None:
         """End the tracer's process, which detaches first if need be, and wait for it."""
@@ -134,9 +139,9 @@ class Tracer:
         """The tracer is dead: do for the process what it can't do any more."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._process, 0)
-        undo, self._undo = self._undo, None
-        if undo is not None:
-            guardian.rescue(self.pid, undo)
+        if self._has_process:
+            self._has_process = False
+            guardian.rescue(self.pid)
 
     def _request(self, name: str, *arguments: object) -> Any:
         try:
@@ -163,13 +168,9 @@ class Tracer:
                 error: Exception = kind.__new__(kind, *arguments)
                 error.__dict__.update(fields)
                 raise error
-            case ("happening", Executed() as happening):
-                self._undo = None
-                self._happenings.append(happening)
             case ("happening", happening):
+                self._has_process = isinstance(happening, Executed)
                 self._happenings.append(happening)
-            case ("undo", Undo() as undo):
-                self._undo = undo
         return None
 
 
@@ -286,7 +287,7 @@ class _Service:
 
     def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """See Tracer.arm."""
-        return self._engine.arm(sites, lambda undo: self._connection.send(("undo", undo)))
+        return self._engine.arm(sites)
 
     def go(self) -> None:
         """See Tracer.go."""

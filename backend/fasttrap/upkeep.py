@@ -10,7 +10,7 @@ import errno
 from signal import SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import inject, signals, sigtrap, text
+from backend.fasttrap import disposition, inject, safety, signals, sigtrap, text
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
 from backend.linux import ptrace
@@ -31,7 +31,7 @@ def foreign_trap(process: Process, thread: Thread) -> None:
     the book says; the kernel's is another where ours is in force, and after a hit in a handler of another
     signal that has SIGTRAP blocked.
     """
-    if process.sigtrap.safe and process.sigtrap.program.handler == sigtrap.IGNORE:
+    if process.sigtrap.safe and process.sigtrap.program.handler == disposition.IGNORE:
         ptrace.cont(thread.tid)
     elif process.sigtrap.safe or _is_spoilt(process, thread):
         signals.put_off(thread, process.tracepoints, process.pid)
@@ -99,9 +99,9 @@ def note_setting(process: Process, thread: Thread, registers: Registers) -> Regi
     return sigtrap.returned(registers, 0)
 
 
-def _write_action(process: Process, thread: Thread, action: sigtrap.Action) -> None:
+def _write_action(process: Process, thread: Thread, action: disposition.Action) -> None:
     with inject.seccomp_suspended(thread.tid, OPTIONS):
-        sigtrap.write_action(thread.tid, process.gate, process.tracepoints.memory, action)
+        disposition.write_action(thread.tid, process.gate, process.tracepoints.memory, action)
 
 
 def free_child(process: Process, child: int) -> None:
@@ -109,10 +109,11 @@ def free_child(process: Process, child: int) -> None:
     memory = Memory(child)
     try:
         text.restore(memory, process.tracepoints.displaced)
+        safety.disarmed(memory, process.tracepoints.space.regions)
         if process.sigtrap.safe or process.sigtrap.program.is_handler:
             with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
                 gate = process.tracepoints.space.gate(memory, process.borrowed)
-                sigtrap.write_action(child, gate, memory, process.sigtrap.program)
+                disposition.write_action(child, gate, memory, process.sigtrap.program)
     except TraceeEnded:
         return
     finally:
@@ -126,7 +127,9 @@ def ignore_again(tid: int) -> None:
     """
     memory = Memory(tid)
     try:
-        sigtrap.write_action(tid, inject.find_gate(tid, memory), memory, sigtrap.Action(sigtrap.IGNORE))
+        disposition.write_action(
+            tid, inject.find_gate(tid, memory, [tid]), memory, disposition.Action(disposition.IGNORE)
+        )
     finally:
         memory.close()
 
@@ -137,7 +140,7 @@ def restore_guests(process: Process) -> None:
         for guest in [thread for thread in process.threads.known.values() if thread.guest]:
             if guest.tid in process.threads.held and not guest.has_own_action and process.sigtrap.safe:
                 memory = process.tracepoints.memory
-                sigtrap.write_action(guest.tid, process.gate, memory, process.sigtrap.program)
+                disposition.write_action(guest.tid, process.gate, memory, process.sigtrap.program)
 
 
 def restore(process: Process, tid: int) -> None:

@@ -5,6 +5,7 @@ and the general registers back and jumps to where the thread was: what the trace
 outside. The stack isn't touched, and vector registers are not, which a system call preserves.
 """
 
+import functools
 import struct
 from dataclasses import replace
 
@@ -49,6 +50,16 @@ def way_back(home: Registers, mask: int) -> bytes:
     interrupted there is begun again, as the kernel would do if no handler is called.
     """
     words = _words(restarting(home)) | {"mask": mask}
+    return _code() + b"".join(struct.pack("<Q", words[name]) for name in _WORDS)
+
+
+def is_way_back(room: bytes) -> bool:
+    """Tell whether these SIZE bytes have been one for some thread."""
+    return room.startswith(_code())
+
+
+@functools.cache
+def _code() -> bytes:
     code = bytearray(b"\x0f\x05")
 
     def refer(opcode: str, word: str) -> None:
@@ -67,7 +78,7 @@ def way_back(home: Registers, mask: int) -> bytes:
             refer(f"{0x4C if number >= 8 else 0x48:02x}8b{(number & 7) << 3 | 5:02x}", name)
     refer("ff25", "rip")  # jmp *home(%rip)
     assert len(code) <= _DATA, len(code)
-    return bytes(code).ljust(_DATA, b"\xcc") + b"".join(struct.pack("<Q", words[name]) for name in _WORDS)
+    return bytes(code).ljust(_DATA, b"\xcc")
 
 
 def restarting(registers: Registers) -> Registers:

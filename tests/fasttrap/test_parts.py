@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.fasttrap import inject, sigtrap, text
+from backend.fasttrap import disposition, inject, safety, sigtrap, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
 from backend.fasttrap.scratch_space import Region
@@ -34,26 +34,26 @@ def sleeper() -> Iterator[int]:
 
 def test_injected_call_leaves_registers_mask_and_the_interrupted_call_as_they_were(sleeper: int) -> None:
     before, mask = ptrace.registers(sleeper), ptrace.signal_mask(sleeper)
-    gate = inject.find_gate(sleeper, Memory(sleeper))
+    gate = inject.find_gate(sleeper, Memory(sleeper), [sleeper])
     address = inject.call(sleeper, gate, Syscall.MMAP, 0, PAGE_SIZE, 5, 0x22, -1, 0)
     assert any(mapping.start <= address < mapping.end for mapping in procfs.mappings(sleeper))
     assert (ptrace.registers(sleeper), ptrace.signal_mask(sleeper)) == (before, mask)
 
 
 def test_injected_call_that_fails_gives_its_error(sleeper: int) -> None:
-    gate = inject.find_gate(sleeper, Memory(sleeper))
+    gate = inject.find_gate(sleeper, Memory(sleeper), [sleeper])
     assert inject.call(sleeper, gate, Syscall.MMAP, 0, 0, 5, 0x22, -1, 0) == -22
 
 
 def test_disposition_is_exchanged_without_a_trace_in_memory(sleeper: int) -> None:
     memory = Memory(sleeper)
-    gate = inject.find_gate(sleeper, memory)
+    gate = inject.find_gate(sleeper, memory, [sleeper])
     below = ptrace.registers(sleeper).rsp - 2048
     before = memory.read(below, 2048)
-    ignore = sigtrap.Action(sigtrap.IGNORE)
-    assert sigtrap.read_action(sleeper, gate, memory) == sigtrap.Action(sigtrap.DEFAULT)
-    sigtrap.write_action(sleeper, gate, memory, ignore)
-    assert sigtrap.read_action(sleeper, gate, memory).handler == sigtrap.IGNORE
+    ignore = disposition.Action(disposition.IGNORE)
+    assert disposition.read_action(sleeper, gate, memory) == disposition.Action(disposition.DEFAULT)
+    disposition.write_action(sleeper, gate, memory, ignore)
+    assert disposition.read_action(sleeper, gate, memory).handler == disposition.IGNORE
     assert memory.read(below, 2048) == before
     memory.close()
 
@@ -113,10 +113,32 @@ def test_watched_calls_are_found_in_the_c_library() -> None:
         assert procfs.read_memory(os.getpid(), address, 2) == inject.SYSCALL_INSTRUCTION
 
 
-def test_safety_handler_waits_at_the_int3_and_lets_copies_go_on(triggers: Triggers, tmp_path: Path) -> None:
-    page = 0x1000_0000
-    code, action = sigtrap.safety_handler(page, [Region(page, 2 * PAGE_SIZE, [0])])
+NOP = 0x90
+MOV_8_TO_EAX_RET = b"\xb8\x08\x00\x00\x00\xc3"
+
+
+class Image(Memory):
+    """What is written to scratch memory that begins at `start`."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self.start, self.content = start, bytearray(size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self.content[address - self.start : address - self.start + len(data)] = data
+
+
+@pytest.mark.parametrize(
+    ("case", "may_open", "copy"),
+    [("heal", True, b""), ("copy", False, MOV_8_TO_EAX_RET), ("wait", False, b"")],
+)
+def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
+    triggers: Triggers, tmp_path: Path, case: str, may_open: bool, copy: bytes
+) -> None:
+    page, sites = 0x1000_0000, [0x2000_0000, 0x2000_0040]
+    memory, region = Image(page, 2 * PAGE_SIZE), Region(page, 2 * PAGE_SIZE, sites)
+    action = safety.write(memory, [region], dict.fromkeys(sites, NOP), may_open=may_open)
+    memory.write(region.slot(sites[0]), copy)
+    memory.write(page + 2048, action.to_bytes())
     image = tmp_path / "image"
-    image.write_bytes(code.ljust(2048, b"\0") + action.to_bytes() + bytes(2048 - 32))
-    program = str(triggers.path("safety"))
-    assert subprocess.run([program, str(image)], check=False).returncode == 0
+    image.write_bytes(memory.content)
+    assert subprocess.run([triggers.path("safety"), image, case], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [ROUNDS [SEED]]`: kill dtrap or its tracer at a random moment, ROUNDS times or until
+"""`python -m tests.soak [ROUNDS [SEED]]`: kill dtrap, its tracer, or both at a random moment, ROUNDS times or until
 interrupted.
 
 Stops at the first harm done to the target, which is kept alive (or dead) for a look; prints the seed that
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
                     if done % EVERY == 0:
                         shown = ", ".join(f"{name} {count}" for name, count in sorted(hits.items()))
                         print(f"{done} rounds in {time.monotonic() - start:.0f} s: {shown}", flush=True)
-    print(f"the target lived on, its text restored, {done} times of {done}")
+    print(f"the target lived on, its text in order, {done} times of {done}")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""One round of the soak: a running program is traced, one of its two tracers is killed with SIGKILL, and the
-program is asked how it is.
+"""One round of the soak: a running program is traced, one of its two tracers is killed with SIGKILL, or both are,
+and the program is asked how it is.
 
 The tracing side is a fork of this process, without the start-up of the command, so that the kills fall where
 they hurt. It attaches, arms every function of libc and the awkward ones of the program, runs, detaches, and
@@ -49,10 +49,13 @@ class Phase(IntEnum):
 
 
 class Victim(Enum):
-    """Who is killed: the process that the user knows as dtrap, or the one that holds the target."""
+    """Who is killed: the process that the user knows as dtrap, the one that holds the target, or that and then dtrap,
+    before it can do anything about it.
+    """
 
     DTRAP = auto()
     TRACER = auto()
+    BOTH = auto()
 
 
 # About how long each phase takes, in seconds: a kill falls anywhere within.
@@ -108,12 +111,18 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
         _await_phase(shared, phase, dtrap)
         time.sleep(chance.uniform(0, _LENGTH_S[phase]))
         hit, tracers = Phase(shared[0]), _tracers(dtrap)
-        for pid in [dtrap] if victim is Victim.DTRAP else tracers:
+        for pid in {Victim.DTRAP: [dtrap], Victim.TRACER: tracers, Victim.BOTH: [*tracers, dtrap]}[victim]:
             os.kill(pid, signal.SIGKILL)
     finally:
         _end(dtrap, victim)
     _await_end(tracers)
-    _check(target)
+    if victim is Victim.BOTH:
+        _check_lives(target)
+        with Tracer() as next_one:
+            next_one.attach(target.process.pid)
+            next_one.detach()
+    _check_lives(target)
+    _check_is_clean(target)
     return hit
 
 
@@ -202,11 +211,10 @@ def _end(dtrap: int, victim: Victim) -> None:
         time.sleep(_LOOK_S)
 
 
-def _check(target: Target) -> None:
-    """Raise TargetHarmed unless the program is untraced, runs, has computed right so far, and has its own text."""
-    pid = target.process.pid
+def _check_lives(target: Target) -> None:
+    """Raise TargetHarmed unless the program is untraced, runs, and has computed right so far."""
     deadline = time.monotonic() + PATIENCE_S
-    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
+    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(target.process.pid)):
         if time.monotonic() > deadline:
             raise TargetHarmed("it is still traced")
         time.sleep(_LOOK_S)
@@ -215,13 +223,10 @@ def _check(target: Target) -> None:
         raise TargetHarmed("it does not answer")
     if not output(target.process).readline().startswith("well "):
         raise TargetHarmed(f"it has ended with status {target.process.wait()}")
-    _check_text(target)
-    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
-    if int(caught, 16) >> signal.SIGTRAP - 1 & 1:
-        raise TargetHarmed("it has a handler for SIGTRAP, which it did not set")
 
 
-def _check_text(target: Target) -> None:
+def _check_is_clean(target: Target) -> None:
+    """Raise TargetHarmed unless the program has its own text and the disposition of SIGTRAP that it has set."""
     # Not at once: uprobes that others set in every process of the machine come and go in libc's text.
     deadline = time.monotonic() + PATIENCE_S
     for file, before in zip(target.files, target.text, strict=True):
@@ -230,3 +235,6 @@ def _check_text(target: Target) -> None:
                 changed = [at for at, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]
                 raise TargetHarmed(f"{len(changed)} bytes of {file}'s text differ, first at {changed[0]:#x}")
             time.sleep(_LOOK_S)
+    caught = Path(f"/proc/{target.process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    if int(caught, 16) >> signal.SIGTRAP - 1 & 1:
+        raise TargetHarmed("it has a handler for SIGTRAP, which it did not set")

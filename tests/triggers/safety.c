@@ -1,4 +1,5 @@
-/* Installs the safety handler, whose code and disposition are in the file named, and meets int3s. Ends with 0 if all is well. */
+/* Installs the safety handler, whose memory and disposition are in the file named, and meets int3s: at two sites, which it
+ * takes away at once, or if the file's copy of the first says so (argument `copy`, `wait`) leaves. Ends with 0 if all is well. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -8,37 +9,47 @@
 #include <unistd.h>
 #include <sys/syscall.h>
 struct { unsigned long handler, flags, restorer, mask; } action;
-unsigned char *page;
-__attribute__((naked, noinline, aligned(4096))) long site(void) { asm("int3; mov $7,%eax; ret"); }
+unsigned char *page, *sites = (void *)0x20000000;
+static const unsigned char body[] = "\xcc\xb8\x07\x00\x00\x00\xc3"; /* int3; mov $7,%eax; ret */
 __attribute__((naked, noinline)) long elsewhere(void) { asm("int3; mov $9,%eax; ret"); }
+static void *map(unsigned long at, long size, int access)
+{
+	return mmap((void *)at, size, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
 static void *mend(void *unused)
 {
 	usleep(20000);
-	mprotect((void *)site, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
-	*(volatile unsigned char *)site = 0x90;
+	mprotect(sites, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+	*(volatile unsigned char *)sites = 0x90;
 	return NULL;
 }
+static long call(void *code) { return ((long (*)(void))code)(); }
 int main(int argc, char **argv)
 {
 	pthread_t thread;
-	FILE *code = fopen(argv[1], "rb");
-	page = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (fread(page, 1, 4096, code) < 100)
+	FILE *image = fopen(argv[1], "rb");
+	page = map(0x10000000, 8192, PROT_READ | PROT_WRITE | PROT_EXEC);
+	map((unsigned long)sites, 4096, PROT_READ | PROT_WRITE);
+	memcpy(sites, body, sizeof body);
+	memcpy(sites + 64, body, sizeof body);
+	mprotect(sites, 4096, PROT_READ | PROT_EXEC);
+	if (fread(page, 1, 8192, image) != 8192)
 		return 2;
 	memcpy(&action, page + 2048, sizeof action);
 	if (syscall(SYS_rt_sigaction, SIGTRAP, &action, 0, 8))
 		return 3;
-	page[4096] = 0xcc; /* one that stops; it has been sent to its copy: the handler lets it go on */
-	memcpy(page + 4097, "\xb8\x05\x00\x00\x00\xc3", 6);
-	if (((long (*)(void))(page + 4096))() != 5)
+	/* One in scratch memory: the thread has been sent to its copy, and the handler lets it go on. */
+	memcpy(page + 6000, "\xcc\xb8\x05\x00\x00\x00\xc3", 7);
+	if (call(page + 6000) != 5)
 		return 4;
-	*(unsigned long *)(page + 4096 + 64) = (unsigned long)site; /* the region's table, behind its one slot */
 	if (elsewhere() != 9) /* not behind a site: the handler lets it go on */
 		return 6;
-	pthread_create(&thread, NULL, mend, NULL);
-	if (site() != 7)
+	if (strcmp(argv[2], "wait") == 0)
+		pthread_create(&thread, NULL, mend, NULL);
+	if (call(sites) != (strcmp(argv[2], "copy") == 0 ? 8 : 7))
 		return 5;
+	if (strcmp(argv[2], "heal") == 0 && (sites[0] != 0x90 || sites[64] != 0x90))
+		return 7;
 	raise(SIGTRAP);
 	return 0;
 }

@@ -1,0 +1,64 @@
+"""A process that has just been seized and is held, put in order after a tracer which was killed, and nobody else has
+done that since: the first thing that the next tracer does, be it dtrap as the guardian or another one on another day.
+
+`safety` says what there is. Scratch memory stays mapped, since threads may be in it, but is made harmless.
+"""
+
+import contextlib
+import time
+
+from backend.errors import CannotInject, TraceeEnded
+from backend.fasttrap import disposition, inject, safety
+from backend.fasttrap.process import Process
+from backend.fasttrap.safety import Leftover
+from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP
+from backend.linux import ptrace
+
+_LOOK_S = 0.001
+_PATIENCE_S = 10.0
+
+
+def put_right(process: Process) -> None:
+    """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. Raises ProcessGone."""
+    points = process.tracepoints
+    found = safety.find(process.pid, points.memory)
+    if not found:
+        return
+    _wait_for_handlers(process, found)
+    for leftover in found:
+        if leftover.is_armed:
+            points.take_over(leftover.start, leftover.displaced)
+    tid = process.spare_thread()
+    if tid is not None:
+        with (
+            contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject),
+            inject.seccomp_suspended(tid, OPTIONS),
+        ):
+            current = disposition.read_action(tid, process.gate, points.memory)
+            process.sigtrap.take_over(current, found)
+
+
+def _wait_for_handlers(process: Process, found: list[Leftover]) -> None:
+    """Let threads that are in a safety handler come out of it: they write to the text.
+
+    It takes as long as the handler needs for all sites; after that time somebody else keeps them there.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        inside = [tid for tid, status in process.threads.held.items() if status == PLAIN_STOP]
+        inside = [tid for tid in inside if any(each.is_in_handler(_pc(tid)) for each in found)]
+        if not inside:
+            return
+        for tid in inside:
+            del process.threads.held[tid]
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.cont(tid)
+        time.sleep(_LOOK_S)
+        process.threads.hold_all()
+
+
+def _pc(tid: int) -> int:
+    try:
+        return ptrace.instruction_pointer(tid)
+    except ProcessLookupError:
+        return 0

@@ -1,0 +1,212 @@
+"""What stands in the traced process for the time when its tracer is dead: which int3s are ours, what they
+displaced, and the *safety handler*, which takes them away by itself.
+
+Every region of scratch memory has a record in its header: whether its sites are armed, and where the table of
+them is, with the displaced bytes behind. The first region, *home*, has the handler's code too, and what the
+program has set for SIGTRAP. All this is written before the first int3, by `write`. It is used
+
+- by the handler, in force as long as the program has none of its own (`sigtrap`). It never runs as long as there
+  is a tracer. A thread that meets an int3 when there is none writes all displaced bytes back, through
+  /proc/self/mem, and goes on. Where that can't be opened it goes on in the site's copy, or if there is none yet
+  waits for somebody to put the text in order;
+- by the next tracer, dtrap as the guardian or another one on another day: `find`.
+"""
+
+import struct
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from backend.fasttrap.disposition import SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, Action
+from backend.fasttrap.scratch_space import TABLE_ENTRY_SIZE, Region
+from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.tracee import Memory
+from backend.linux import procfs
+
+_HANDLER: Final = bytes.fromhex(
+    "817e0880000000"  # home:      cmpl   $0x80,0x8(%rsi)          si_code: raised by an int3?
+    "7544"  #            jne    out
+    "4989d7"  #            mov    %rdx,%r15
+    "4d8bb7a8000000"  #            mov    RIP(%r15),%r14           where the thread is, in its ucontext
+    "498d46ff"  #            lea    -0x1(%r14),%rax                the int3 that it is behind
+    "488d1de2ffffff"  #            lea    home,%rbx
+    "4939de"  # find:      cmp    %rbx,%r14
+    "7209"  #            jb     elsewhere
+    "4c3bb3c8010000"  #            cmp    END(%rbx),%r14
+    "7221"  #            jb     out                                it has been sent to its copy
+    "488bbbe0010000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8be8010000"  #            mov    COUNT(%rbx),%rcx
+    "e305"  #            jrcxz  next
+    "f248af"  #            repnz  scas %es:(%rdi),%rax             among the sites of this region?
+    "740d"  #            je     ours
+    "488b9bd0010000"  # next:      mov    NEXT(%rbx),%rbx
+    "4885db"  #            test   %rbx,%rbx
+    "75d1"  #            jne    find
+    "c3"  # out:       ret
+    "498987a8000000"  # ours:      mov    %rax,RIP(%r15)           back to the site
+    "482bbbe0010000"  #            sub    TABLE(%rbx),%rdi
+    "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp its slot: HEADER_SIZE + 64 * number
+    "50"  #            push   %rax
+    "803d8401000000"  #            cmpb   $0x0,may_open
+    "0f84ac000000"  #            je     copy
+    "488d3df7000000"  #            lea    path,%rdi
+    "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
+    "31d2"  #            xor    %edx,%edx
+    "b802000000"  #            mov    $0x2,%eax
+    "0f05"  #            syscall
+    "85c0"  #            test   %eax,%eax
+    "0f888f000000"  #            js     copy
+    "4189c5"  #            mov    %eax,%r13d
+    "488d1d67ffffff"  #            lea    home,%rbx
+    "80bbd801000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "745f"  #            je     after
+    "4c8ba3e0010000"  #            mov    TABLE(%rbx),%r12
+    "4531c0"  #            xor    %r8d,%r8d
+    "4c3b83e8010000"  # site:      cmp    COUNT(%rbx),%r8
+    "7334"  #            jae    healed
+    "4f8b14c4"  #            mov    (%r12,%r8,8),%r10              the site, as a file offset
+    "4889e6"  #            mov    %rsp,%rsi
+    "b811000000"  #            mov    $0x11,%eax                   pread64
+    "e87f000000"  #            call   one
+    "803c24cc"  #            cmpb   $0xcc,(%rsp)
+    "7518"  #            jne    on
+    "488bb3e8010000"  #            mov    COUNT(%rbx),%rsi
+    "498d34f4"  #            lea    (%r12,%rsi,8),%rsi             behind the table: the displaced bytes
+    "4c01c6"  #            add    %r8,%rsi
+    "b812000000"  #            mov    $0x12,%eax                   pwrite64
+    "e861000000"  #            call   one
+    "49ffc0"  # on:        inc    %r8
+    "ebc3"  #            jmp    site
+    "c6042400"  # healed:    movb   $0x0,(%rsp)                    this region has no int3 any more
+    "4c8d93d8010000"  #            lea    ARMED(%rbx),%r10
+    "4889e6"  #            mov    %rsp,%rsi
+    "b812000000"  #            mov    $0x12,%eax
+    "e844000000"  #            call   one
+    "488b9bd0010000"  # after:     mov    NEXT(%rbx),%rbx
+    "4885db"  #            test   %rbx,%rbx
+    "758c"  #            jne    region
+    "4489ef"  #            mov    %r13d,%edi
+    "b803000000"  #            mov    $0x3,%eax                    close
+    "0f05"  #            syscall
+    "41807effcc"  #            cmpb   $0xcc,-0x1(%r14)             it could not be written
+    "750d"  #            jne    back
+    "807d0000"  # copy:      cmpb   $0x0,0x0(%rbp)                 is the copy there?
+    "7409"  #            je     wait
+    "4989afa8000000"  #            mov    %rbp,RIP(%r15)           then go on with it
+    "58"  # back:      pop    %rax
+    "c3"  #            ret
+    "6840420f00"  # wait:      push   $0xf4240                     nanosleep({0 s, 1000000 ns}, NULL)
+    "6a00"  #            push   $0x0
+    "4889e7"  #            mov    %rsp,%rdi
+    "31f6"  #            xor    %esi,%esi
+    "b823000000"  #            mov    $0x23,%eax
+    "0f05"  #            syscall
+    "4883c418"  #            add    $0x18,%rsp
+    "c3"  #            ret
+    "4489ef"  # one:       mov    %r13d,%edi
+    "ba01000000"  #            mov    $0x1,%edx
+    "0f05"  #            syscall
+    "c3"  #            ret
+    "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
+    "0f05"  #            syscall
+)
+_RESTORER_OFFSET: Final = 0x150
+_PATH_OFFSET: Final = 0x170
+_PATH: Final = b"/proc/self/mem\0"
+
+_RECORD_OFFSET: Final = 0x1C0
+_RECORD: Final = struct.Struct("<8s6Q")
+"""MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
+it), COUNT of them, and at home whether the handler may open files.
+"""
+_MAGIC: Final = b"dtrap 1\0"
+_ARMED_OFFSET: Final = 0x1D8
+_PROGRAM_OFFSET: Final = 0x200
+"""At home: the disposition of SIGTRAP that the program has set."""
+
+
+def write(
+    memory: Memory, regions: Sequence[Region], displaced: Mapping[int, int], *, may_open: bool
+) -> Action:
+    """Write handler and records for sites about to be armed; return the handler's disposition.
+
+    `may_open`: no seccomp filter would kill a thread for opening /proc/self/mem. The program's disposition is
+    noted by `note_program`.
+    """
+    home = regions[0].start
+    code = _HANDLER.ljust(_PATH_OFFSET, b"\x90") + _PATH
+    memory.write(home, code)
+    following = 0
+    for region in reversed(regions):
+        if region.sites:
+            table = array("Q", region.sites).tobytes()
+            memory.write(region.table, table + bytes(displaced[site] for site in region.sites))
+        record = (region.end, following, 1, region.table, len(region.sites), may_open)
+        memory.write(region.start + _RECORD_OFFSET, _RECORD.pack(_MAGIC, *record))
+        following = region.start
+    return Action(home, _FLAGS, home + _RESTORER_OFFSET)
+
+
+_FLAGS: Final = SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER
+
+
+def note_program(memory: Memory, home: int, action: Action) -> None:
+    """Note what the program has set for SIGTRAP in the region that begins at `home`."""
+    memory.write(home + _PROGRAM_OFFSET, action.to_bytes())
+
+
+def disarmed(memory: Memory, regions: Sequence[Region]) -> None:
+    """Note that the text is in order again, as far as these regions are concerned."""
+    for region in regions:
+        forget(memory, region.start)
+
+
+def forget(memory: Memory, start: int) -> None:
+    """Note the same of the region that begins there."""
+    memory.write(start + _ARMED_OFFSET, bytes(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A region that a tracer which is gone has left behind. `displaced` is empty where nothing is armed; `program`
+    what the program has set for SIGTRAP if the region is a home, in which case `handler` is the safety handler.
+    """
+
+    start: int
+    displaced: dict[int, int]
+    handler: Action | None
+    program: Action
+
+    def is_in_handler(self, pc: int) -> bool:
+        """Tell whether a thread with this pc runs the handler."""
+        return self.handler is not None and 0 <= pc - self.start < _RESTORER_OFFSET
+
+    @property
+    def is_armed(self) -> bool:
+        return bool(self.displaced)
+
+
+def find(pid: int, memory: Memory) -> list[Leftover]:
+    """Return what earlier tracers have left in the process. Raises ProcessGone."""
+    return [
+        leftover
+        for mapping in procfs.mappings(pid)
+        if mapping.executable and mapping.readable and not mapping.writable and not mapping.path
+        for leftover in _within(memory, mapping.start, mapping.end)
+    ]
+
+
+def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
+    # To the kernel, regions that are neighbours are one mapping, also with one that has no record yet.
+    while start < end:
+        header = memory.read(start, _PROGRAM_OFFSET + Action.SIZE)
+        magic, region_end, _, armed, table, count, _ = _RECORD.unpack_from(header, _RECORD_OFFSET)
+        if magic != _MAGIC or not start < region_end <= end:
+            start += PAGE_SIZE
+            continue
+        raw = memory.read(table, TABLE_ENTRY_SIZE * count) if armed and count else b""
+        displaced = dict(zip(array("Q", raw[: 8 * count]), raw[8 * count :], strict=True))
+        handler = Action(start, _FLAGS, start + _RESTORER_OFFSET) if header.startswith(_HANDLER) else None
+        yield Leftover(start, displaced, handler, Action.from_bytes(header[_PROGRAM_OFFSET:]))
+        start = region_end
