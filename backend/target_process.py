@@ -268,7 +268,7 @@ class _EntryTrap:
 
             memory = tracee.Memory(pid)
             try:
-                gate = inject.find_gate(pid, memory, [pid])
+                gate = inject.find_gate(pid, memory)
                 disposition.write_action(pid, gate, memory, disposition.Action(disposition.IGNORE))
             finally:
                 memory.close()

@@ -21,7 +21,7 @@ from signal import SIGTRAP
 from typing import Protocol, assert_never
 
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
-from backend.fasttrap import disposition, inject, leftovers, signals, sigtrap, upkeep
+from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.loop import Control, HotLoop, Reason
@@ -144,13 +144,14 @@ class Engine:
     def _begin(self, threads: Threads) -> None:
         pid = self.control.pid = threads.pid
         memory = Memory(pid)
-        gate = inject.find_gate(pid, memory, threads.held)
+        found = safety.find(pid, memory)
+        gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
         self._process = Process(pid, threads, Tracepoints(memory, self.control), gate, self.control)
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
         for thread in threads.known.values():
             self.process.note_mask(thread)
-        leftovers.put_right(self.process)
+        leftovers.put_right(self.process, found)
 
     def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """Write an int3 at each site that can be served; return how each is, in the order given. The process

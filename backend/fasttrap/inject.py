@@ -64,16 +64,19 @@ class Gate:
     scratch: Memory | None = None
 
 
-def find_gate(pid: int, memory: Memory, held: Iterable[int]) -> Gate:
-    """Return a gate in process `pid`: room in the padding behind the vdso's code, or if that can't be had, a
-    borrowed `syscall` instruction. `held` are its threads, in ptrace-stops.
+def find_gate(pid: int, memory: Memory, rooms: Iterable[int] = ()) -> Gate:
+    """Return a gate in process `pid`: one of the rooms that tracers before us made for theirs, or in the padding
+    behind the vdso's code; if nothing of that can be had, a borrowed `syscall` instruction.
 
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
     executable = [mapping for mapping in procfs.mappings(pid) if mapping.executable and mapping.readable]
-    for mapping in executable:
-        if mapping.path == "[vdso]" and (room := _room_behind(mapping, memory, held)) is not None:
-            return Gate(room, memory)
+    vdso = [
+        room for mapping in executable if mapping.path == "[vdso]" for room in _rooms_behind(mapping, memory)
+    ]
+    for room in (*rooms, *vdso):
+        if _is_free(room, memory):
+            return Gate(RemoteAddr(room), memory)
     for mapping in executable:
         if mapping.path != "[vsyscall]":
             code = procfs.read_memory(pid, mapping.start, min(mapping.size_bytes, _SEARCH_LIMIT))
@@ -86,23 +89,26 @@ def find_gate(pid: int, memory: Memory, held: Iterable[int]) -> Gate:
 _EMPTY = bytes(way_back.SIZE)
 
 
-def _room_behind(mapping: MappedRange, memory: Memory, held: Iterable[int]) -> RemoteAddr | None:
-    """Return where in a mapping's last bytes there is nothing, and can be written to. A tracer that was killed may
-    have left a way back, and a thread on it.
-    """
-    taken = set()
-    for tid in held:
-        with contextlib.suppress(ProcessLookupError):
-            taken.add(ptrace.instruction_pointer(tid) // way_back.SIZE)
-    for room in range(mapping.end - way_back.SIZE, mapping.end - mapping.size_bytes // 2, -way_back.SIZE):
+def _rooms_behind(mapping: MappedRange, memory: Memory) -> Iterator[int]:
+    """Return the rooms at the end of a mapping, up to the last one that holds something else than a way back."""
+    for room in range(mapping.end - way_back.SIZE, mapping.start, -way_back.SIZE):
         content = memory.read(room, way_back.SIZE)
         if content != _EMPTY and not way_back.is_way_back(content):
-            return None
-        if room // way_back.SIZE not in taken:
-            with contextlib.suppress(OSError):
-                memory.write(room, _EMPTY)
-                return RemoteAddr(room)
-    return None
+            return
+        yield room
+
+
+def _is_free(room: int, memory: Memory) -> bool:
+    """Tell whether there is nothing in a room, and it can be written to. A way back that a tracer left there when it
+    was killed stays for ever: its thread may be in a signal handler that will return to it.
+    """
+    try:
+        if memory.read(room, way_back.SIZE) != _EMPTY:
+            return False
+        memory.write(room, _EMPTY)
+    except OSError:
+        return False
+    return True
 
 
 def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:

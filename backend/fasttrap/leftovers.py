@@ -6,9 +6,10 @@ done that since: the first thing that the next tracer does, be it dtrap as the g
 
 import contextlib
 import time
+from collections.abc import Sequence
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import disposition, inject, safety
+from backend.fasttrap import disposition, inject
 from backend.fasttrap.process import Process
 from backend.fasttrap.safety import Leftover
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP
@@ -18,10 +19,9 @@ _LOOK_S = 0.001
 _PATIENCE_S = 10.0
 
 
-def put_right(process: Process) -> None:
+def put_right(process: Process, found: Sequence[Leftover]) -> None:
     """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. Raises ProcessGone."""
     points = process.tracepoints
-    found = safety.find(process.pid, points.memory)
     if not found:
         return
     _wait_for_handlers(process, found)
@@ -38,7 +38,7 @@ def put_right(process: Process) -> None:
             process.sigtrap.take_over(current, found)
 
 
-def _wait_for_handlers(process: Process, found: list[Leftover]) -> None:
+def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
     """Let threads that are in a safety handler come out of it: they write to the text.
 
     It takes as long as the handler needs for all sites; after that time somebody else keeps them there.

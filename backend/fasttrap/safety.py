@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.fasttrap.disposition import SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, Action
-from backend.fasttrap.scratch_space import TABLE_ENTRY_SIZE, Region
+from backend.fasttrap.scratch_space import GATE_OFFSET, TABLE_ENTRY_SIZE, Region
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
@@ -177,6 +177,11 @@ class Leftover:
     displaced: dict[int, int]
     handler: Action | None
     program: Action
+
+    @property
+    def gate(self) -> int:
+        """Where there is room for a gate (`inject`)."""
+        return self.start + GATE_OFFSET
 
     def is_in_handler(self, pc: int) -> bool:
         """Tell whether a thread with this pc runs the handler."""

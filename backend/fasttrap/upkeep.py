@@ -128,7 +128,7 @@ def ignore_again(tid: int) -> None:
     memory = Memory(tid)
     try:
         disposition.write_action(
-            tid, inject.find_gate(tid, memory, [tid]), memory, disposition.Action(disposition.IGNORE)
+            tid, inject.find_gate(tid, memory), memory, disposition.Action(disposition.IGNORE)
         )
     finally:
         memory.close()

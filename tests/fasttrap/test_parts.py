@@ -34,20 +34,20 @@ def sleeper() -> Iterator[int]:
 
 def test_injected_call_leaves_registers_mask_and_the_interrupted_call_as_they_were(sleeper: int) -> None:
     before, mask = ptrace.registers(sleeper), ptrace.signal_mask(sleeper)
-    gate = inject.find_gate(sleeper, Memory(sleeper), [sleeper])
+    gate = inject.find_gate(sleeper, Memory(sleeper))
     address = inject.call(sleeper, gate, Syscall.MMAP, 0, PAGE_SIZE, 5, 0x22, -1, 0)
     assert any(mapping.start <= address < mapping.end for mapping in procfs.mappings(sleeper))
     assert (ptrace.registers(sleeper), ptrace.signal_mask(sleeper)) == (before, mask)
 
 
 def test_injected_call_that_fails_gives_its_error(sleeper: int) -> None:
-    gate = inject.find_gate(sleeper, Memory(sleeper), [sleeper])
+    gate = inject.find_gate(sleeper, Memory(sleeper))
     assert inject.call(sleeper, gate, Syscall.MMAP, 0, 0, 5, 0x22, -1, 0) == -22
 
 
 def test_disposition_is_exchanged_without_a_trace_in_memory(sleeper: int) -> None:
     memory = Memory(sleeper)
-    gate = inject.find_gate(sleeper, memory, [sleeper])
+    gate = inject.find_gate(sleeper, memory)
     below = ptrace.registers(sleeper).rsp - 2048
     before = memory.read(below, 2048)
     ignore = disposition.Action(disposition.IGNORE)

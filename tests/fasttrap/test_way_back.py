@@ -33,7 +33,7 @@ def abandon_in_call(pid: int) -> None:
     ptrace.interrupt(pid)
     os.waitpid(pid, inject.WALL)
     memory = Memory(pid)
-    gate = inject.find_gate(pid, memory, [pid])
+    gate = inject.find_gate(pid, memory)
     page = inject.call(pid, gate, Syscall.MMAP, 0, PAGE, READ_EXEC, PRIVATE_ANONYMOUS, -1, 0)
     home, mask = ptrace.registers(pid), ptrace.signal_mask(pid)
     memory.write(page, way_back(home, mask))
