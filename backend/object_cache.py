@@ -1,8 +1,8 @@
-"""Compiled objects kept between runs, so that a program that was compiled before needs no LLVM; and unwind tables.
+"""Compiled objects kept between runs, so that a program that was compiled before needs no LLVM.
 
 LLVM is two thirds of a short run's memory and a third of its time. An object's key is all that decides it: the
-IR, the machine, the version of LLVM, and how emit.py uses it. A table's is the build ID of its file. The folder is the
-user's own; what lies there is loaded into the kernel, or run, so a folder that anybody else can write to is not used.
+IR, the machine, the version of LLVM, and how emit.py uses it. The folder is the user's own; what lies there is loaded
+into the kernel, or run, so a folder that anybody else can write to is not used.
 """
 
 from __future__ import annotations
@@ -24,28 +24,20 @@ MOST_OBJECTS: Final = 256
 
 def compiled(machine: str, ir_text: str, compile_: Callable[[], bytes]) -> bytes:
     """Return the object of this IR for a machine: the kept one, or what `compile_` makes, which is kept."""
-    use = Path(__file__).with_name("emit.py").read_bytes()
-    stamp = f"{llvmlite.__version__} {machine}\n{ir_text}".encode()
-    return _kept(use + stamp, compile_)
-
-
-def kept(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
-    """Return what is kept of a kind of things by this key, or what `make` makes, which is kept."""
-    return _kept(f"{kind}\n{key}".encode(), make)
-
-
-def _kept(stamp: bytes, make: Callable[[], bytes]) -> bytes:
     folder = _folder()
     if folder is None:
-        return make()
-    path = folder / hashlib.sha256(stamp).hexdigest()
+        return compile_()
+    use = Path(__file__).with_name("emit.py").read_bytes()
+    stamp = f"{llvmlite.__version__} {machine}\n{ir_text}".encode()
+    key = hashlib.sha256(use + stamp).hexdigest()
+    path = folder / key
     with suppress(OSError):
         content = path.read_bytes()
         digest, code = content[:32], content[32:]
         if hashlib.sha256(code).digest() == digest:
             os.utime(path)
             return code
-    code = make()
+    code = compile_()
     with suppress(OSError):
         _keep(folder, path, hashlib.sha256(code).digest() + code)
     return code

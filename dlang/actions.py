@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from dlang.diagnostics import fail
 from dlang.source import Span
-from dlang.types import IntegerType, PointerType, StringType, Type
+from dlang.types import IntegerType, PointerType, Type, is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,8 @@ def _is_address(type_: Type) -> bool:
     return isinstance(type_, IntegerType | PointerType)
 
 
-def _is_text(type_: Type) -> bool:
-    return isinstance(type_, StringType) or (
-        isinstance(type_, PointerType) and isinstance(type_.target, IntegerType) and type_.target.size == 1
-    )
+def _is_pointer(type_: Type) -> bool:
+    return isinstance(type_, PointerType)
 
 
 def _anything(_: Type) -> bool:
@@ -78,33 +76,30 @@ def _anything(_: Type) -> bool:
 _ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _SIZE: Final = Parameter("size_t", _is_integer)
 _INT: Final = Parameter("int", _is_integer)
-_TEXT: Final = Parameter("const char *", _is_text)
+_POINTER: Final = Parameter("void *", _is_pointer)
+_TEXT: Final = Parameter("const char *", is_text)
 _AGGREGATION: Final = Parameter("@", _anything)
-_FRAMES: Final = Parameter("uint32_t", _is_integer)
-_USER_ADDRESS: Final = Parameter("uintptr_t", _is_address)
 
 ACTIONS: Final = {
     row.name: row
     for row in (
         Function("trace", (Parameter("@", _anything),), 1, "prints one value"),
-        Function("printf", (Parameter("string", _is_text),), 1, "prints values by a format", variadic=True),
+        Function("printf", (Parameter("string", is_text),), 1, "prints values by a format", variadic=True),
         Function("printa", (Parameter("@", _anything),), 1, "prints aggregations", variadic=True),
         Function("exit", (_INT,), 1, "stops tracing with an exit status"),
         Function("clear", (_AGGREGATION,), 1, "sets an aggregation's values to zero, keeping its keys"),
         Function("trunc", (_AGGREGATION, _INT), 1, "removes entries of an aggregation"),
         Function("normalize", (_AGGREGATION, Parameter("uint64_t", _is_integer)), 2, "divides when printing"),
         Function("denormalize", (_AGGREGATION,), 1, "undoes normalize"),
-        Function("ustack", (_FRAMES, _FRAMES), 0, "prints the stack of the thread"),
-        Function("uaddr", (_USER_ADDRESS,), 1, "prints an address of the process as function and offset"),
-        Function("usym", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
-        Function("ufunc", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
-        Function("umod", (_USER_ADDRESS,), 1, "prints an address of the process as its object"),
     )
 }
 
 SUBROUTINES: Final = {
     row.name: row
     for row in (
+        Function("alloca", (_SIZE,), 1, "makes room for a firing"),
+        Function("bcopy", (_POINTER, _POINTER, _SIZE), 3, "copies within a firing's own memory"),
+        Function("copyinto", (_ADDRESS, _SIZE, _POINTER), 3, "copies memory of the process to a place"),
         Function("copyin", (_ADDRESS, _SIZE), 2, "copies memory of the process"),
         Function("copyinstr", (_ADDRESS, _SIZE), 1, "copies a string of the process"),
         Function("strlen", (_TEXT,), 1, "length of a string"),
@@ -113,14 +108,11 @@ SUBROUTINES: Final = {
 
 KNOWN_BUT_NOT_COMPILED: Final = frozenset(
     [
-        "alloca",
         "basename",
-        "bcopy",
         "breakpoint",
         "chill",
         "cleanpath",
         "commit",
-        "copyinto",
         "copyout",
         "copyoutstr",
         "dirname",
@@ -167,6 +159,11 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
         "tolower",
         "toupper",
         "tracemem",
+        "uaddr",
+        "ufunc",
+        "umod",
+        "ustack",
+        "usym",
         "func",
         "getmajor",
         "getminor",

@@ -15,14 +15,24 @@ class NamedType(Node):
     words: tuple[str, ...]
 
 
+class Parameters(Node):
+    """`(int, char *)` behind a declarator: it is a function."""
+
+    span: Span
+
+
 class Declarator(Node):
-    """`*name[10]`: pointer depth, name (empty in a cast) and array dimensions or key types."""
+    """`*name[10]`: pointer depth, name (empty in a cast), array dimensions or key types, or a function's parameters.
+
+    `inner` is what stands in parentheses in place of the name: `(*name)(int)` is a function behind a pointer.
+    """
 
     span: Span
     name: str
     pointers: int
-    dimensions: tuple[tuple[Expression | TypeName, ...], ...]
+    dimensions: tuple[tuple[Expression | TypeName, ...] | Parameters, ...]
     bit_width: Expression | None = None
+    inner: Declarator | None = None
 
 
 class Field(Node):

@@ -13,8 +13,6 @@ from dlang.program import (
     FactValue,
     ProbeField,
     ProbeText,
-    UserCaller,
-    UserStackDepth,
     Value,
 )
 from dlang.types import INT, LONG, STRING, TYPEDEFS, UNSIGNED_INT, IntegerType
@@ -41,22 +39,22 @@ VARIABLES: Final[dict[str, Value]] = {
     **{fact.value: FactValue(type_, fact) for fact, type_ in _FACT_TYPES.items()},
     **{field.value: ProbeText(STRING, field) for field in ProbeField},
     "execname": CommandName(STRING),
-    "ucaller": UserCaller(_UINT64),
-    "ustackdepth": UserStackDepth(TYPEDEFS["uint32_t"]),
+    # Of the system call that fires a probe: the probes here are fired by none.
+    "errno": Constant(INT, 0),
 }
 """Each variable's value node."""
 
 NOT_COMPILED: Final = frozenset(
     [
-        "args",
         "caller",
         "curcpu",
         "curlwpsinfo",
         "curpsinfo",
         "curthread",
-        "errno",
         "ipl",
         "stackdepth",
+        "ucaller",
+        "ustackdepth",
     ]
 )
 """Variables that D has and this version does not compile."""

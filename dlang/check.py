@@ -8,18 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
-from dlang import ast, builtins
-from dlang.actions import ACTIONS, SUBROUTINES
+from dlang import ast
 from dlang.check_action import Body, check_statements
-from dlang.check_expression import check_expression, convert, is_scalar
+from dlang.check_expression import check_expression, constant_expression, named_type
+from dlang.check_operator import assignable, is_scalar, same_type
+from dlang.check_place import declare, declare_array
+from dlang.check_type import apply_declarator, key_list, key_types, type_of
 from dlang.diagnostics import CompileError, fail, unsupported
-from dlang.names import Names, declared_type, type_of
-from dlang.program import RECORD_HEADER_SIZE, Clause, Constant, Scope, StringConstant, TypedProgram
-from dlang.source import Source
-from dlang.types import INT, StringType, Type, VoidType
+from dlang.names import Inline, Names
+from dlang.node import Node
+from dlang.program import (
+    RECORD_HEADER_SIZE,
+    AssociativeArray,
+    Clause,
+    Constant,
+    Scope,
+    StringConstant,
+    TypedProgram,
+)
+from dlang.source import Source, Span
+from dlang.types import (
+    INT,
+    ArrayType,
+    FunctionType,
+    IntegerType,
+    StringType,
+    Type,
+    VoidType,
+    is_incomplete,
+    is_text,
+)
 
-_STORAGE = {"": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
+_STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
+_MOST_INLINED: Final = 1000
 
 
 def check(program: ast.Program, source: Source, names: Names) -> tuple[Clause, ...]:
@@ -42,6 +65,7 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         clauses=tuple(clauses),
         aggregations=tuple(names.aggregations.values()),
         aggregates=tuple(names.aggregates),
+        arrays=tuple(names.arrays.values()),
         string_size=names.string_size,
         string_limit=names.string_limit,
         globals_size=names.sizes[Scope.GLOBAL],
@@ -52,6 +76,7 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
 
 def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
     predicate = None
+    names.probe = node.descriptions[0].text
     if node.predicate is not None:
         try:
             predicate = check_expression(node.predicate, names)
@@ -64,6 +89,7 @@ def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
         statements = check_statements(node.body or (), body)
     except CompileError as error:
         raise CompileError(replace(error.diagnostic, place="in action list")) from None
+    names.probe = None
     prints_row = bool(body.actions) or not node.body
     size = body.size if prints_row else 0
     assert size == 0 or size >= RECORD_HEADER_SIZE
@@ -74,57 +100,127 @@ def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
 
 
 def _declaration(node: ast.Declaration, names: Names) -> None:
-    if node.storage == "extern":
-        unsupported(node.span, "extern declarations")
+    def constant(expression: ast.Expression) -> int | None:
+        return constant_expression(expression, names)
+
+    if node.type is None:
+        base: Type = INT
+    else:
+        # Once for all declarators: a structure that is defined here is defined once.
+        base = type_of(node.type, names, constant)
     if node.storage == "typedef":
-        assert node.type is not None
         for declarator in node.declarators:
-            names.typedefs[declarator.name] = declared_type(node.type, declarator, names)
+            _typedef(declarator, apply_declarator(base, declarator, names, constant), names)
         return
-    if not node.declarators and node.type is not None:
-        type_of(node.type, names)
-        fail("D_DECL_USELESS", node.span, "useless declaration")
+    if not node.declarators:
+        if isinstance(node.type, ast.NamedType) or node.storage:
+            fail("D_DECL_USELESS", node.span, "useless declaration")
+        return
     scope = _STORAGE[node.storage]
     for declarator in node.declarators:
-        type_: Type = INT if node.type is None else declared_type(node.type, declarator, names)
-        if isinstance(type_, VoidType):
-            fail("D_DECL_VOIDOBJ", declarator.span, f"cannot have void object: {declarator.name}")
-        _declare(scope, declarator, type_, names)
+        type_ = apply_declarator(base, declarator, names, constant)
+        keys = key_list(declarator)
+        if keys is None:
+            _declare(scope, declarator, type_, None, names)
+        elif scope is Scope.CLAUSE:
+            words = "associative arrays may not be declared as local variables"
+            fail("D_DECL_LOCASSC", declarator.span, f"{words}: {declarator.name}")
+        else:
+            types = key_types(keys, declarator.span, names, constant)
+            _declare(scope, declarator, type_, types, names)
 
 
-def _declare(scope: Scope, declarator: ast.Declarator, type_: Type, names: Names) -> None:
+def _typedef(declarator: ast.Declarator, type_: Type, names: Names) -> None:
     name = declarator.name
-    known = names.find(scope, name)
+    if name in names.typedefs:
+        fail("D_DECL_IDRED", declarator.span, f"typedef redeclared: {name}")
+    if names.is_taken(name):
+        fail("D_DECL_IDRED", declarator.span, f"global variable identifier redeclared: {name}")
+    names.typedefs[name] = replace(type_, name=name) if isinstance(type_, IntegerType) else type_
+
+
+def _declare(
+    scope: Scope, declarator: ast.Declarator, type_: Type, keys: tuple[Type, ...] | None, names: Names
+) -> None:
+    name, span = declarator.name, declarator.span
+    if "`" in name:
+        fail("D_DECL_SCOPE", span, f"D scoping operator may not be used in a declaration name ({name})")
+    if isinstance(type_, VoidType):
+        fail("D_DECL_VOIDOBJ", span, f"cannot have void object: {name}")
+    if is_incomplete(type_):
+        fail("D_DECL_INCOMPLETE", span, f"incomplete struct/union/enum {type_}: {name}")
+    if isinstance(type_, FunctionType):
+        unsupported(span, "a variable that is a function")
+    variable, array = names.find(scope, name), names.arrays.get((scope, name))
+    known = variable or array
     if known is not None:
-        if known.type != type_:
-            current = f"\n\t current: scalar {type_}\n\tprevious: scalar {known.type}"
-            lines = f"identifier redeclared: {scope.value}{name}{current}"
-            fail("D_DECL_IDRED", declarator.span, lines)
+        if keys is not None and array is not None:
+            _check_same_keys(array, scope, keys, span)
+        if known.type != type_ or (keys is None) != (array is None):
+            current = f"{'scalar' if keys is None else 'associative array'} {type_}"
+            previous = f"{'scalar' if array is None else 'associative array'} {known.type}"
+            lines = (
+                f"identifier redeclared: {scope.value}{name}\n\t current: {current}\n\tprevious: {previous}"
+            )
+            fail("D_DECL_IDRED", span, lines)
         return
-    if scope is Scope.GLOBAL and _is_taken(name, names):
+    if scope is Scope.GLOBAL and names.is_taken(name):
         message = f"built-in identifier redeclared: {name}"
-        fail("D_DECL_IDRED", declarator.span, message, f"{name} is part of D, or an inline")
-    names.declare(scope, name, type_)
+        fail("D_DECL_IDRED", span, message, f"{name} is part of D, or an inline")
+    if keys is None:
+        declare(scope, name, type_, names, span)
+    else:
+        declare_array(scope, name, type_, keys, names, span)
 
 
-def _is_taken(name: str, names: Names) -> bool:
-    """Say whether a name is D's own, or an inline's."""
-    taken = (builtins.VARIABLES, builtins.NOT_COMPILED, names.constants, ACTIONS, SUBROUTINES)
-    return any(name in known for known in taken)
+def _check_same_keys(array: AssociativeArray, scope: Scope, keys: tuple[Type, ...], span: Span) -> None:
+    name, kind = f"{scope.value}{array.name}", "associative array"
+    if len(array.key_types) != len(keys):
+        current = f"{kind} of {array.type}, tuple length {len(keys)}"
+        previous = f"{kind} of {array.type}, tuple length {len(array.key_types)}"
+        lines = f"identifier redeclared: {name}\n\t current: {current}\n\tprevious: {previous}"
+        fail("D_DECL_IDRED", span, lines)
+    for number, (new, old) in enumerate(zip(keys, array.key_types, strict=True), 1):
+        if not same_type(new, old):
+            current, previous = f"{kind}, key #{number} of type {new}", f"{kind}, key #{number} of type {old}"
+            lines = f"identifier redeclared: {name}\n\t current: {current}\n\tprevious: {previous}"
+            fail("D_DECL_IDRED", span, lines)
 
 
 def _inline(node: ast.Inline, names: Names) -> None:
-    """Give an inline its value. Inlines of constants are compiled; others are named as not supported."""
-    type_ = declared_type(node.type, node.declarator, names)
-    name = node.declarator.name
-    if _is_taken(name, names) or names.find(Scope.GLOBAL, name) is not None:
-        kind = "scalar inline" if name in names.constants else "scalar"
-        lines = f"identifier redefined: {name}\n\t current: inline definition\n\tprevious: {kind}"
-        fail("D_DECL_IDRED", node.declarator.span, lines)
+    """Let a name stand for an expression. The expression has to be one that means something already."""
+    type_ = named_type(node.type, node.declarator, names)
+    name, span = node.declarator.name, node.declarator.span
+    if isinstance(type_, VoidType):
+        fail("D_DECL_VOIDOBJ", span, f"cannot declare void inline: {name}")
+    if key_list(node.declarator):
+        unsupported(span, "an inline with keys")
+    if isinstance(type_, ArrayType):
+        words = "inline declaration cannot be of scalar array type"
+        fail("D_DECL_ARRNULL", span, f"{words}: {name}")
+    if names.is_taken(name):
+        inline = " inline" if name in names.inlines or name in names.constants else ""
+        lines = f"identifier redefined: {name}\n\t current: inline definition\n\tprevious: scalar{inline}"
+        fail("D_DECL_IDRED", span, lines)
     value = check_expression(node.value, names)
-    if not isinstance(value, Constant | StringConstant):
-        unsupported(node.value.span, "an inline of anything but a constant")
-    if isinstance(type_, StringType) != isinstance(value, StringConstant):
-        words = f'inline {name} definition uses incompatible types: "{type_}" = "{value.type}"'
+    words = f'inline {name} definition uses incompatible types: "{type_}" = "{value.type}"'
+    if isinstance(type_, StringType) != is_text(value.type):
         fail("D_OP_INCOMPAT", node.span, words)
-    names.constants[name] = value if isinstance(value, StringConstant) else convert(value, type_)
+    try:
+        value = assignable(value, type_, "=", node.value)
+    except CompileError:
+        fail("D_OP_INCOMPAT", node.span, words)
+    if isinstance(value, Constant | StringConstant):
+        names.constants[name] = value
+        return
+    size = _nodes(value)
+    if size > _MOST_INLINED:
+        unsupported(node.value.span, f"an inline that stands for more than {_MOST_INLINED} operations")
+    names.inlines[name] = Inline(type_, node.value, size)
+
+
+def _nodes(node: Node) -> int:
+    """Count the nodes of a value; shared ones as often as they are used."""
+    parts = vars(node).values()
+    flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
+    return 1 + sum(_nodes(item) for item in flat if isinstance(item, Node))

@@ -1,6 +1,7 @@
 """Expressions: names resolved, types checked, constants folded. `ast.Expression` to `program.Value`.
 
-The messages are DTrace's (libdtrace's error tags). Actions and aggregations are in check_action.py.
+The messages are DTrace's (libdtrace's error tags). Here the tree is descended; what its nodes mean is told by
+check_operator.py, check_place.py and check_type.py. Actions and aggregations are in check_action.py.
 """
 
 from __future__ import annotations
@@ -10,20 +11,46 @@ from typing import Final, NoReturn
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES, prototype_mismatch
 from dlang.aggregations import AggregatingFunction
+from dlang.check_operator import (
+    arithmetic,
+    assignable,
+    choice,
+    comparison,
+    convert,
+    decayed,
+    fold_logical,
+    fold_unary,
+    is_scalar,
+    to_string,
+)
+from dlang.check_place import (
+    address_of,
+    check_not_array,
+    declare,
+    declare_array,
+    dereference,
+    element,
+    index,
+    key_type,
+    member,
+    modifiable,
+    not_an_array,
+    step_amount,
+    type_assigned,
+)
+from dlang.check_type import declared_type
 from dlang.diagnostics import did_you_mean, fail, unsupported
-from dlang.names import Names, character_constant, declared_type, expand_macro, integer_constant
+from dlang.names import Names, character_constant, expand_macro, integer_constant
 from dlang.program import (
-    Arithmetic,
-    Choice,
-    Comparison,
+    Allocate,
     Constant,
-    Convert,
+    CopyBytes,
     CopyIn,
     CopyInString,
-    Dereference,
+    CopyInto,
     Load,
     Logical,
-    PointedString,
+    Part,
     Register,
     Scope,
     Sequence,
@@ -31,34 +58,30 @@ from dlang.program import (
     Store,
     StringConstant,
     StringLength,
-    StringSuffix,
     UnaryValue,
+    Update,
     Value,
     Variable,
 )
+from dlang.source import Span
 from dlang.types import (
-    CHAR,
     INT,
-    LONG,
-    SIGNED_CHAR,
     STRING,
     TYPEDEFS,
-    UNSIGNED_CHAR,
-    UNSIGNED_LONG,
+    VOID,
     VOID_POINTER,
     IntegerType,
     PointerType,
+    RecordType,
     StringType,
     Type,
     VoidType,
-    common_type,
-    is_signed,
+    find_member,
     promote,
-    wrap,
+    size_of,
 )
 
 _SCOPES: Final = {"self": Scope.THREAD, "this": Scope.CLAUSE}
-_INTEGRAL: Final = frozenset(["%", "&", "|", "^", "<<", ">>"])
 _COMPARISONS: Final = frozenset(["==", "!=", "<", "<=", ">", ">="])
 
 
@@ -79,6 +102,8 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
             return _name(node, names)
         case ast.ScopedName(scope=scope, name=name):
             variable = names.find(_SCOPES[scope], name)
+            if (_SCOPES[scope], name) in names.arrays:
+                _array_as_scalar(f"{scope}->{name}", node.span)
             if variable is None:
                 fail("D_VAR_UNDEF", node.span, f"{scope}->{name} has not yet been declared or assigned")
             return Load(variable.type, variable)
@@ -86,10 +111,8 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
             _no_aggregation(node)
         case ast.Index():
             return _index(node, names)
-        case ast.Member(arrow="->"):
-            unsupported(node.span, "operator -> on structures")
-        case ast.Member():
-            unsupported(node.span, "operator . on structures")
+        case ast.Member(base=base):
+            return member(check_expression(base, names), node)
         case ast.Call():
             return _call(node, names)
         case ast.Unary():
@@ -98,33 +121,28 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
             return _step(node, names)
         case ast.Binary():
             return _binary(node, names)
-        case ast.Conditional():
-            return _conditional(node, names)
+        case ast.Conditional(condition=condition, then=then, otherwise=otherwise):
+            values = [check_expression(part, names) for part in (condition, then, otherwise)]
+            return choice(values[0], values[1], values[2], node)
         case ast.Assignment():
             return _assignment(node, names)
         case ast.Cast():
             return _cast(node, names)
         case ast.SizeofType(type=type_name):
-            return _size(declared_type(type_name.type, type_name.declarator, names), node, names)
+            return _size(named_type(type_name.type, type_name.declarator, names), node, names)
         case ast.Offsetof():
-            unsupported(node.span, "offsetof")
+            return _offset(node, names)
 
 
-def is_scalar(value: Value) -> bool:
-    """Say whether a value can be a truth value: an integer or a pointer (a string can't)."""
-    return isinstance(value.type, IntegerType | PointerType)
+def named_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, names: Names) -> Type:
+    """Return the type that a specifier and a declarator name together."""
+    return declared_type(specifier, declarator, names, lambda node: constant_expression(node, names))
 
 
-def _is_integer(value: Value) -> bool:
-    return isinstance(value.type, IntegerType)
-
-
-def _is_string(value: Value) -> bool:
-    return isinstance(value.type, StringType)
-
-
-def _is_text_pointer(value: Value) -> bool:
-    return isinstance(value.type, PointerType) and value.type.target in (CHAR, SIGNED_CHAR, UNSIGNED_CHAR)
+def constant_expression(node: ast.Expression, names: Names) -> int | None:
+    """Return the value of an integer constant expression, or None for any other expression."""
+    value = check_expression(node, names)
+    return value.value if isinstance(value, Constant) else None
 
 
 def _no_aggregation(node: ast.AggregationName | ast.Index) -> NoReturn:
@@ -144,20 +162,33 @@ def _name(node: ast.Name, names: Names) -> Value:
     variable = names.find(Scope.GLOBAL, name)
     if variable is not None:
         return Load(variable.type, variable)
+    if name in names.inlines:
+        inline = names.inlines[name]
+        value = check_expression(inline.value, names)
+        return convert(value, inline.type) if isinstance(inline.type, IntegerType) else value
     known = builtins.VARIABLES.get(name) or names.constants.get(name)
     if known is not None:
         return known
     if name in builtins.NOT_COMPILED:
         unsupported(node.span, f"variable {name}")
-    if name == "uregs":
-        message = "associative array 'uregs' may not be referenced as scalar"
-        fail("D_IDENT_BADREF", node.span, message, "for example: uregs[R_RAX]")
+    if name in ("uregs", "args") or (Scope.GLOBAL, name) in names.arrays:
+        _array_as_scalar(name, node.span)
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
+    if "`" in name:
+        words = "Unknown symbol name" if name.startswith("`") else "Unknown module name"
+        fail(
+            "D_IDENT_UNDEF", node.span, f"failed to resolve {name}: {words}", "the kernel's are out of reach"
+        )
     globals_ = [key for scope, key in names.variables if scope is Scope.GLOBAL]
-    hint = did_you_mean(name, [*builtins.VARIABLES, *names.constants, *globals_])
+    hint = did_you_mean(name, [*builtins.VARIABLES, *names.constants, *names.inlines, *globals_])
     fail("D_IDENT_UNDEF", node.span, f"failed to resolve {name}: Unknown variable name", hint)
+
+
+def _array_as_scalar(name: str, span: Span) -> NoReturn:
+    message = f"associative array '{name}' may not be referenced as scalar"
+    fail("D_IDENT_BADREF", span, message, "for example: uregs[R_RAX]" if name == "uregs" else "")
 
 
 def _kind_of_function(name: str) -> str:
@@ -174,30 +205,60 @@ def _index(node: ast.Index, names: Names) -> Value:
             _no_aggregation(node)
         case ast.Name(name="uregs"):
             return _register(node, names)
-        case ast.Name(name=name) | ast.ScopedName(name=name) if _find_base(node.base, names) is None:
-            unsupported(node.span, f"associative array {name}[ ]")
+        case ast.Name(name="args"):
+            _typed_argument(node, names)
+        case ast.Name(name=name) | ast.ScopedName(name=name) as base_node:
+            scope = _scope_of(base_node)
+            array = names.arrays.get((scope, name))
+            if array is not None:
+                place = element(array, [check_expression(key, names) for key in node.indices], node)
+                return Load(place.type, place)
+            if _is_new(base_node, names):
+                message = f"{scope.value}{name} has not yet been declared or assigned"
+                fail("D_VAR_UNDEF", node.span, message)
     base = check_expression(node.base, names)
-    if len(node.indices) > 1 or not isinstance(base.type, PointerType):
-        unsupported(node.span, "indexing anything but a pointer")
-    offset = check_expression(node.indices[0], names)
-    return _dereference(_sum("+", base, offset, node), node)
+    if len(node.indices) > 1:
+        not_an_array(base, node)
+    return index(base, check_expression(node.indices[0], names), node)
 
 
-def _find_base(node: ast.Name | ast.ScopedName, names: Names) -> Variable | None:
-    scope = Scope.GLOBAL if isinstance(node, ast.Name) else _SCOPES[node.scope]
-    return names.find(scope, node.name)
+def _scope_of(node: ast.Name | ast.ScopedName) -> Scope:
+    return Scope.GLOBAL if isinstance(node, ast.Name) else _SCOPES[node.scope]
+
+
+def _is_new(node: ast.Name | ast.ScopedName, names: Names) -> bool:
+    """Say whether a name means nothing yet, so that an assignment can make a variable of it."""
+    scope = _scope_of(node)
+    if scope is not Scope.GLOBAL:
+        return (scope, node.name) not in names.variables and (scope, node.name) not in names.arrays
+    return not names.is_taken(node.name) and not _kind_of_function(node.name) and "`" not in node.name
+
+
+def _typed_argument(node: ast.Index, names: Names) -> NoReturn:
+    """Raise for `args[n]`: no probe here has typed arguments."""
+    span = node.span
+    if names.probe is None:
+        fail("D_ARGS_NONE", span, "args[ ] may not be referenced outside of a probe clause")
+    if len(node.indices) != 1:
+        passed = f"{len(node.indices)} args"
+        fail("D_PROTO_LEN", span, f"args[ ] prototype mismatch: {passed} passed, 1 expected")
+    number = check_expression(node.indices[0], names)
+    if not isinstance(number, Constant):
+        prototype_mismatch("args[ ]", 1, "integer constant", number.type, node.indices[0].span)
+    message = f"index {number.value} is out of range for {names.probe} args[ ]"
+    fail("D_ARGS_IDX", span, message, f"untyped: arg{number.value}" if 0 <= number.value < 10 else "")
 
 
 def _register(node: ast.Index, names: Names) -> Value:
     if len(node.indices) != 1:
         passed = f"{len(node.indices)} args"
         fail("D_PROTO_LEN", node.span, f"uregs[ ] prototype mismatch: {passed} passed, 1 expected")
-    index = check_expression(node.indices[0], names)
-    if not _is_integer(index):
-        prototype_mismatch("uregs[ ]", 1, "integer constant", index.type, node.indices[0].span)
-    if isinstance(index, Constant) and not 0 <= index.value < builtins.REGISTER_COUNT:
-        fail("D_REGS_IDX", node.indices[0].span, f"index {index.value} is out of range for array uregs")
-    return Register(TYPEDEFS["uint64_t"], index, node.span)
+    number = check_expression(node.indices[0], names)
+    if not isinstance(number.type, IntegerType):
+        prototype_mismatch("uregs[ ]", 1, "integer constant", number.type, node.indices[0].span)
+    if isinstance(number, Constant) and not 0 <= number.value < builtins.REGISTER_COUNT:
+        fail("D_REGS_IDX", node.indices[0].span, f"index {number.value} is out of range for array uregs")
+    return Register(TYPEDEFS["uint64_t"], number, node.span)
 
 
 # --- operators ----------------------------------------------------------------------------------------------
@@ -205,67 +266,45 @@ def _register(node: ast.Index, names: Names) -> Value:
 
 def _unary(node: ast.Unary, names: Names) -> Value:
     operator = node.operator
-    if operator == "&":
+    if operator == "&" and isinstance(node.operand, ast.AggregationName):
         fail("D_ADDROF_VAR", node.span, "cannot take address of dynamic variable")
     operand = check_expression(node.operand, names)
     match operator:
+        case "&":
+            return address_of(operand, node)
         case "sizeof":
+            if isinstance(operand, Load) and isinstance(operand.place, Part) and operand.place.bits:
+                fail("D_SIZEOF_BITFIELD", node.span, "cannot apply sizeof to a bit-field")
             return _size(operand.type, node, names)
         case "stringof":
             return to_string(operand, node)
         case "*":
-            return _dereference(operand, node)
+            return dereference(operand, node)
         case "!":
+            operand = decayed(operand)
             if not is_scalar(operand):
                 fail("D_OP_SCALAR", node.span, "operator ! requires an operand of scalar type")
-            return _fold_unary(UnaryValue(INT, "!", operand))
+            return fold_unary(UnaryValue(INT, "!", operand))
         case "~":
             if not isinstance(operand.type, IntegerType):
                 fail("D_OP_INT", node.span, "operator ~ requires an operand of integral type")
-            return _fold_unary(UnaryValue(promote(operand.type), "~", operand))
+            return fold_unary(UnaryValue(promote(operand.type), "~", operand))
         case _:
             if not isinstance(operand.type, IntegerType):
                 message = f"operator {operator} requires an operand of arithmetic type"
                 fail("D_OP_ARITH", node.span, message)
             type_ = promote(operand.type)
-            return (
-                _fold_unary(UnaryValue(type_, "-", operand)) if operator == "-" else convert(operand, type_)
-            )
-
-
-def _fold_unary(value: UnaryValue) -> Value:
-    if not isinstance(value.operand, Constant):
-        return value
-    number = value.operand.value
-    result = {"-": -number, "~": ~number, "!": int(not number)}[value.operator]
-    return Constant(value.type, wrap(result, LONG if is_signed(value.type) else UNSIGNED_LONG))
-
-
-def _dereference(pointer: Value, node: ast.Expression) -> Value:
-    if not isinstance(pointer.type, PointerType):
-        fail("D_DEREF_NONPTR", node.span, "cannot dereference non-pointer type")
-    target = pointer.type.target
-    if isinstance(target, VoidType):
-        fail("D_DEREF_VOID", node.span, "cannot dereference pointer to void")
-    if isinstance(target, StringType):
-        return PointedString(STRING, pointer, node.span)
-    return Dereference(target, pointer, node.span)
+            return fold_unary(UnaryValue(type_, "-", operand)) if operator == "-" else convert(operand, type_)
 
 
 def _step(node: ast.Step, names: Names) -> Value:
-    scope, name = _variable_name(node.operator, node.operand, node)
-    _check_writable(node.operator, scope, name, node, names)
-    variable = names.find(scope, name) or names.declare(scope, name, TYPEDEFS["int64_t"])
-    match variable.type:
-        case IntegerType():
-            amount = 1
-        case PointerType(target=target) if not isinstance(target, VoidType | StringType):
-            amount = target.size
-        case PointerType():
-            fail("D_OP_VFPTR", node.span, f"operator {node.operator} requires an operand of known size")
-        case _:
-            fail("D_OP_SCALAR", node.span, f"operator {node.operator} requires operand of scalar type")
-    return Step(variable.type, variable, amount if node.operator == "++" else -amount, node.prefix)
+    operator = node.operator
+    target = _target(node.operand, operator, node, names)
+    _check_writable(operator, target, node, names)
+    _make_where_new(target, TYPEDEFS["int64_t"], names)
+    place = modifiable(check_expression(target, names), operator, node)
+    amount = step_amount(place.type, operator, node)
+    return Step(place.type, place, amount if operator == "++" else -amount, node.prefix)
 
 
 def _binary(node: ast.Binary, names: Names) -> Value:
@@ -275,207 +314,90 @@ def _binary(node: ast.Binary, names: Names) -> Value:
     if operator == ",":
         return Sequence(right.type, left, right)
     if operator in ("&&", "||", "^^"):
+        left, right = decayed(left), decayed(right)
         if not is_scalar(left) or not is_scalar(right):
             fail("D_OP_SCALAR", node.span, f"operator {operator} requires operands of scalar type")
-        return _fold_logical(Logical(INT, operator, left, right))
+        return fold_logical(Logical(INT, operator, left, right))
     if operator in _COMPARISONS:
-        return _comparison(operator, left, right, node)
-    return _arithmetic(operator, left, right, node)
+        return comparison(operator, left, right, node)
+    return arithmetic(operator, left, right, node)
 
 
-def _arithmetic(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
-    if operator in ("+", "-"):
-        return _sum(operator, left, right, node)
-    if not isinstance(left.type, IntegerType) or not isinstance(right.type, IntegerType):
-        tag, kind = ("D_OP_INT", "integral") if operator in _INTEGRAL else ("D_OP_ARITH", "arithmetic")
-        fail(tag, node.span, f"operator {operator} requires operands of {kind} type")
-    if operator in ("/", "%") and isinstance(right, Constant) and right.value == 0:
-        fail("D_DIV_ZERO", node.span, "expression contains division by zero")
-    shift = operator in ("<<", ">>")
-    type_ = promote(left.type) if shift else common_type(left.type, right.type)
-    return _fold_arithmetic(Arithmetic(type_, operator, left, right, node.span))
-
-
-def _sum(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
-    match left.type, right.type:
-        case IntegerType(), IntegerType():
-            type_: Type = common_type(left.type, right.type)
-            return _fold_arithmetic(Arithmetic(type_, operator, left, right, node.span))
-        case StringType(), IntegerType() if operator == "+":
-            return StringSuffix(STRING, left, right)
-        case PointerType(target=target), IntegerType() if not isinstance(target, VoidType | StringType):
-            amount = _scaled(right, target.size, node)
-            return Arithmetic(left.type, operator, left, amount, node.span)
-        case IntegerType(), PointerType(target=target) if operator == "+":
-            if not isinstance(target, VoidType | StringType):
-                return Arithmetic(right.type, "+", right, _scaled(left, target.size, node), node.span)
-        case PointerType(target=target), PointerType() if operator == "-" and left.type == right.type:
-            if not isinstance(target, VoidType | StringType):
-                bytes_ = Arithmetic(LONG, "-", left, right, node.span)
-                return Arithmetic(LONG, "/", bytes_, Constant(LONG, target.size), node.span)
-    _incompatible(operator, left, right, node)
-
-
-def _scaled(value: Value, size: int, node: ast.Expression) -> Value:
-    return _fold_arithmetic(Arithmetic(LONG, "*", value, Constant(LONG, size), node.span))
-
-
-def _incompatible(operator: str, left: Value, right: Value, node: ast.Expression) -> NoReturn:
-    message = f'operands have incompatible types: "{left.type}" {operator} "{right.type}"'
-    fail("D_OP_INCOMPAT", node.span, message)
-
-
-def _fold_arithmetic(value: Arithmetic) -> Value:
-    """Return the constant that both constant operands make, computed as the engines compute: on 64 bits."""
-    if not isinstance(value.left, Constant) or not isinstance(value.right, Constant):
-        return value
-    signed = is_signed(value.type)
-    whole = LONG if signed else UNSIGNED_LONG
-    left, right = wrap(value.left.value, whole), wrap(value.right.value, whole)
-    match value.operator:
-        case "+":
-            result = left + right
-        case "-":
-            result = left - right
-        case "*":
-            result = left * right
-        case "/" | "%":
-            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-            result = quotient if value.operator == "/" else left - quotient * right
-        case "&":
-            result = left & right
-        case "|":
-            result = left | right
-        case "^":
-            result = left ^ right
-        case "<<":
-            result = left << (right & 63)
-        case _:
-            result = left >> (right & 63)
-    return Constant(value.type, wrap(result, whole))
-
-
-def _fold_logical(value: Logical) -> Value:
-    if not isinstance(value.left, Constant) or not isinstance(value.right, Constant):
-        return value
-    left, right = bool(value.left.value), bool(value.right.value)
-    result = {"&&": left and right, "||": left or right, "^^": left != right}[value.operator]
-    return Constant(INT, int(result))
-
-
-def _comparison(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
-    if _is_string(left) or _is_string(right):
-        return _string_comparison(operator, left, right, node)
-    match left.type, right.type:
-        case IntegerType(), IntegerType():
-            signed = common_type(left.type, right.type).signed
-        case PointerType(), PointerType() if _compatible_pointers(left.type, right.type):
-            signed = False
-        case PointerType(), IntegerType() if isinstance(right, Constant) and right.value == 0:
-            signed = False
-        case IntegerType(), PointerType() if isinstance(left, Constant) and left.value == 0:
-            signed = False
-        case _:
-            _incompatible(operator, left, right, node)
-    if isinstance(left, Constant) and isinstance(right, Constant):
-        whole = LONG if signed else UNSIGNED_LONG
-        return Constant(INT, int(_COMPARE[operator](wrap(left.value, whole), wrap(right.value, whole))))
-    return Comparison(INT, operator, left, right, signed)
-
-
-def _string_comparison(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
-    sides = []
-    for side in (left, right):
-        if _is_text_pointer(side):
-            side = PointedString(STRING, side, node.span)
-        elif isinstance(side, Constant) and side.value == 0:
-            side = StringConstant(STRING, b"")
-        if not _is_string(side):
-            _incompatible(operator, left, right, node)
-        sides.append(side)
-    return Comparison(INT, operator, sides[0], sides[1], False)
-
-
-_COMPARE: Final = {
-    "==": int.__eq__,
-    "!=": int.__ne__,
-    "<": int.__lt__,
-    "<=": int.__le__,
-    ">": int.__gt__,
-    ">=": int.__ge__,
-}
-
-
-def _compatible_pointers(left: PointerType, right: PointerType) -> bool:
-    void = isinstance(left.target, VoidType) or isinstance(right.target, VoidType)
-    return void or left.target == right.target
-
-
-def _conditional(node: ast.Conditional, names: Names) -> Value:
-    condition = check_expression(node.condition, names)
-    if not is_scalar(condition):
-        fail("D_OP_SCALAR", node.span, "operator ?: expression must be of scalar type")
-    then = check_expression(node.then, names)
-    otherwise = check_expression(node.otherwise, names)
-    match then.type, otherwise.type:
-        case IntegerType(), IntegerType():
-            type_: Type = common_type(then.type, otherwise.type)
-        case StringType(), StringType():
-            type_ = STRING
-        case PointerType(), PointerType() if _compatible_pointers(then.type, otherwise.type):
-            type_ = then.type
-        case PointerType(), IntegerType() if isinstance(otherwise, Constant) and otherwise.value == 0:
-            type_ = then.type
-        case IntegerType(), PointerType() if isinstance(then, Constant) and then.value == 0:
-            type_ = otherwise.type
-        case _:
-            fail("D_OP_INCOMPAT", node.span, "operator ?: operands must have compatible types")
-    return Choice(type_, condition, then, otherwise)
-
-
-# --- assignment, conversion ---------------------------------------------------------------------------------
+# --- assignment ---------------------------------------------------------------------------------------------
 
 
 def _assignment(node: ast.Assignment, names: Names) -> Value:
+    operator = node.operator
     if isinstance(node.value, ast.Call) and node.value.function.name in ACTIONS:
         _void_call(node.value)
     if isinstance(node.target, ast.AggregationName) or (
         isinstance(node.target, ast.Index) and isinstance(node.target.base, ast.AggregationName)
     ):
-        fail(
-            "D_OP_LVAL",
-            node.span,
-            f"operator {node.operator} may be applied to an aggregation as a statement only",
-        )
-    if isinstance(node.target, ast.Index):
-        _index(node.target, names)
-        unsupported(node.target.span, "assignment through a pointer")
-    scope, name = _variable_name(node.operator, node.target, node)
-    _check_writable(node.operator, scope, name, node, names)
-    if node.operator != "=":
-        old = check_expression(node.target, names)
-        value = _arithmetic(node.operator[:-1], old, check_expression(node.value, names), node)
-    else:
-        value = check_expression(node.value, names)
+        message = f"operator {operator} may be applied to an aggregation as a statement only"
+        fail("D_OP_LVAL", node.span, message)
+    target = _target(node.target, operator, node, names)
+    _check_writable(operator, target, node, names)
+    if operator != "=":
+        return _compound(node, target, names)
+    value = check_expression(node.value, names)
     if isinstance(value.type, VoidType):
         fail("D_OP_INCOMPAT", node.span, f'operands have incompatible types: "int" = "{value.type}"')
-    variable = names.find(scope, name) or names.declare(scope, name, value.type)
-    return Store(variable.type, variable, assignable(value, variable.type, node.operator, node))
+    _make_where_new(target, type_assigned(value), names)
+    place = modifiable(check_expression(target, names), operator, node)
+    check_not_array(place.type, operator, node)
+    return Store(place.type, place, assignable(value, place.type, operator, node))
 
 
-def _variable_name(operator: str, node: ast.Expression, whole: ast.Expression) -> tuple[Scope, str]:
-    match node:
-        case ast.Name(name=name):
-            return Scope.GLOBAL, name
-        case ast.ScopedName(scope=scope, name=name):
-            return _SCOPES[scope], name
+def _compound(node: ast.Assignment, target: ast.Expression, names: Names) -> Value:
+    """Return `target += value` and its like. What finding a place costs or does happens once."""
+    operator = node.operator
+    old = check_expression(target, names)
+    place = modifiable(old, operator, node)
+    check_not_array(place.type, operator, node)
+    value = check_expression(node.value, names)
+    if isinstance(place, Variable):
+        new = arithmetic(operator[:-1], old, value, node)
+        return Store(place.type, place, assignable(new, place.type, operator, node))
+    current = names.current(place.type)
+    new = arithmetic(operator[:-1], current, value, node)
+    return Update(place.type, place, current, assignable(new, place.type, operator, node))
+
+
+def _target(
+    node: ast.Expression, operator: str, whole: ast.Expression, names: Names
+) -> ast.Name | ast.ScopedName | ast.Index | ast.Member | ast.Unary:
+    """Return what is assigned to; the name of an inline stands for what that stands for."""
+    while isinstance(node, ast.Name) and node.name in names.inlines:
+        node = names.inlines[node.name].value
+    if isinstance(node, ast.Name | ast.ScopedName | ast.Index | ast.Member | ast.Unary):
+        return node
     fail("D_OP_LVAL", whole.span, f"operator {operator} requires modifiable lvalue as an operand")
 
 
-def _check_writable(operator: str, scope: Scope, name: str, node: ast.Expression, names: Names) -> None:
-    if scope is not Scope.GLOBAL:
+def _make_where_new(target: ast.Expression, type_: Type, names: Names) -> None:
+    """Make the variable or associative array that is assigned to for the first time."""
+    match target:
+        case ast.Name() | ast.ScopedName() if _is_new(target, names):
+            declare(_scope_of(target), target.name, type_, names, target.span)
+        case ast.Index(base=(ast.Name() | ast.ScopedName()) as base) if _is_new(base, names):
+            scope = _scope_of(base)
+            keys = [check_expression(key, names) for key in target.indices]
+            types = tuple(
+                key_type(key, number, "associative array", key_node.span)
+                for number, (key, key_node) in enumerate(zip(keys, target.indices, strict=True), 1)
+            )
+            declare_array(scope, base.name, type_, types, names, target.span)
+
+
+def _check_writable(operator: str, target: ast.Expression, node: ast.Expression, names: Names) -> None:
+    if isinstance(target, ast.Index) and isinstance(target.base, ast.Name):
+        target = target.base
+        if target.name not in ("uregs", "args"):
+            return
+    if not isinstance(target, ast.Name):
         return
-    if name in builtins.VARIABLES or name in builtins.NOT_COMPILED or name == "uregs":
+    name = target.name
+    if name in builtins.VARIABLES or name in builtins.NOT_COMPILED or name in ("uregs", "args"):
         message = f"operator {operator} can only be applied to a writable variable"
         fail("D_OP_WRITE", node.span, message, f"{name} is a built-in variable")
     if name in names.constants:
@@ -485,46 +407,12 @@ def _check_writable(operator: str, scope: Scope, name: str, node: ast.Expression
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
 
 
-def assignable(value: Value, type_: Type, operator: str, node: ast.Expression) -> Value:
-    """Return the value converted to the type of the variable that it is assigned to."""
-    match type_, value.type:
-        case IntegerType(), IntegerType():
-            return convert(value, type_)
-        case StringType(), StringType():
-            return value
-        case StringType(), IntegerType() if isinstance(value, Constant) and value.value == 0:
-            return StringConstant(STRING, b"")
-        case StringType(), PointerType() if _is_text_pointer(value):
-            return PointedString(STRING, value, node.span)
-        case PointerType(), PointerType() if _compatible_pointers(type_, value.type):
-            return value
-        case PointerType(), IntegerType() if isinstance(value, Constant) and value.value == 0:
-            return convert(value, type_)
-    message = f'operands have incompatible types: "{type_}" {operator} "{value.type}"'
-    fail("D_OP_INCOMPAT", node.span, message)
-
-
-def convert(value: Value, type_: Type) -> Value:
-    """Return an integer or pointer as a value of another integer or pointer type."""
-    if isinstance(value, Constant):
-        whole = type_ if isinstance(type_, IntegerType) else UNSIGNED_LONG
-        return Constant(type_, wrap(value.value, whole))
-    return value if value.type == type_ else Convert(type_, value)
-
-
-def to_string(value: Value, node: ast.Expression) -> Value:
-    """Return `(string)value`: a string as it is, or the characters that an address points to."""
-    match value.type:
-        case StringType():
-            return value
-        case PointerType() | IntegerType():
-            return PointedString(STRING, value, node.span)
-    fail("D_STRINGOF_TYPE", node.span, f"cannot apply stringof to a value of type {value.type}")
+# --- types --------------------------------------------------------------------------------------------------
 
 
 def _cast(node: ast.Cast, names: Names) -> Value:
-    type_ = declared_type(node.type.type, node.type.declarator, names)
-    value = check_expression(node.operand, names)
+    type_ = named_type(node.type.type, node.type.declarator, names)
+    value = decayed(check_expression(node.operand, names))
     match type_:
         case StringType():
             return to_string(value, node)
@@ -536,14 +424,23 @@ def _cast(node: ast.Cast, names: Names) -> Value:
 
 
 def _size(type_: Type, node: ast.Expression, names: Names) -> Value:
-    match type_:
-        case StringType():
-            size = names.string_limit
-        case VoidType():
-            fail("D_SIZEOF_TYPE", node.span, "cannot apply sizeof to an operand of unknown size")
-        case _:
-            size = type_.size
+    size = names.string_limit if isinstance(type_, StringType) else size_of(type_, names.string_size)
+    if not size:
+        fail("D_SIZEOF_TYPE", node.span, "cannot apply sizeof to an operand of unknown size")
     return Constant(TYPEDEFS["size_t"], size)
+
+
+def _offset(node: ast.Offsetof, names: Names) -> Value:
+    type_ = named_type(node.type.type, node.type.declarator, names)
+    if not isinstance(type_, RecordType) or type_.layout is None:
+        fail("D_OFFSETOF_TYPE", node.span, "offsetof operand must be a struct or union type")
+    found = find_member(type_, node.member)
+    if found is None:
+        message = f"failed to determine offset of {node.member}: Member name not found"
+        fail("D_UNKNOWN", node.span, message)
+    if found.bits is not None:
+        fail("D_OFFSETOF_BITFIELD", node.span, f"cannot take offset of a bit-field: {node.member}")
+    return Constant(TYPEDEFS["size_t"], found.offset)
 
 
 # --- calls --------------------------------------------------------------------------------------------------
@@ -572,7 +469,7 @@ def _call(node: ast.Call, names: Names) -> Value:
     if subroutine is None:
         _unknown_function(node, names)
     subroutine.check_count(len(node.arguments), node.span)
-    arguments = [check_expression(argument, names) for argument in node.arguments]
+    arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
         if not parameter.accepts(argument.type):
             span = node.arguments[number - 1].span
@@ -580,6 +477,12 @@ def _call(node: ast.Call, names: Names) -> Value:
     match name:
         case "copyin":
             return CopyIn(VOID_POINTER, arguments[0], arguments[1], node.span)
+        case "alloca":
+            return Allocate(VOID_POINTER, arguments[0], node.span)
+        case "copyinto":
+            return CopyInto(VOID, arguments[0], arguments[1], arguments[2], node.span)
+        case "bcopy":
+            return CopyBytes(VOID, arguments[0], arguments[1], arguments[2], node.span)
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)

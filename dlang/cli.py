@@ -51,7 +51,6 @@ from dlang.output import OutputOptions, listing
 from dlang.pragmas import apply_control_lines
 from dlang.probe_description import Level
 from dlang.source import Source, Span
-from dlang.symbol_text import AddressNames
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -236,13 +235,7 @@ class _Run:
         return self._trace(compiled, probes)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
-        options = self.options
-        names = Names(
-            self._macros(texts),
-            options.strsize,
-            stack_frames=options.ustackframes,
-            most_frames=options.maxframes,
-        )
+        names = Names(self._macros(texts), self.options.strsize)
         listing_ = self.line.mode is Mode.LIST
         try:
             compiled = compile_texts(
@@ -312,8 +305,7 @@ class _Run:
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
             engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
-            names = AddressNames(self.traced.names(), options.noresolve, options.stackindent)
-            session = Session(plan, engine, session_options, terminal, names)
+            session = Session(plan, engine, session_options, terminal)
             status = session.run(self.traced.process, lambda refused: self._left_out(left_out, plan, refused))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None

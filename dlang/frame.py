@@ -10,9 +10,9 @@ from typing import Final
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.emit_ir import I64, POINTER, at, constant, stack_words
-from dlang.layout import COPY_LIMIT
-from dlang.notices import Fault
+from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, stack_words
+from dlang.layout import COPY_LIMIT, drop_offset
+from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
 from dlang.source import Span
 from dlang.target import Target
@@ -37,7 +37,8 @@ class Frame:
     `b` emits the clauses. `prologue` emits what runs before all of them: facts that are the same for a whole
     firing, and room that turned out to be needed. `thread_zeroed` is where clauses note that the thread's block may be
     all zero; None where they never do. `scratch_slot` is where the prologue leaves the pointer to the
-    firing's own memory; `scratch_size` is how much of that is used, 0 where none is.
+    firing's own memory; `scratch_size` is how much of that is used, 0 where none is. `current` is what places held
+    that are being updated.
     """
 
     b: ir.IRBuilder
@@ -56,6 +57,7 @@ class Frame:
     scratch_next: int = 2 * COPY_LIMIT
     scratch_size: int = 0
     fault_exit: FaultExit | None = None
+    current: dict[int, ir.Value] = field(default_factory=dict)
 
     def first(self) -> ir.IRBuilder:
         """Return the prologue's builder at its end: others add stack room to the same block."""
@@ -123,6 +125,11 @@ class Frame:
         self.fault_exit.sources.append((self.b.block, int(fault), brought, span.start))
         self.b.cbranch(condition, self.fault_exit.block, go_on)
         self.b.position_at_end(go_on)
+
+
+def drop(frame: Frame, kind: Drop) -> None:
+    """Count a loss."""
+    add_atomically(frame.b, frame.target.state(frame.b), constant(1), drop_offset(kind))
 
 
 def merge_words(b: ir.IRBuilder, sources: list[tuple[ir.Block, ir.Value]]) -> ir.Value:

@@ -17,15 +17,17 @@ from dlang.items import ProbeName
 from dlang.notices import Drop
 from dlang.program import (
     Aggregate,
+    AssociativeArray,
     Constant,
     ProbeField,
     ProbeText,
+    Scope,
     StringConstant,
     TypedProgram,
     Value,
     is_known_from_site,
 )
-from dlang.types import IntegerType, StackType, StringType, Type, wrap
+from dlang.types import IntegerType, StringType, is_bytes, size_of, stored_size, wrap
 
 # --- the state block ----------------------------------------------------------------------------------------
 
@@ -61,6 +63,28 @@ SCRATCH_POINTER: Final = 0xFFFFE800_00000000
 """What D pointers to a firing's own memory start at: no process and no kernel has memory there."""
 COPY_LIMIT: Final = 4096
 """Bytes that all copyin() calls of a firing can hold together; a power of two."""
+
+# --- associative arrays -------------------------------------------------------------------------------------
+
+
+def array_key_size(array: AssociativeArray, string_size: int) -> int:
+    """Return the bytes of an array's keys, after the thread's number where the array is thread-local."""
+    thread = 8 if array.scope is Scope.THREAD else 0
+    return thread + sum(stored_size(key, string_size) for key in array.key_types)
+
+
+ARRAY_PREFIX: Final = "["
+"""What the name of an associative array's memory begins with; then comes the array's number."""
+
+
+def array_name(array: AssociativeArray) -> str:
+    return f"{ARRAY_PREFIX}{array.number}"
+
+
+def named_array(name: str, program: TypedProgram) -> AssociativeArray:
+    """Return the array whose memory has that name."""
+    return program.arrays[int(name.removeprefix(ARRAY_PREFIX))]
+
 
 # --- aggregations -------------------------------------------------------------------------------------------
 
@@ -133,19 +157,12 @@ def _store(
             stride=len(by_site),
             slots=max(slots, 1),
         )
-    sizes = [sum(value_size(key.type, string_size) for key in runtime_keys(item)) for item in statements]
+    sizes = [sum(key_bytes(key, string_size) for key in runtime_keys(item)) for item in statements]
     return HashStore(aggregation, 16 + max(sizes, default=0))
 
 
-def value_size(type_: Type, string_size: int) -> int:
-    """Return the bytes that a value of this type takes in a record and in a key; a multiple of 8."""
-    match type_:
-        case StringType():
-            return string_size
-        case StackType(size=size):
-            return size
-        case _:
-            return 8
+def key_bytes(key: Value, string_size: int) -> int:
+    return stored_size(key.type, string_size)
 
 
 def decode_key(
@@ -164,27 +181,18 @@ def decode_key(
                 assert site is not None
                 values.append(probe_text(names[site], field).encode("utf-8", "surrogateescape"))
             case _:
-                size = value_size(key.type, string_size)
+                size = key_bytes(key, string_size)
                 values.append(decode_value(key, raw[position : position + size]))
                 position += size
     return tuple(values)
 
 
-def stack_of(raw: bytes) -> bytes:
-    """Return the frames of a stack without the zeros behind the last one."""
-    frames = len(raw) // 8
-    while frames and raw[8 * frames - 8 : 8 * frames] == bytes(8):
-        frames -= 1
-    return raw[: 8 * frames]
-
-
 def decode_value(value: Value, raw: bytes) -> KeyValue:
-    """Return what the bytes of a value mean for its type."""
-    match value.type:
-        case StringType():
-            return raw.split(b"\0", 1)[0]
-        case StackType():
-            return stack_of(raw)
+    """Return what 8 bytes, a zero-padded string or the bytes of a structure mean for a value's type."""
+    if isinstance(value.type, StringType):
+        return raw.split(b"\0", 1)[0]
+    if is_bytes(value.type):
+        return raw[: size_of(value.type, 0)]
     (number,) = struct.unpack("<Q", raw)
     return wrap(number, value.type) if isinstance(value.type, IntegerType) else int(number)
 

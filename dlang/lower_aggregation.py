@@ -14,11 +14,12 @@ import llvmlite.ir as ir
 from dlang.aggregations import FIRST_BUCKET, AggregatingFunction, Aggregation, scale_of
 from dlang.buckets import QUANTIZE_ZERO_BUCKET, Llquantize, Lquantize, Quantize, llquantize_bounds
 from dlang.emit_ir import add_atomically, as_word, at, constant, fetch_and_add, is_null, load, opaque, store
-from dlang.frame import Frame, merge_words
-from dlang.layout import HashStore, Store, TableStore, needs_site, runtime_keys, value_size
-from dlang.lower_value import divide, drop, value_into, word
+from dlang.frame import Frame, drop, merge_words
+from dlang.layout import HashStore, Store, TableStore, key_bytes, needs_site, runtime_keys
+from dlang.lower_value import divide, into, recorded_text_into, word
 from dlang.notices import Drop
 from dlang.program import Aggregate
+from dlang.types import StringType
 
 _KEY_ON_STACK: Final = 64
 """Bytes of key that go on the stack (BPF's holds 512); longer keys are made in scratch."""
@@ -66,8 +67,11 @@ def _key(aggregate: Aggregate, table: HashStore, frame: Frame) -> ir.Value:
     store(b, frame.site() if needs_site(aggregate) else 0, key, 8)
     position = 16
     for value in runtime_keys(aggregate):
-        value_into(value, at(b, key, position), frame)
-        position += value_size(value.type, frame.program.string_size)
+        if isinstance(value.type, StringType):
+            recorded_text_into(value, at(b, key, position), frame)
+        else:
+            into(value, at(b, key, position), frame)
+        position += key_bytes(value, frame.program.string_size)
     for offset in range(position, table.key_size, 8):
         store(b, 0, key, offset)
     return key

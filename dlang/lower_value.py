@@ -1,4 +1,5 @@
-"""Code for expressions: `word` for those whose value is a 64-bit word, `string_into` and `string_at` for strings.
+"""Code for expressions: `word` for those whose value is a 64-bit word, `string_into` and `string_at` for strings,
+`bytes_into` for structures.
 
 Strings are emitted into the place where they are wanted (a variable, a record, a key), so that most are copied
 once. What works on characters in memory is string_code.py's.
@@ -13,14 +14,12 @@ import llvmlite.ir as ir
 
 from dlang.builtins import REGISTER_COUNT
 from dlang.emit_ir import (
+    I8,
     I64,
-    add_atomically,
     as_word,
     at,
     constant,
     copy_words,
-    extend,
-    fetch_and_add,
     is_null,
     load,
     opaque,
@@ -28,24 +27,56 @@ from dlang.emit_ir import (
     zero_words,
 )
 from dlang.frame import Frame, merge_words
-from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, STATE_VARIABLES, drop_offset
-from dlang.lower_stack import caller, depth, stack_into
-from dlang.notices import Drop, Fault
+from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, array_key_size
+from dlang.lower_place import (
+    Entry,
+    Fixed,
+    InMemory,
+    Spot,
+    convert,
+    is_dynamic,
+    is_null_string,
+    load_bytes,
+    load_text,
+    load_word,
+    moved,
+    null_string_into,
+    own_memory,
+    own_range,
+    step_word,
+    store_bytes,
+    store_text,
+    store_word,
+    text_in_place,
+    variable_spot,
+)
+from dlang.notices import Fault
 from dlang.program import (
+    AddressOf,
+    Allocate,
     Argument,
     Arithmetic,
+    ArrayText,
+    CharacterAt,
     Choice,
     CommandName,
     Comparison,
     Constant,
     Convert,
+    CopyBytes,
     CopyIn,
     CopyInString,
-    Dereference,
+    CopyInto,
+    Current,
+    Element,
     Fact,
     FactValue,
     Load,
     Logical,
+    Memory,
+    NullString,
+    Part,
+    Place,
     PointedString,
     ProbeText,
     Register,
@@ -56,16 +87,15 @@ from dlang.program import (
     StringConstant,
     StringLength,
     StringSuffix,
+    Temporary,
     UnaryValue,
-    UserCaller,
-    UserStack,
-    UserStackDepth,
-    UserSymbol,
+    Update,
     Value,
     Variable,
 )
+from dlang.source import Span
 from dlang.string_code import are_equal, length, order
-from dlang.types import IntegerType, PointerType, StringType, Type, is_signed
+from dlang.types import StringType, Type, is_bytes, is_signed, is_word, size_of, stored_size
 
 
 def word(value: Value, frame: Frame) -> ir.Value:
@@ -82,10 +112,14 @@ def word(value: Value, frame: Frame) -> ir.Value:
             return frame.target.argument(b, number)
         case Register():
             return _register(value, frame)
-        case Load(variable=variable):
-            return _load(variable, frame)
-        case Store(variable=variable):
+        case Load():
+            return _load(value, frame)
+        case Store():
             return _store(value, frame)
+        case Current(number=number):
+            return frame.current[number]
+        case Update():
+            return _update(value, frame)
         case Step():
             return _step(value, frame)
         case Arithmetic():
@@ -103,37 +137,33 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case Sequence(left=left, right=right):
             evaluate(left, frame)
             return word(right, frame)
-        case Dereference():
-            return _dereference(value, frame)
+        case AddressOf(place=place):
+            return _address(place, frame)
         case CopyIn():
             return _copy_in(value, frame)
-        case UserSymbol(address=address):
-            return word(address, frame)
-        case UserCaller():
-            return caller(frame)
-        case UserStackDepth():
-            return depth(frame)
+        case Allocate():
+            return _allocate(value, frame)
+        case CopyInto():
+            return _copy_into(value, frame)
+        case CopyBytes():
+            return _copy_bytes(value, frame)
+        case CharacterAt():
+            return _character(value, frame)
         case StringLength(operand=operand):
             with frame.temporaries():
                 return length(b, string_at(operand, frame), frame.program.string_size)
         case (
-            StringConstant() | ProbeText() | CommandName() | CopyInString() | PointedString() | StringSuffix()
+            StringConstant()
+            | ProbeText()
+            | CommandName()
+            | CopyInString()
+            | PointedString()
+            | NullString()
+            | ArrayText()
+            | StringSuffix()
         ):
             raise AssertionError(f"a string where a word is wanted: {value}")
-        case UserStack():
-            raise AssertionError(f"a stack where a word is wanted: {value}")
     assert_never(value)
-
-
-def value_into(value: Value, place: ir.Value, frame: Frame) -> None:
-    """Emit an expression of any type into the bytes at `place` that layout.value_size() says it takes."""
-    match value:
-        case UserStack(type=type_):
-            stack_into(type_.frames, place, frame)
-        case _ if isinstance(value.type, StringType):
-            string_into(value, place, frame)
-        case _:
-            store(frame.b, word(value, frame), place)
 
 
 def evaluate(value: Value, frame: Frame) -> None:
@@ -141,6 +171,8 @@ def evaluate(value: Value, frame: Frame) -> None:
     with frame.temporaries():
         if isinstance(value.type, StringType):
             string_at(value, frame)
+        elif is_bytes(value.type):
+            bytes_at(value, frame)
         else:
             word(value, frame)
 
@@ -148,13 +180,6 @@ def evaluate(value: Value, frame: Frame) -> None:
 def truth(value: Value, frame: Frame) -> ir.Value:
     """Emit a condition; returns an i1."""
     return frame.b.icmp_unsigned("!=", word(value, frame), constant(0))
-
-
-def convert(b: ir.IRBuilder, value: ir.Value, type_: Type) -> ir.Value:
-    """Return a word as a type of fewer bytes holds it."""
-    if isinstance(type_, IntegerType):
-        return extend(b, value, type_.size, signed=type_.signed)
-    return value
 
 
 def choose(
@@ -171,93 +196,133 @@ def choose(
     return merge_words(b, sources)
 
 
-# --- variables ----------------------------------------------------------------------------------------------
+# --- places -------------------------------------------------------------------------------------------------
 
 
-def drop(frame: Frame, kind: Drop) -> None:
-    """Count a loss."""
-    add_atomically(frame.b, frame.target.state(frame.b), constant(1), drop_offset(kind))
+def locate(place: Place, frame: Frame) -> Spot:
+    """Emit the operands of a place: keys, indices, pointers. What is there is looked for when it is used."""
+    match place:
+        case Variable():
+            return variable_spot(place, frame)
+        case Element():
+            return _entry(place, frame)
+        case Memory(pointer=pointer, span=span):
+            return Spot(InMemory(word(pointer, frame), span))
+        case Part(base=base, offset=offset):
+            return moved(locate(base, frame), _part_offset(place, frame), offset, frame)
+        case Temporary(value=value):
+            return Spot(Fixed(bytes_at(value, frame)))
+    assert_never(place)
 
 
-def place_of(variable: Variable, frame: Frame) -> ir.Value:
-    """Return the pointer to a global or clause-local variable."""
-    if variable.scope is Scope.GLOBAL:
-        return at(frame.b, frame.target.state(frame.b), STATE_VARIABLES + variable.offset)
-    assert frame.clause_block is not None and variable.scope is Scope.CLAUSE
-    return at(frame.b, frame.clause_block, variable.offset)
-
-
-def _load(variable: Variable, frame: Frame) -> ir.Value:
+def _part_offset(part: Part, frame: Frame) -> ir.Value | None:
+    """Return where an index leads, bounded so that the kernel's verifier sees it."""
+    if part.index is None:
+        return None
     b = frame.b
-    if variable.scope is not Scope.THREAD:
-        return convert(b, load(b, place_of(variable, frame)), variable.type)
-    block = frame.target.thread_block(b)
-    before = b.block
-    with b.if_then(b.not_(is_null(b, block))):
-        found = load(b, block, variable.offset)
-        inside = b.block
-    return convert(b, merge_words(b, [(before, constant(0)), (inside, found)]), variable.type)
+    number = opaque(b, word(part.index, frame))
+    outside = b.icmp_unsigned(">=", number, constant(part.length))
+    frame.fault_when(outside, Fault.BADINDEX, number, part.span)
+    return b.mul(number, constant(part.stride))
+
+
+def _entry(place: Element, frame: Frame) -> Spot:
+    array = place.array
+    size = array_key_size(array, frame.program.string_size)
+    parts: list[tuple[ir.Value, Type | None]] = []
+    if array.scope is Scope.THREAD:
+        parts.append((frame.fact(Fact.TID), None))
+    for key in place.keys:
+        if is_word(key.type):
+            parts.append((word(key, frame), None))
+        else:
+            text = frame.temporary(stored_size(key.type, frame.program.string_size))
+            into(key, text, frame)
+            parts.append((text, key.type))
+    return Spot(Entry(array, size, tuple(parts)))
+
+
+def _load(value: Load, frame: Frame) -> ir.Value:
+    return load_word(locate(value.place, frame), value.place, frame)
 
 
 def _store(value: Store, frame: Frame) -> ir.Value:
-    variable = value.variable
-    assert not isinstance(variable.type, StringType)
-    new = convert(frame.b, word(value.value, frame), variable.type)
-    if variable.scope is Scope.THREAD:
-        write_thread_variable(variable, new, frame)
-    else:
-        store(frame.b, new, place_of(variable, frame))
+    new = convert(frame.b, word(value.value, frame), value.place.type)
+    store_word(locate(value.place, frame), value.place, new, frame)
     return new
 
 
-def write_thread_variable(variable: Variable, new: ir.Value, frame: Frame) -> None:
-    """Store a word in a thread's block, which is made for the first nonzero value.
-
-    Storing 0 frees (DTrace guide, ch. 3): the firing's end looks whether all is zero.
-    """
-    b = frame.b
-    with b.if_else(b.icmp_unsigned("!=", new, constant(0)), likely=True) as (nonzero, zero):
-        with nonzero:
-            block = frame.target.new_thread_block(b)
-            with b.if_else(is_null(b, block), likely=False) as (full, room):
-                with full:
-                    drop(frame, Drop.DYNAMIC)
-                with room:
-                    store(b, new, block, variable.offset)
-        with zero:
-            block = frame.target.thread_block(b)
-            with b.if_then(b.not_(is_null(b, block))):
-                store(b, 0, block, variable.offset)
-                store(b, 1, frame.thread_was_zeroed())
-
-
-def free_if_zero(frame: Frame) -> None:
-    """Give the thread's block back where every variable in it is zero."""
-    b = frame.b
-    block = frame.target.thread_block(b)
-    with b.if_then(b.not_(is_null(b, block))):
-        all_words: ir.Value = constant(0)
-        for offset in range(0, frame.program.thread_size, 8):
-            all_words = b.or_(all_words, load(b, block, offset))
-        with b.if_then(b.icmp_unsigned("==", all_words, constant(0))):
-            frame.target.free_thread_block(b)
+def _update(value: Update, frame: Frame) -> ir.Value:
+    spot = locate(value.place, frame)
+    frame.current[value.current.number] = load_word(spot, value.place, frame)
+    new = convert(frame.b, word(value.value, frame), value.place.type)
+    store_word(spot, value.place, new, frame)
+    return new
 
 
 def _step(value: Step, frame: Frame) -> ir.Value:
-    b = frame.b
-    variable = value.variable
-    amount = constant(value.amount)
-    if variable.scope is Scope.GLOBAL:
-        old = convert(b, fetch_and_add(b, place_of(variable, frame), amount), variable.type)
-        new = convert(b, b.add(old, amount), variable.type)
-    else:
-        old = _load(variable, frame)
-        new = convert(b, b.add(old, amount), variable.type)
-        if variable.scope is Scope.THREAD:
-            write_thread_variable(variable, new, frame)
-        else:
-            store(b, new, place_of(variable, frame))
+    old, new = step_word(locate(value.place, frame), value.place, value.amount, frame)
     return new if value.prefix else old
+
+
+def _address(place: Place, frame: Frame) -> ir.Value:
+    """Return a D pointer to a place in the firing's own memory."""
+    match place:
+        case Memory(pointer=pointer):
+            return word(pointer, frame)
+        case Part(base=base, offset=offset):
+            address = frame.b.add(_address(base, frame), constant(offset))
+            moving = _part_offset(place, frame)
+            return address if moving is None else frame.b.add(address, moving)
+    raise AssertionError(f"the address of {place}")
+
+
+# --- structures and other bytes -----------------------------------------------------------------------------
+
+
+def into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit any value into `stored_size` bytes at `place`."""
+    if is_word(value.type):
+        store(frame.b, word(value, frame), place)
+    elif isinstance(value.type, StringType):
+        string_into(value, place, frame)
+    else:
+        bytes_into(value, place, frame)
+
+
+def bytes_into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit a structure, an array or a floating-point number into memory that is its size, rounded up to 8."""
+    size = stored_size(value.type, frame.program.string_size)
+    with frame.temporaries():
+        match value:
+            case Load(place=source):
+                if size_of(value.type, frame.program.string_size) != size:
+                    store(frame.b, 0, place, size - 8)
+                load_bytes(locate(source, frame), source, place, frame)
+            case Choice(condition=condition, then=then, otherwise=otherwise):
+                with frame.b.if_else(truth(condition, frame)) as (yes, no):
+                    with yes:
+                        bytes_into(then, place, frame)
+                    with no:
+                        bytes_into(otherwise, place, frame)
+            case Store(place=target, value=new):
+                bytes_into(new, place, frame)
+                store_bytes(locate(target, frame), target, place, frame)
+            case Sequence(left=left, right=right):
+                evaluate(left, frame)
+                bytes_into(right, place, frame)
+            case _:
+                raise AssertionError(f"bytes of {value}")
+
+
+def bytes_at(value: Value, frame: Frame) -> ir.Value:
+    """Emit a structure, and return the pointer to it, good to the end of `temporaries`."""
+    place = frame.temporary(stored_size(value.type, frame.program.string_size))
+    bytes_into(value, place, frame)
+    return place
+
+
+# --- registers ----------------------------------------------------------------------------------------------
 
 
 def _register(value: Register, frame: Frame) -> ir.Value:
@@ -383,39 +448,62 @@ def _logical(value: Logical, frame: Frame) -> ir.Value:
 # --- the firing's own memory --------------------------------------------------------------------------------
 
 
+def _bounded_size(size: ir.Value, span: Span, frame: Frame) -> ir.Value:
+    """Return a number of bytes as one that the kernel's verifier sees to be in bounds."""
+    size = opaque(frame.b, size)
+    frame.fault_when(frame.b.icmp_unsigned(">", size, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, span)
+    return size
+
+
+def _room(size: ir.Value, span: Span, frame: Frame) -> tuple[ir.Value, ir.Value]:
+    """Take bytes of the firing's own memory; return their offset in it, a multiple of 8, and their number."""
+    b = frame.b
+    used = load(b, frame.copied)
+    size = _bounded_size(size, span, frame)
+    end = b.add(used, size)
+    frame.fault_when(b.icmp_unsigned(">", end, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, span)
+    # What lies there is followed by zeros, so that it is a string as well.
+    store(b, b.and_(b.add(end, constant(8)), constant(-8)), frame.copied)
+    offset = b.and_(used, constant(COPY_LIMIT - 1))
+    store(b, 0, at(b, at(b, frame.copies(), offset), size))
+    return offset, size
+
+
 def _copy_in(value: CopyIn, frame: Frame) -> ir.Value:
     b = frame.b
-    address, size = word(value.address, frame), opaque(b, word(value.size, frame))
-    used = load(b, frame.copied)
-    # The two comparisons bound both numbers, as the kernel's verifier has to see.
-    frame.fault_when(b.icmp_unsigned(">", size, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, value.span)
-    end = b.add(used, size)
-    frame.fault_when(b.icmp_unsigned(">", end, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, value.span)
-    offset = b.and_(used, constant(COPY_LIMIT - 1))
+    address = word(value.address, frame)
+    offset, size = _room(word(value.size, frame), value.span, frame)
     destination = at(b, frame.copies(), offset)
     failed = b.icmp_signed("<", frame.target.read_user(b, destination, size, address), constant(0))
     frame.fault_when(failed, Fault.BADADDR, address, value.span)
-    store(b, b.and_(b.add(end, constant(7)), constant(-8)), frame.copied)
     return b.add(offset, constant(SCRATCH_POINTER))
 
 
-def own_memory(pointer: ir.Value, size: int, value: Dereference | PointedString, frame: Frame) -> ir.Value:
-    """Return the machine's pointer for a D pointer to `size` bytes of the firing's own memory, or fault."""
+def _allocate(value: Allocate, frame: Frame) -> ir.Value:
     b = frame.b
-    offset = opaque(b, b.sub(pointer, constant(SCRATCH_POINTER)))
-    outside = b.icmp_unsigned(">", offset, constant(COPY_LIMIT - size))
-    frame.fault_when(outside, Fault.BADADDR, pointer, value.span)
-    return at(b, frame.copies(), offset)
+    offset, size = _room(word(value.size, frame), value.span, frame)
+    zeros = frame.constant_at(bytes(COPY_LIMIT))
+    frame.target.copy_memory(b, at(b, frame.copies(), offset), size, zeros)
+    return b.add(offset, constant(SCRATCH_POINTER))
 
 
-def _dereference(value: Dereference, frame: Frame) -> ir.Value:
+def _copy_into(value: CopyInto, frame: Frame) -> ir.Value:
     b = frame.b
-    assert isinstance(value.type, IntegerType | PointerType)
-    pointer = own_memory(word(value.pointer, frame), value.type.size, value, frame)
-    if value.type.size == 8:
-        return load(b, pointer)
-    narrow = b.load(pointer, typ=ir.IntType(8 * value.type.size))
-    return b.sext(narrow, I64) if is_signed(value.type) else b.zext(narrow, I64)
+    address = word(value.address, frame)
+    size = _bounded_size(word(value.size, frame), value.span, frame)
+    destination = own_range(word(value.destination, frame), size, value.span, frame)
+    failed = b.icmp_signed("<", frame.target.read_user(b, destination, size, address), constant(0))
+    frame.fault_when(failed, Fault.BADADDR, address, value.span)
+    return constant(0)
+
+
+def _copy_bytes(value: CopyBytes, frame: Frame) -> ir.Value:
+    b = frame.b
+    source, target = word(value.source, frame), word(value.destination, frame)
+    size = _bounded_size(word(value.size, frame), value.span, frame)
+    place = own_range(source, size, value.span, frame)
+    frame.target.copy_memory(b, own_range(target, size, value.span, frame), size, place)
+    return constant(0)
 
 
 # --- strings ------------------------------------------------------------------------------------------------
@@ -426,8 +514,8 @@ def string_at(value: Value, frame: Frame) -> ir.Value:
     match value:
         case StringConstant(value=text):
             return _constant_string(text, frame)
-        case Load(variable=variable) if variable.scope is not Scope.THREAD:
-            return place_of(variable, frame)
+        case Load(place=source) if (found := text_in_place(source, frame)) is not None:
+            return found
         case Sequence(left=left, right=right):
             evaluate(left, frame)
             return string_at(right, frame)
@@ -461,13 +549,15 @@ def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
                 whole = frame.temporary(_COMMAND_NAME_SIZE)
                 target.command_name(b, whole)
                 target.copy_string(b, place, frame.program.string_limit, whole)
-        case Load(variable=variable) if variable.scope is Scope.THREAD:
-            block = target.thread_block(b)
-            _copy_or_zero(block, place, frame, variable.offset)
-        case Load(variable=variable):
-            copy_words(b, place, place_of(variable, frame), size)
-        case Store():
-            copy_words(b, place, _store_string(value, frame), size)
+        case Load(place=source):
+            load_text(locate(source, frame), source, place, frame)
+        case Store(place=variable, value=new):
+            string_into(new, place, frame)
+            store_text(locate(variable, frame), variable, place, frame)
+        case NullString():
+            null_string_into(place, frame)
+        case ArrayText(place=array):
+            _array_text(array, place, frame)
         case Choice(condition=condition, then=then, otherwise=otherwise):
             with b.if_else(truth(condition, frame)) as (yes, no):
                 with yes:
@@ -480,9 +570,9 @@ def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
         case CopyInString():
             _copy_in_string(value, place, frame)
         case PointedString(pointer=pointer):
-            source = own_memory(word(pointer, frame), 1, value, frame)
+            start = own_memory(word(pointer, frame), 1, value.span, frame)
             zero_words(b, place, size)
-            target.copy_string(b, place, frame.program.string_limit, source)
+            target.copy_string(b, place, frame.program.string_limit, start)
         case _:
             raise AssertionError(f"a word where a string is wanted: {value}")
 
@@ -510,6 +600,8 @@ def _suffix(value: StringSuffix, frame: Frame) -> ir.Value:
     size = frame.program.string_size
     place = frame.temporary(2 * size)
     string_into(value.operand, place, frame)
+    # The last byte is only ever the mark of NULL.
+    b.store(ir.Constant(I8, 0), at(b, place, size - 1))
     zero_words(b, at(b, place, size), size)
     amount = opaque(b, word(value.amount, frame))
     bounded = b.select(b.icmp_unsigned("<", amount, constant(size)), amount, constant(size))
@@ -529,21 +621,32 @@ def _copy_in_string(value: CopyInString, place: ir.Value, frame: Frame) -> None:
     frame.fault_when(failed, Fault.BADADDR, address, value.span)
 
 
-def _store_string(value: Store, frame: Frame) -> ir.Value:
-    """Assign a string; returns a pointer to what the variable holds then."""
+def _array_text(array: Place, place: ir.Value, frame: Frame) -> None:
+    """Copy an array of char up to its first zero: the array itself need not have one."""
     b = frame.b
-    variable = value.variable
-    if variable.scope is not Scope.THREAD:
-        place = place_of(variable, frame)
-        string_into(value.value, place, frame)
-        return place
-    text = frame.temporary(frame.program.string_size)
-    string_into(value.value, text, frame)
-    block = frame.target.new_thread_block(b)
-    with b.if_else(is_null(b, block), likely=False) as (full, room):
-        with full:
-            drop(frame, Drop.DYNAMIC)
-        with room:
-            copy_words(b, at(b, block, variable.offset), text, frame.program.string_size)
-            store(b, 1, frame.thread_was_zeroed())
-    return text
+    size = size_of(array.type, frame.program.string_size)
+    zero_words(b, place, frame.program.string_size)
+    whole = frame.temporary(-(-size // 8) * 8 + 8)
+    store(b, 0, whole, -(-size // 8) * 8)
+    store(b, 0, whole, -(-size // 8) * 8 - 8)
+    load_bytes(locate(array, frame), array, whole, frame)
+    frame.target.copy_string(b, place, min(size + 1, frame.program.string_limit), whole)
+
+
+def _character(value: CharacterAt, frame: Frame) -> ir.Value:
+    """Return a character of a string; a fault where the index is beyond what strings can hold."""
+    b = frame.b
+    with frame.temporaries():
+        text = string_at(value.operand, frame)
+        number = opaque(b, word(value.index, frame))
+        outside = b.icmp_unsigned(">=", number, constant(frame.program.string_limit))
+        frame.fault_when(outside, Fault.BADINDEX, number, value.span)
+        return b.sext(b.load(at(b, text, number), typ=I8), I64)
+
+
+def recorded_text_into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit a string that is to be printed. One that a thread or an array never had is a bad address, as in DTrace."""
+    string_into(value, place, frame)
+    if isinstance(value, Load) and is_dynamic(value.place):
+        span = value.place.span if isinstance(value.place, Element) else Span(0, 0)
+        frame.fault_when(is_null_string(place, frame), Fault.BADADDR, constant(0), span)

@@ -1,4 +1,4 @@
-"""What a program's names mean while it is checked: variables, typedefs, inlines, aggregations, macros.
+"""What a program's names mean while it is checked: variables, typedefs, tags, inlines, aggregations, macros.
 
 `Names` is the checker's one mutable state, shared by all program texts of a run in their order.
 """
@@ -8,24 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import Final
 
-from dlang import ast
+from dlang import ast, builtins
+from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES
 from dlang.aggregations import Aggregation
-from dlang.builtins import CONSTANTS
-from dlang.diagnostics import CompileError, did_you_mean, fail, unsupported
-from dlang.program import Aggregate, Constant, Scope, Value, Variable
+from dlang.diagnostics import CompileError, did_you_mean, fail
+from dlang.program import Aggregate, AssociativeArray, Constant, Current, Scope, Value, Variable
 from dlang.source import Span
 from dlang.types import (
     INT,
-    STRING,
     TYPEDEFS,
-    VOID,
-    PointerType,
-    StringType,
+    IntegerType,
+    RecordType,
     Type,
-    base_type,
     literal_type,
+    stored_size,
 )
 
 
@@ -41,21 +39,34 @@ class Macros:
     defaults: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """`inline type name = value;`: what is put in place of the name. `size` counts the nodes that this makes."""
+
+    type: Type
+    value: ast.Expression
+    size: int
+
+
 @dataclass(slots=True)
 class Names:
     """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8.
 
-    `stack_frames` is how many frames ustack() records, `most_frames` how many it does at most.
+    `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
+    checked, None outside of clauses.
     """
 
     macros: Macros
     string_limit: int = 256
-    stack_frames: int = 100
-    most_frames: int = 127
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
+    arrays: dict[tuple[Scope, str], AssociativeArray] = field(default_factory=dict)
+    inlines: dict[str, Inline] = field(default_factory=dict)
+    tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
+    probe: str | None = None
+    updates: int = 0
     sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
     typedefs: dict[str, Type] = field(default_factory=lambda: dict(TYPEDEFS))
-    constants: dict[str, Value] = field(default_factory=lambda: dict(CONSTANTS))
+    constants: dict[str, Value] = field(default_factory=lambda: dict(builtins.CONSTANTS))
     aggregations: dict[str, Aggregation] = field(default_factory=dict)
     aggregation_lines: dict[str, int] = field(default_factory=dict)
     aggregates: list[Aggregate] = field(default_factory=list)
@@ -71,9 +82,28 @@ class Names:
     def declare(self, scope: Scope, name: str, type_: Type) -> Variable:
         """Give a new variable its place in its scope's block."""
         variable = Variable(scope, name, type_, self.sizes[scope])
-        self.sizes[scope] += self.string_size if isinstance(type_, StringType) else 8
+        self.sizes[scope] += stored_size(type_, self.string_size)
         self.variables[scope, name] = variable
         return variable
+
+    def declare_array(
+        self, scope: Scope, name: str, type_: Type, key_types: tuple[Type, ...]
+    ) -> AssociativeArray:
+        array = AssociativeArray(scope, name, type_, key_types, len(self.arrays))
+        self.arrays[scope, name] = array
+        return array
+
+    def is_taken(self, name: str) -> bool:
+        """Say whether a name is D's own, an inline's, an enumerator's, or a global variable's."""
+        own = name in self.constants or name in self.inlines or name in builtins.VARIABLES
+        function = name in ACTIONS or name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED
+        variable = (Scope.GLOBAL, name) in self.variables or (Scope.GLOBAL, name) in self.arrays
+        return own or function or variable or name in builtins.NOT_COMPILED
+
+    def current(self, type_: Type) -> Current:
+        """Return a new stand-in for what a place held before an update."""
+        self.updates += 1
+        return Current(type_, self.updates)
 
     def add_aggregate(
         self, aggregation: Aggregation, keys: tuple[Value, ...], value: Value | None, weight: Value | None
@@ -82,76 +112,6 @@ class Names:
         numbered = Aggregate(len(self.aggregates), aggregation, keys, value, weight)
         self.aggregates.append(numbered)
         return numbered
-
-
-# --- types as written ---------------------------------------------------------------------------------------
-
-_QUALIFIERS: Final = ("const", "volatile")
-_ATTRIBUTES: Final = ("short", "long", "signed", "unsigned")
-MOST_POINTERS: Final = 64
-"""Stars that a type may have, those of its typedefs included."""
-
-
-def type_of(specifier: ast.TypeSpecifier, names: Names) -> Type:
-    """Return the type that a specifier names."""
-    if not isinstance(specifier, ast.NamedType):
-        keyword = "enum" if isinstance(specifier, ast.EnumType) else specifier.keyword
-        unsupported(specifier.span, f"{keyword} types")
-    words = tuple(word for word in specifier.words if word not in _QUALIFIERS)
-    match words:
-        case ("string",):
-            return STRING
-        case ("void",):
-            return VOID
-        case ("float",) | ("double",) | ("long", "double") | ("double", "long"):
-            unsupported(specifier.span, "floating-point types")
-        case (word,) if word in names.typedefs:
-            return names.typedefs[word]
-    found = base_type(words)
-    if found is None:
-        _no_such_type(words, specifier.span)
-    return found
-
-
-def _no_such_type(words: tuple[str, ...], span: Span) -> NoReturn:
-    """Raise DTrace's error for words that name no type together."""
-    kinds = [word for word in words if word not in _ATTRIBUTES]
-    long = "long" in words or "short" in words
-    prefix = "invalid type declaration:"
-    match kinds:
-        case ["char"] if long:
-            fail("D_DECL_CHARATTR", span, f"{prefix} short and long may not be used with char type")
-        case ["void"]:
-            fail("D_DECL_VOIDATTR", span, f"{prefix} attributes may not be used with void type")
-        case [word] if word != "int" and long:
-            words_ = "long and long long may only be used with integer or floating-point type"
-            fail("D_DECL_LONGINT", span, f"{prefix} {words_}")
-        case [word] if word not in ("int", "char"):
-            fail("D_DECL_SIGNINT", span, f"{prefix} signed and unsigned may only be used with integer type")
-    fail("D_DECL_COMBO", span, "invalid type combination")
-
-
-def declared_type(specifier: ast.TypeSpecifier, declarator: ast.Declarator, names: Names) -> Type:
-    """Return the type of a declarator: its specifier behind its stars. Arrays are not compiled yet."""
-    result = type_of(specifier, names)
-    if declarator.pointers + _pointers(result) > MOST_POINTERS:
-        message = f"a type of more than {MOST_POINTERS} pointers to pointers"
-        unsupported(declarator.span, message)
-    for _ in range(declarator.pointers):
-        result = PointerType(result)
-    if declarator.dimensions:
-        keys = declarator.dimensions[0]
-        what = "associative arrays" if any(isinstance(key, ast.TypeName) for key in keys) else "arrays"
-        unsupported(declarator.span, what)
-    return result
-
-
-def _pointers(type_: Type) -> int:
-    count = 0
-    while isinstance(type_, PointerType):
-        type_ = type_.target
-        count += 1
-    return count
 
 
 # --- macros -------------------------------------------------------------------------------------------------

@@ -87,19 +87,22 @@ MOST_NESTED: Final = 200
 
 
 class _Names:
-    """Lark's postlex pass: retags names of types and reserved words, and slashes that can't end a predicate.
+    """Lark's postlex pass: retags names of types and reserved words, and slashes that can't end a predicate; drops
+    qualifiers.
 
     Names that a `typedef` of this program introduces count from the end of their declaration on.
     """
 
-    always_accept = ("IDENTIFIER",)
+    always_accept = ("IDENTIFIER", "QUALIFIER")
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         types = set(TYPEDEFS)
-        in_typedef = False
-        depth = 0
+        in_typedef = named = False
+        depth = parentheses = 0
         previous: Token | None = None
         for token in stream:
+            if token.type == "QUALIFIER":
+                continue
             if token.type in ("IDENTIFIER", "PROBE"):
                 if str(token) in types:
                     token.type = "TYPE_NAME"
@@ -109,11 +112,14 @@ class _Names:
                 # A division with a comment behind it.
                 token.type = "SLASH"
             elif token.type == "TYPEDEF":
-                in_typedef = True
+                in_typedef, named = True, False
             depth += {"{": 1, "}": -1}.get(str(token), 0)
-            declared = token.type in ("SEMICOLON", "COMMA", "LSQB") and depth == 0
+            declared = token.type in ("SEMICOLON", "COMMA", "LSQB", "RPAR") and depth == 0 and not named
             if in_typedef and declared and previous is not None and previous.type == "IDENTIFIER":
                 types.add(str(previous))
+                named = True
+            parentheses += {"(": 1, ")": -1}.get(str(token), 0)
+            named = named and not (token.type == "COMMA" and depth == parentheses == 0)
             in_typedef = in_typedef and not (token.type == "SEMICOLON" and depth == 0)
             previous = token
             yield token
@@ -386,6 +392,18 @@ class _Builder(lark.Transformer[Token, ast.Program]):
     ) -> ast.Declarator:
         return ast.Declarator(_span(meta), str(name), pointers, dimensions)
 
+    def nested_declarator(
+        self,
+        meta: lark.tree.Meta,
+        pointers: int,
+        inner: ast.Declarator,
+        *suffixes: tuple[ast.Expression, ...] | ast.Parameters,
+    ) -> ast.Declarator:
+        return ast.Declarator(_span(meta), inner.name, pointers, suffixes, None, inner)
+
+    def parameters(self, meta: lark.tree.Meta, *items: object) -> ast.Parameters:
+        return ast.Parameters(_span(meta))
+
     def pointers(self, meta: lark.tree.Meta, *stars: Token) -> int:
         return len(stars)
 
@@ -428,14 +446,18 @@ class _Builder(lark.Transformer[Token, ast.Program]):
         return str(name)
 
     def field(
-        self, meta: lark.tree.Meta, type_: ast.TypeSpecifier, *declarators: ast.Declarator
+        self, meta: lark.tree.Meta, type_: ast.TypeSpecifier, *declarators: ast.Declarator | None
     ) -> ast.Field:
-        return ast.Field(_span(meta), type_, declarators)
+        return ast.Field(_span(meta), type_, tuple(item for item in declarators if item is not None))
 
     def field_declarator(
         self, meta: lark.tree.Meta, declarator: ast.Declarator, width: ast.Expression | None
     ) -> ast.Declarator:
-        return ast.Declarator(_span(meta), declarator.name, declarator.pointers, declarator.dimensions, width)
+        pointers, dimensions, inner = declarator.pointers, declarator.dimensions, declarator.inner
+        return ast.Declarator(_span(meta), declarator.name, pointers, dimensions, width, inner)
+
+    def unnamed_bits(self, meta: lark.tree.Meta, width: ast.Expression) -> ast.Declarator:
+        return ast.Declarator(_span(meta), "", 0, (), width)
 
     def type_name(
         self,

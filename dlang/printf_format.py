@@ -17,7 +17,17 @@ from enum import Enum
 from typing import Final
 
 from dlang.aggregations import AggregatingFunction, Aggregation
-from dlang.types import TYPEDEFS, IntegerType, PointerType, StackType, StringType, SymbolType, Type, same_kind
+from dlang.types import (
+    LONG_DOUBLE,
+    TYPEDEFS,
+    ArrayType,
+    FloatType,
+    IntegerType,
+    PointerType,
+    StringType,
+    Type,
+    is_text,
+)
 
 
 class Star(Enum):
@@ -36,8 +46,8 @@ class Style(Enum):
     ESCAPED_CHARACTER = "C"
     STRING = "s"
     ESCAPED_STRING = "S"
+    FLOAT = "f"
     ADDRESS = "a"
-    STACK = "k"
     TIME = "Y"
     TIME_822 = "T"
     PERCENT = "%"
@@ -117,16 +127,21 @@ def _is_string(type_: Type) -> bool:
     return isinstance(type_, StringType)
 
 
+def _is_text(type_: Type) -> bool:
+    """Say whether a value prints as a string: a string, or an array of char."""
+    return isinstance(type_, StringType) or (isinstance(type_, ArrayType) and is_text(type_))
+
+
+def _is_float(type_: Type) -> bool:
+    return isinstance(type_, FloatType)
+
+
+def _is_long_double(type_: Type) -> bool:
+    return type_ == LONG_DOUBLE
+
+
 def _is_address(type_: Type) -> bool:
     return isinstance(type_, IntegerType | PointerType)
-
-
-def _is_user_address(type_: Type) -> bool:
-    return isinstance(type_, IntegerType | PointerType | SymbolType)
-
-
-def _is_stack(type_: Type) -> bool:
-    return isinstance(type_, StackType)
 
 
 def _is_time(type_: Type) -> bool:
@@ -157,26 +172,26 @@ def _conversions() -> dict[str, ConversionKind]:
     """Return the conversions by name. `l` and `ll` accept any 8-byte integer, which DTrace tells apart."""
     table = {
         "a": ConversionKind(_ADDRESS, _is_address, Style.ADDRESS),
-        "A": ConversionKind(_USER_ADDRESS, _is_user_address, Style.ADDRESS),
+        "A": ConversionKind(_USER_ADDRESS, _is_address, Style.ADDRESS),
         "c": ConversionKind(_CHARACTER, _is_small_integer, Style.CHARACTER),
         "C": ConversionKind(_CHARACTER, _is_small_integer, Style.ESCAPED_CHARACTER),
         "d": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
         "i": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
-        "k": ConversionKind("stack", _is_stack, Style.STACK),
+        "k": ConversionKind("stack", _never, Style.UNPRINTABLE),
         "lc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "wc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "ls": ConversionKind(_WIDE_STRING, _never, Style.UNPRINTABLE),
         "ws": ConversionKind(_WIDE_STRING, _never, Style.UNPRINTABLE),
         "p": ConversionKind(_ADDRESS, _is_address, Style.UNSIGNED, "x"),
-        "s": ConversionKind(_STRING, _is_string, Style.STRING),
-        "S": ConversionKind(_STRING, _is_string, Style.ESCAPED_STRING),
+        "s": ConversionKind(_STRING, _is_text, Style.STRING),
+        "S": ConversionKind(_STRING, _is_text, Style.ESCAPED_STRING),
         "T": ConversionKind("int64_t", _is_time, Style.TIME_822),
         "Y": ConversionKind("int64_t", _is_time, Style.TIME),
         "%": ConversionKind("void", _never, Style.PERCENT),
     }
     for letter in "eEfgG":
-        table[letter] = ConversionKind(_FLOAT, _never, Style.UNPRINTABLE)
-        table["L" + letter] = ConversionKind("long double", _never, Style.UNPRINTABLE)
+        table[letter] = ConversionKind(_FLOAT, _is_float, Style.FLOAT, letter)
+        table["L" + letter] = ConversionKind("long double", _is_long_double, Style.FLOAT, letter)
     for letter in "ouxX":
         radix = letter.replace("u", "d")
         table[letter] = ConversionKind(_INTEGER, _is_integer, Style.UNSIGNED, radix)
@@ -355,8 +370,8 @@ def result_type(aggregation: Aggregation) -> IntegerType:
 def check_joined(aggregations: Sequence[Aggregation]) -> Problem | None:
     """Return why these aggregations cannot be printed by one printa(), or None.
 
-    They need as many keys as each other, of the same kinds: strings where the first has strings. Integers and pointers
-    of any size compare with each other, as arguments of functions do.
+    They need as many keys as each other, and strings where the first has strings: integers and pointers of
+    any size compare with each other, as arguments of functions do.
     """
     first = aggregations[0]
     for other in aggregations[1:]:
@@ -369,7 +384,7 @@ def check_joined(aggregations: Sequence[Aggregation]) -> Problem | None:
                 f"@{first.name} has {has[0]}, @{other.name} has {has[1]}",
             )
         for number, (left, right) in enumerate(zip(first.key_types, other.key_types, strict=True), 1):
-            if not same_kind(left, right):
+            if _is_string(left) != _is_string(right):
                 return Problem(
                     "D_PRINTA_AGGPROTO",
                     f"printa( ): @{other.name}[ ] key #{number} is incompatible with @{first.name}:\n"

@@ -8,22 +8,29 @@ C17 7.21.6.1.
 
 from __future__ import annotations
 
+import math
+import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from dlang.aggregation_store import Entry, Value
 from dlang.aggregations import DISTRIBUTIONS, KeyValue, signed_result, to_signed, unsigned_result
 from dlang.distribution import distribution_text
-from dlang.escape import c_escaped, printable, until_zero
+from dlang.escape import c_escaped, printable, printable_name, until_zero
 from dlang.printf_format import LARGEST_FIELD, Conversion, Format, Star, Style, Text, result_type
-from dlang.symbol_text import AddressNames
-from dlang.types import IntegerType, PointerType, SymbolPart, SymbolType, Type
+from dlang.types import FloatType, IntegerType, PointerType, Type
 
 NANOSECONDS: Final = 1_000_000_000
-NO_NAMES: Final = AddressNames()
-"""How addresses are shown where nothing is known of a process."""
+
+SymbolName = Callable[[int], str]
+"""Returns the text for an address of the target: ``object`function+0x1a``, or the address in hexadecimal."""
+
+
+def hexadecimal(address: int) -> str:
+    """Name an address by itself: the symbol callback of a run without a target."""
+    return f"{address:#x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +41,13 @@ class TypedValue:
     value: KeyValue
 
 
-def render(format_: Format, values: Sequence[TypedValue], names: AddressNames = NO_NAMES) -> str:
+def render(format_: Format, values: Sequence[TypedValue], symbol_name: SymbolName = hexadecimal) -> str:
     """Return what printf() prints of these values."""
     supply = iter(values)
-    return "".join(_part(part, supply, iter(()), names) for part in format_.parts)
+    return "".join(_part(part, supply, iter(()), symbol_name) for part in format_.parts)
 
 
-def render_entry(format_: Format, entry: Entry, names: AddressNames = NO_NAMES) -> str:
+def render_entry(format_: Format, entry: Entry, symbol_name: SymbolName = hexadecimal) -> str:
     """Return what printa() prints of one entry: plain conversions take the keys in order.
 
     The k-th `%@` takes the k-th aggregation, those beyond repeat the last.
@@ -48,7 +55,7 @@ def render_entry(format_: Format, entry: Entry, names: AddressNames = NO_NAMES) 
     key_types = entry.values[0].aggregation.key_types
     keys = iter([TypedValue(type_, key) for type_, key in zip(key_types, entry.key, strict=True)])
     values = _repeating_last(entry.values)
-    return "".join(_part(part, keys, values, names) for part in format_.parts)
+    return "".join(_part(part, keys, values, symbol_name) for part in format_.parts)
 
 
 def _repeating_last(values: Sequence[Value]) -> Iterator[Value]:
@@ -61,7 +68,7 @@ def _part(
     part: Text | Conversion,
     supply: Iterator[TypedValue],
     results: Iterator[Value],
-    names: AddressNames,
+    symbol_name: SymbolName,
 ) -> str:
     if isinstance(part, Text):
         return part.text
@@ -71,7 +78,7 @@ def _part(
     precision = max(_field(part.precision, supply), 0)
     layout = _Layout(part.flags | {"-"} if width < 0 else part.flags, abs(width), precision)
     if not part.aggregation:
-        return _value(part, layout, next(supply), names)
+        return _value(part, layout, next(supply), symbol_name)
     result = next(results)
     if result.aggregation.function in DISTRIBUTIONS:
         return distribution_text(result.aggregation, result.cell, result.normal)
@@ -79,7 +86,7 @@ def _part(
     by_sign = part.kind.style in (Style.SIGNED, Style.SIGNED_BY_TYPE) and type_.signed
     quotient = signed_result if by_sign else unsigned_result
     number = quotient(result.aggregation, result.cell, result.normal)
-    return _value(part, layout, TypedValue(type_, number), names)
+    return _value(part, layout, TypedValue(type_, number), symbol_name)
 
 
 def _field(field: int | Star, supply: Iterator[TypedValue]) -> int:
@@ -103,13 +110,14 @@ class _Layout:
         return text + blanks if "-" in self.flags else blanks + text
 
 
-def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressNames) -> str:
+def _value(part: Conversion, layout: _Layout, typed: TypedValue, symbol_name: SymbolName) -> str:
     style, value = part.kind.style, typed.value
     most = layout.precision or None
+    if isinstance(value, bytes) and isinstance(typed.type, FloatType):
+        flags = "".join(sorted(layout.flags & set("#0-+ ")))
+        precision = f".{layout.precision}" if layout.precision else ""
+        return f"%{flags}{layout.width or ''}{precision}{part.kind.radix}" % _float(value)
     if isinstance(value, bytes):
-        if style is Style.STACK:
-            # The width is the frames' indentation; DTrace takes it with `-` only.
-            return names.stack(value, layout.width if "-" in layout.flags else None)
         text = until_zero(value)
         return layout.fill(
             c_escaped(text)[:most] if style is Style.ESCAPED_STRING else printable(text[:most])
@@ -128,17 +136,28 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressN
         case Style.ESCAPED_CHARACTER:
             return layout.fill(c_escaped(bytes([value & 0xFF])))
         case Style.ADDRESS:
-            address = _wrapped(value, size, signed=False)
-            shown = typed.type.part if isinstance(typed.type, SymbolType) else SymbolPart.ADDRESS
-            return layout.fill(names.symbol(address, shown)[:most])
+            return layout.fill(printable_name(symbol_name(_wrapped(value, size, signed=False)))[:most])
         case Style.TIME:
             return layout.fill(_ctime(value)[:most])
         case Style.TIME_822:
             return layout.fill(_rfc822(value)[:most])
-        case Style.STRING | Style.ESCAPED_STRING | Style.STACK | Style.PERCENT | Style.UNPRINTABLE:
+        case Style.STRING | Style.ESCAPED_STRING | Style.PERCENT | Style.FLOAT | Style.UNPRINTABLE:
             raise AssertionError(f"%{part.name} of {typed}: check_arguments() lets no integer through")
         case _:
             assert_never(style)
+
+
+def _float(raw: bytes) -> float:
+    """Return a floating-point number of 4, 8 or 16 bytes; the last is the x87's of 80 bits."""
+    if len(raw) < 16:
+        return float(struct.unpack("<f" if len(raw) == 4 else "<d", raw)[0])
+    mantissa, sign_and_exponent = struct.unpack_from("<QH", raw)
+    exponent = sign_and_exponent & 0x7FFF
+    if exponent == 0x7FFF:
+        magnitude = math.nan if mantissa << 1 & (1 << 64) - 1 else math.inf
+    else:
+        magnitude = math.inf if exponent - 16383 > 1023 else math.ldexp(mantissa, exponent - 16383 - 63)
+    return -magnitude if sign_and_exponent >> 15 else magnitude
 
 
 def _wrapped(value: int, size: int, *, signed: bool) -> int:

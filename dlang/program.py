@@ -1,8 +1,8 @@
 """The typed program: what check.py makes of a syntax tree, and all that code generation and the consumer need.
 
-Every value is 64 bits wide or a string; names are resolved, types checked, constants folded. This is the seam
-between the language and the engines: `lower.py` turns the clauses into code, `records.py` reads what that code
-writes by the layouts given here.
+Every value is 64 bits wide, a string, or bytes (a structure); names are resolved, types checked, constants folded.
+This is the seam between the language and the engines: `lower.py` turns the clauses into code, `records.py` reads what
+that code writes by the layouts given here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dlang.ast import Description
 from dlang.node import Node
 from dlang.printf_format import Format
 from dlang.source import Span
-from dlang.types import StackType, SymbolType, Type
+from dlang.types import BitField, Type
 
 # --- variables ----------------------------------------------------------------------------------------------
 
@@ -28,12 +28,66 @@ class Scope(enum.Enum):
 
 
 class Variable(Node):
-    """`offset` is in bytes inside its scope's block; an integer takes 8, a string `strsize` rounded up to 8."""
+    """`offset` is in bytes inside its scope's block, where it takes `types.stored_size`: an integer 8."""
 
     scope: Scope
     name: str
     type: Type
     offset: int
+
+
+class AssociativeArray(Node):
+    """`name[keys]`, global or thread-local; `type` is that of its elements, `number` counts the program's."""
+
+    scope: Scope
+    name: str
+    type: Type
+    key_types: tuple[Type, ...]
+    number: int
+
+
+# --- places: what can be assigned to ------------------------------------------------------------------------
+
+
+class Element(Node):
+    """`array[keys]`. An element that was never assigned, or was assigned zero, is not stored anywhere."""
+
+    type: Type
+    array: AssociativeArray
+    keys: tuple[Value, ...]
+    span: Span
+
+
+class Memory(Node):
+    """`*pointer`: in the firing's own memory, which copyin() and alloca() return pointers into."""
+
+    type: Type
+    pointer: Value
+    span: Span
+
+
+class Part(Node):
+    """A member of a structure, or an element of an array, inside of `base`: `offset` bytes from its start, and
+    `index * stride` more. `index` is below `length`, else a fault."""
+
+    type: Type
+    base: Place
+    offset: int
+    span: Span
+    bits: BitField | None = None
+    index: Value | None = None
+    length: int = 0
+    stride: int = 0
+
+
+class Temporary(Node):
+    """A structure that no variable holds, such as that of `?:`."""
+
+    type: Type
+    value: Value
+
+
+Place = Variable | Element | Memory | Part | Temporary
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -110,17 +164,35 @@ class Register(Node):
 
 
 class Load(Node):
-    """The value of a variable."""
+    """The value at a place."""
 
     type: Type
-    variable: Variable
+    place: Place
 
 
 class Store(Node):
-    """Assigns, and is the value that the variable has then."""
+    """Assigns, and is the value that the place has then."""
 
     type: Type
-    variable: Variable
+    place: Place
+    value: Value
+
+
+class Current(Node):
+    """Inside of an Update: what the place held before. `number` tells the updates of a program apart."""
+
+    type: Type
+    number: int
+
+
+class Update(Node):
+    """`place += value` and its like, where finding the place has effects or costs: it is found once.
+
+    `value` contains `current`."""
+
+    type: Type
+    place: Place
+    current: Current
     value: Value
 
 
@@ -128,7 +200,7 @@ class Step(Node):
     """`x++` and its like: adds `amount`; is the value before (postfix) or after (prefix)."""
 
     type: Type
-    variable: Variable
+    place: Place
     amount: int
     prefix: bool
 
@@ -194,12 +266,11 @@ class Sequence(Node):
     right: Value
 
 
-class Dereference(Node):
-    """`*pointer`: an integer or pointer of `type` in the firing's own memory (what copyin returned)."""
+class AddressOf(Node):
+    """Where an array in the firing's own memory begins: what it decays to. `place` is a Memory or a Part of one."""
 
     type: Type
-    pointer: Value
-    span: Span
+    place: Place
 
 
 class CopyIn(Node):
@@ -207,6 +278,34 @@ class CopyIn(Node):
 
     type: Type
     address: Value
+    size: Value
+    span: Span
+
+
+class Allocate(Node):
+    """`alloca(size)`: a pointer to zeroed memory, good until the firing ends."""
+
+    type: Type
+    size: Value
+    span: Span
+
+
+class CopyInto(Node):
+    """`copyinto(address, size, destination)`: copies the process's memory to a pointer of the firing's own."""
+
+    type: Type
+    address: Value
+    size: Value
+    destination: Value
+    span: Span
+
+
+class CopyBytes(Node):
+    """`bcopy(source, destination, size)`: copies within the firing's own memory."""
+
+    type: Type
+    source: Value
+    destination: Value
     size: Value
     span: Span
 
@@ -228,6 +327,19 @@ class PointedString(Node):
     span: Span
 
 
+class NullString(Node):
+    """NULL where a string is wanted: below every other, and printed as nothing."""
+
+    type: Type
+
+
+class ArrayText(Node):
+    """The characters of an array of char, up to the first zero."""
+
+    type: Type
+    place: Place
+
+
 class StringSuffix(Node):
     """`string + amount`: the characters from the given one on; past the end it is empty."""
 
@@ -236,34 +348,18 @@ class StringSuffix(Node):
     amount: Value
 
 
+class CharacterAt(Node):
+    """`string[index]`: a character, 0 behind the end."""
+
+    type: Type
+    operand: Value
+    index: Value
+    span: Span
+
+
 class StringLength(Node):
     type: Type
     operand: Value
-
-
-class UserStack(Node):
-    """`ustack()`: where the thread is and who called it, as an action's record or an aggregation's key."""
-
-    type: StackType
-
-
-class UserSymbol(Node):
-    """`usym()` and its like: an address, named by the consumer."""
-
-    type: SymbolType
-    address: Value
-
-
-class UserCaller(Node):
-    """`ucaller`: the address that the function returns to; 0 where that can't be told."""
-
-    type: Type
-
-
-class UserStackDepth(Node):
-    """`ustackdepth`: the frames of the stack, as far as a stack is followed."""
-
-    type: Type
 
 
 Value = (
@@ -276,6 +372,8 @@ Value = (
     | Register
     | Load
     | Store
+    | Current
+    | Update
     | Step
     | Arithmetic
     | Comparison
@@ -284,16 +382,18 @@ Value = (
     | Choice
     | Convert
     | Sequence
-    | Dereference
+    | AddressOf
     | CopyIn
+    | Allocate
+    | CopyInto
+    | CopyBytes
     | CopyInString
     | PointedString
+    | NullString
+    | ArrayText
     | StringSuffix
+    | CharacterAt
     | StringLength
-    | UserStack
-    | UserSymbol
-    | UserCaller
-    | UserStackDepth
 )
 
 # --- statements ---------------------------------------------------------------------------------------------
@@ -324,7 +424,7 @@ class Branch(Node):
 
 
 class RecordField(Node):
-    """A value in a record: `offset` in bytes from the record's start; layout.value_size() says how many it takes."""
+    """A value in a record: `offset` in bytes from the record's start; it takes `types.stored_size` there."""
 
     offset: int
     value: Value
@@ -332,20 +432,6 @@ class RecordField(Node):
 
 class TraceAction(Node):
     """`bit`, here and below, is the action's place in the record's word of performed actions."""
-
-    bit: int
-    field: RecordField
-
-
-class StackAction(Node):
-    """`ustack()` as a statement."""
-
-    bit: int
-    field: RecordField
-
-
-class SymbolAction(Node):
-    """`usym()` and its like as a statement."""
 
     bit: int
     field: RecordField
@@ -395,8 +481,6 @@ class DenormalizeAction(Node):
 Action = (
     TraceAction
     | PrintfAction
-    | StackAction
-    | SymbolAction
     | PrintaAction
     | ExitAction
     | ClearAction
@@ -412,8 +496,6 @@ def fields_of(action: Action) -> tuple[RecordField, ...]:
         case PrintfAction(fields=fields):
             return fields
         case TraceAction(field=field) | ExitAction(field=field) | NormalizeAction(field=field):
-            return (field,)
-        case StackAction(field=field) | SymbolAction(field=field):
             return (field,)
         case TruncateAction(field=RecordField() as field):
             return (field,)
@@ -473,6 +555,7 @@ class TypedProgram(Node):
     clauses: tuple[Clause, ...]
     aggregations: tuple[Aggregation, ...]
     aggregates: tuple[Aggregate, ...]
+    arrays: tuple[AssociativeArray, ...]
     string_size: int
     string_limit: int
     globals_size: int

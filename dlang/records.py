@@ -20,12 +20,10 @@ from dlang.items import (
     Printf,
     ProbeName,
     Row,
-    Stack,
-    Symbol,
     Trace,
     Truncate,
 )
-from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text, stack_of, value_size
+from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text
 from dlang.printf_render import TypedValue
 from dlang.program import (
     RECORD_HEADER_SIZE,
@@ -39,13 +37,11 @@ from dlang.program import (
     PrintfAction,
     ProbeText,
     RecordField,
-    StackAction,
     StringConstant,
-    SymbolAction,
     TraceAction,
     TruncateAction,
 )
-from dlang.types import SymbolType
+from dlang.types import stored_size
 
 _HEADER: Final = struct.Struct("<IIIIQ")
 _FAULT: Final = struct.Struct("<QQQ")
@@ -92,11 +88,6 @@ def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> I
             return Trace(value(field))
         case PrintfAction(format=format_, fields=fields):
             return Printf(format_, tuple(value(field) for field in fields))
-        case StackAction(field=field):
-            return Stack(stack_of(_raw(field, record, string_size)))
-        case SymbolAction(field=field):
-            assert isinstance(field.value.type, SymbolType)
-            return Symbol(number(field), field.value.type.part)
         case PrintaAction(format=format_, aggregations=aggregations):
             return Printa(format_, aggregations)
         case ExitAction(field=field):
@@ -118,8 +109,6 @@ def _value(field: RecordField, record: bytes, name: ProbeName, string_size: int)
             return TypedValue(field.value.type, probe_text(name, part).encode("utf-8", "surrogateescape"))
         case StringConstant(value=text):
             return TypedValue(field.value.type, text)
-    return TypedValue(field.value.type, decode_value(field.value, _raw(field, record, string_size)))
-
-
-def _raw(field: RecordField, record: bytes, string_size: int) -> bytes:
-    return record[field.offset : field.offset + value_size(field.value.type, string_size)]
+    size = stored_size(field.value.type, string_size)
+    raw = record[field.offset : field.offset + size]
+    return TypedValue(field.value.type, decode_value(field.value, raw))

@@ -11,6 +11,8 @@ import llvmlite.ir as ir
 from dlang.emit_ir import I8, I64, at, constant, load, opaque
 from dlang.frame import merge_words
 
+NULL_MARK: Final = 1 << 56
+"""The last word of a string that is NULL: no string reaches its last byte, which is the terminator's."""
 _COMPARED_AT_ONCE: Final = 64
 """Bytes that are compared between two branches."""
 
@@ -59,6 +61,9 @@ def order(b: ir.IRBuilder, left: ir.Value, right: ir.Value, size: int) -> tuple[
     lefts, rights = [], []
     for offset in range(0, size, 8):
         words = load(b, left, offset), load(b, right, offset)
+        if offset + 8 == size:
+            # So that NULL is below every other.
+            words = b.xor(words[0], constant(NULL_MARK)), b.xor(words[1], constant(NULL_MARK))
         lefts.append((b.block, words[0]))
         rights.append((b.block, words[1]))
         if offset + 8 == size:

@@ -16,7 +16,7 @@ from typing import Protocol
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.program import Fact, ProbeField
+from dlang.program import AssociativeArray, Fact, ProbeField
 
 
 class Target(Protocol):
@@ -47,15 +47,11 @@ class Target(Protocol):
     ) -> ir.Value:
         """Copy a string of the process, at most `size` bytes, terminated; negative where it can't be read."""
 
-    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
-        """Copy a word of the thread's stack to `place`; negative where it can't be read."""
-
-    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
-        """Pointer to the tables that stacks are unwound by (unwind_format.py), and their pool's size as the power of
-        two."""
-
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         """Copy a string of the firing's own memory, at most `size` bytes, terminated."""
+
+    def copy_memory(self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, source: ir.Value) -> None:
+        """Copy `size` (at most COPY_LIMIT, or a constant) bytes of the firing's own memory."""
 
     def constants(self, b: ir.IRBuilder) -> ir.Value:
         """Pointer to the program's constants."""
@@ -74,6 +70,15 @@ class Target(Protocol):
 
     def free_thread_block(self, b: ir.IRBuilder) -> None:
         """Forget this thread's variables, which are all zero."""
+
+    def find_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        """Pointer to an element of an associative array. May be null: it is zero then."""
+
+    def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        """Pointer to an element, made of zeros where there was none. May be null: no room."""
+
+    def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
+        """Forget an element, if it is there."""
 
     def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
         """Pointer to a cell of an aggregation's table. May be null, never for a slot of the table."""

@@ -7,8 +7,8 @@ shift and comparison are signed.
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 
@@ -19,6 +19,19 @@ class IntegerType:
     name: str
     size: int
     signed: bool
+    enumerators: tuple[tuple[str, int], ...] = ()
+    """Of an enumeration: its names and their values. Its arithmetic is that of int."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class FloatType:
+    """`float`, `double`, `long double`: D has no arithmetic on them, they are sized, copied and printed."""
+
+    name: str
+    size: int
 
     def __str__(self) -> str:
         return self.name
@@ -35,7 +48,86 @@ class PointerType:
         return 8
 
     def __str__(self) -> str:
+        if isinstance(self.target, FunctionType):
+            return f"{self.target.result} (*)()"
         return f"{self.target} *" if not isinstance(self.target, PointerType) else f"{self.target}*"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    """`length` elements, `stride` bytes from one to the next. An array of char is a string where one is wanted."""
+
+    element: Type
+    length: int
+    stride: int
+
+    @property
+    def size(self) -> int:
+        return self.length * self.stride
+
+    def __str__(self) -> str:
+        inner: Type = self
+        dimensions = ""
+        while isinstance(inner, ArrayType):
+            dimensions += f"[{inner.length}]"
+            inner = inner.element
+        return f"{inner} {dimensions}"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionType:
+    """What a function pointer in a structure points to; D calls none."""
+
+    result: Type
+
+    def __str__(self) -> str:
+        return "function"
+
+
+@dataclass(frozen=True, slots=True)
+class BitField:
+    """The `width` bits of a member from bit `shift` of the integer at its offset on."""
+
+    shift: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`offset` is in bytes from the start of the structure."""
+
+    name: str
+    type: Type
+    offset: int
+    bits: BitField | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLayout:
+    """The members of a structure or union as they are declared, and its size and alignment in bytes."""
+
+    members: tuple[Member, ...]
+    size: int
+    alignment: int
+
+
+@dataclass(eq=False, slots=True)
+class RecordType:
+    """A structure or union. Each declaration makes a type of its own, whatever its members.
+
+    `layout` is None until the definition is seen: a pointer to the type may be part of it.
+    """
+
+    keyword: str
+    tag: str
+    layout: RecordLayout | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        return self.layout.size if self.layout else 0
+
+    def __str__(self) -> str:
+        return f"{self.keyword} {self.tag}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,53 +146,7 @@ class VoidType:
         return "void"
 
 
-@dataclass(frozen=True, slots=True)
-class StackType:
-    """What ustack() records: at most `frames` addresses of 8 bytes, the innermost first, zeros behind the last."""
-
-    frames: int
-
-    @property
-    def size(self) -> int:
-        return 8 * self.frames
-
-    def __str__(self) -> str:
-        return "stack"
-
-
-class SymbolPart(enum.Enum):
-    """What is shown of a symbolic address: function and offset, the function alone, or the object alone."""
-
-    ADDRESS = "uaddr"
-    FUNCTION = "usym"
-    OBJECT = "umod"
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolType:
-    """An address of the process that is shown by its name: what uaddr(), usym(), ufunc() and umod() record."""
-
-    part: SymbolPart
-
-    @property
-    def size(self) -> int:
-        return 8
-
-    def __str__(self) -> str:
-        return "_usymaddr"
-
-
-Type = IntegerType | PointerType | StringType | VoidType | StackType | SymbolType
-
-
-def same_kind(left: Type, right: Type) -> bool:
-    """Say whether values of both types can be one key of an aggregation: integers and pointers of any size go
-    together, stacks of any length, all else with its like only."""
-    for kind in (IntegerType | PointerType, StackType):
-        if isinstance(left, kind):
-            return isinstance(right, kind)
-    return left == right
-
+Type = IntegerType | FloatType | PointerType | ArrayType | RecordType | FunctionType | StringType | VoidType
 
 CHAR: Final = IntegerType("char", 1, True)
 SIGNED_CHAR: Final = IntegerType("signed char", 1, True)
@@ -114,6 +160,9 @@ LONG: Final = IntegerType("long", 8, True)
 UNSIGNED_LONG: Final = IntegerType("unsigned long", 8, False)
 LONG_LONG: Final = IntegerType("long long", 8, True)
 UNSIGNED_LONG_LONG: Final = IntegerType("unsigned long long", 8, False)
+FLOAT: Final = FloatType("float", 4)
+DOUBLE: Final = FloatType("double", 8)
+LONG_DOUBLE: Final = FloatType("long double", 16)
 STRING: Final = StringType()
 VOID: Final = VoidType()
 VOID_POINTER: Final = PointerType(VOID)
@@ -130,7 +179,7 @@ _TYPEDEFS: Final = (
 TYPEDEFS: Final = {name: IntegerType(name, size, signed) for name, size, signed in _TYPEDEFS}
 """The typedefs that every program can use: d-language.md §6."""
 
-_BASE_TYPES: Final = {
+_BASE_TYPES: Final[dict[tuple[str, ...], IntegerType | FloatType]] = {
     ("char",): CHAR,
     ("char", "signed"): SIGNED_CHAR,
     ("char", "unsigned"): UNSIGNED_CHAR,
@@ -143,11 +192,14 @@ _BASE_TYPES: Final = {
     ("long", "unsigned"): UNSIGNED_LONG,
     ("long", "long"): LONG_LONG,
     ("long", "long", "unsigned"): UNSIGNED_LONG_LONG,
+    ("float",): FLOAT,
+    ("double",): DOUBLE,
+    ("double", "long"): LONG_DOUBLE,
 }
 
 
-def base_type(specifiers: tuple[str, ...]) -> IntegerType | None:
-    """Return the integer type that C's specifiers name in any order, or None where they name none.
+def base_type(specifiers: tuple[str, ...]) -> IntegerType | FloatType | None:
+    """Return the arithmetic type that C's specifiers name in any order, or None where they name none.
 
     `unsigned`, `long int`, `unsigned long long int`, `signed char`, …; C17 6.7.2.
     """
@@ -167,8 +219,9 @@ def is_signed(type_: Type) -> bool:
 
 
 def promote(type_: IntegerType) -> IntegerType:
-    """Return the type after C's integer promotions: narrower than int becomes int (C17 6.3.1.1)."""
-    return INT if type_.size < INT.size else type_
+    """Return the type after C's integer promotions: narrower than int becomes int, as an enumeration does
+    (C17 6.3.1.1)."""
+    return INT if type_.size < INT.size or type_.enumerators else type_
 
 
 def common_type(left: IntegerType, right: IntegerType) -> IntegerType:
@@ -199,4 +252,111 @@ def literal_type(value: int, *, decimal: bool, unsigned: bool, long: bool) -> In
             continue
         if wrap(value, candidate) == value:
             return candidate
+    return None
+
+
+def size_of(type_: Type, string_size: int) -> int:
+    """Return the bytes that a value takes in memory; 0 for what has none: void, functions, incomplete types."""
+    match type_:
+        case StringType():
+            return string_size
+        case VoidType() | FunctionType():
+            return 0
+        case _:
+            return type_.size
+
+
+def stored_size(type_: Type, string_size: int) -> int:
+    """Return the bytes that a value takes in a variable, a record or a key: words and strings, or rounded up to 8."""
+    return 8 if is_word(type_) else -(-size_of(type_, string_size) // 8) * 8
+
+
+def alignment_of(type_: Type) -> int:
+    """Return the alignment of a member in bytes, by the System V ABI. Strings are compared by words."""
+    match type_:
+        case IntegerType() | FloatType():
+            return type_.size
+        case ArrayType(element=element):
+            return alignment_of(element)
+        case RecordType(layout=RecordLayout(alignment=alignment)):
+            return alignment
+        case VoidType() | FunctionType():
+            return 1
+        case _:
+            return 8
+
+
+def is_word(type_: Type) -> bool:
+    """Say whether a value is a 64-bit word for code generation: an integer or a pointer."""
+    return isinstance(type_, IntegerType | PointerType)
+
+
+def is_character(type_: Type) -> bool:
+    """Say whether elements of this type are text."""
+    return type_ in (CHAR, SIGNED_CHAR, UNSIGNED_CHAR) or (
+        isinstance(type_, IntegerType) and type_.size == 1 and type_ != BOOL
+    )
+
+
+def is_text(type_: Type) -> bool:
+    """Say whether a value can stand where a string is wanted: a string, an array of char, a pointer to char."""
+    match type_:
+        case StringType():
+            return True
+        case ArrayType(element=target) | PointerType(target=target):
+            return is_character(target)
+    return False
+
+
+def is_bytes(type_: Type) -> bool:
+    """Say whether a value is neither a word nor a string: a structure, an array, a floating-point number."""
+    return isinstance(type_, RecordType | ArrayType | FloatType)
+
+
+def is_incomplete(type_: Type) -> bool:
+    """Say whether the type is a structure that is only announced so far, or an array of such."""
+    while isinstance(type_, ArrayType):
+        type_ = type_.element
+    return isinstance(type_, RecordType) and type_.layout is None
+
+
+def lay_out(keyword: str, members: Sequence[tuple[str, Type, int | None]], string_size: int) -> RecordLayout:
+    """Return the layout of a structure or union of these members: name, type, width of a bit-field or None.
+
+    Bit-fields share units of their type as gcc has it (System V ABI, AMD64 supplement, 3.1.2); width 0 begins a
+    new unit.
+    """
+    found: list[Member] = []
+    end_bits, size, alignment = 0, 0, 1
+    for name, type_, width in members:
+        own_size, own_alignment = size_of(type_, string_size), alignment_of(type_)
+        start_bits = 0 if keyword == "union" else end_bits
+        unit_bits = 8 * own_size
+        if width is None or width == 0 or start_bits // unit_bits != (start_bits + width - 1) // unit_bits:
+            start_bits = -(-start_bits // (8 * own_alignment)) * 8 * own_alignment
+        bits = None
+        if width is not None:
+            bits = BitField(start_bits % unit_bits, width)
+            offset = start_bits // unit_bits * own_size
+            end_bits = start_bits + width
+        else:
+            offset = start_bits // 8
+            end_bits = start_bits + unit_bits
+        if name or width is None:
+            found.append(Member(name, type_, offset, bits))
+            alignment = max(alignment, own_alignment)
+        size = max(size, -(-end_bits // 8))
+    return RecordLayout(tuple(found), -(-size // alignment) * alignment, alignment)
+
+
+def find_member(record: RecordType, name: str) -> Member | None:
+    """Return a member by its name, also one of a nameless structure or union inside (C17 6.7.2.1)."""
+    assert record.layout is not None
+    for member in record.layout.members:
+        if member.name == name:
+            return member
+        if not member.name and isinstance(member.type, RecordType):
+            inner = find_member(member.type, name)
+            if inner is not None:
+                return Member(name, inner.type, member.offset + inner.offset, inner.bits)
     return None

@@ -42,7 +42,7 @@ _SIGNATURES: Final[dict[str, tuple[ir.Type, tuple[ir.Type, ...]]]] = {
     "credential": (I64, (I64, I64)),
     "read_user": (I64, (I64, POINTER, I64, I64)),
     "read_user_string": (I64, (I64, POINTER, I64, I64)),
-    "read_stack": (I64, (I64, POINTER, I64, POINTER)),
+    "copy_memory": (VOID, (POINTER, I64, POINTER)),
     "copy_string": (VOID, (POINTER, I64, POINTER)),
     "hash_find": (POINTER, (POINTER, I64, I64, I64, POINTER, POINTER)),
     "hash_make": (POINTER, (POINTER, I64, I64, I64, POINTER, POINTER, I64, POINTER)),
@@ -50,10 +50,6 @@ _SIGNATURES: Final[dict[str, tuple[ir.Type, tuple[ir.Type, ...]]]] = {
     "reserve_record": (POINTER, (POINTER, POINTER, I64, I64)),
     "finish_record": (VOID, (POINTER, POINTER, I64, POINTER, I64)),
 }
-
-STACK_COPY_SIZE: Final = 16 + 2048
-"""For `read_stack`: a copy of a piece of the thread's stack, behind two words: where it is from, and its bytes, 0 at
-first. Two kilobytes hold ten frames of most programs, and cost no more to read than a word."""
 
 UID_LINE: Final = int.from_bytes(b"\nUid:\t", "little")
 GID_LINE: Final = int.from_bytes(b"\nGid:\t", "little")
@@ -81,7 +77,6 @@ def assembly() -> str:
         "busy_record": RECORD_BUSY,
         "length_only": RECORD_LENGTH,
         "free_bit": EntryState.FREE + 1,
-        "stack_piece": STACK_COPY_SIZE - 16,
         "slash_proc": int.from_bytes(b"/proc/", "little"),
         **{state.name.lower(): state.value for state in EntryState},
     }
@@ -120,6 +115,12 @@ define i64 @system(i64 %number, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e, i64 %f) 
 define void @clear(ptr %from, i64 %size) alwaysinline {
   %done = call { ptr, i64 } asm sideeffect "rep stosb",
     "={rdi},={rcx},{rax},0,1,~{memory},~{dirflag},~{fpsr},~{flags}" (i64 0, ptr %from, i64 %size)
+  ret void
+}
+
+define void @copy_memory(ptr %to, i64 %size, ptr %from) {
+  %done = call { ptr, ptr, i64 } asm sideeffect "rep movsb",
+    "={rdi},={rsi},={rcx},0,1,2,~{memory},~{dirflag},~{fpsr},~{flags}" (ptr %to, ptr %from, i64 %size)
   ret void
 }
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 import llvmlite.ir as ir
@@ -29,29 +28,32 @@ from backend.fasttrap.regions import (
     STATE,
     THREADS,
     UNITS,
-    UNWIND,
     HashShape,
     Regions,
     lay_out,
 )
-from backend.fasttrap.runtime import GID_LINE, STACK_COPY_SIZE, UID_LINE, VOID, runtime_function
+from backend.fasttrap.runtime import GID_LINE, UID_LINE, VOID, runtime_function
 from dlang.aggregations import cell_words, identity
 from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
 from dlang.emit_ir import I32, I64, POINTER, add_atomically, at, constant, load, stack_words, store
 from dlang.layout import (
+    ARRAY_PREFIX,
     STATE_CONSUMER_PARENT,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     HashStore,
     Store,
     TableStore,
+    array_key_size,
+    array_name,
+    named_array,
     state_size,
 )
 from dlang.lower import Unit
-from dlang.program import Fact, ProbeField, TypedProgram
+from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
-from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
+from dlang.types import stored_size
 
 HIT: Final = "hit"
 """The function of a hit: `void hit(site, context, pid, tid)` runs the unit of the site."""
@@ -83,17 +85,10 @@ class NativeSizes:
 class NativeMachine:
     """One module and the regions of memory that its functions use.
 
-    `whole_registers`: some unit of the process reads registers. `pool_bits` is asked when code unwinds stacks: how
-    large the tables for it are.
+    `whole_registers`: some unit of the process reads registers.
     """
 
-    def __init__(
-        self,
-        program: TypedProgram,
-        stores: Mapping[str, Store],
-        sizes: NativeSizes,
-        pool_bits: Callable[[], int] = lambda: SMALLEST_POOL_BITS,
-    ) -> None:
+    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], sizes: NativeSizes) -> None:
         self.module = ir.Module(name="dtrap")
         self.program = program
         self.stores = stores
@@ -101,16 +96,10 @@ class NativeMachine:
         self.text_fields: list[ProbeField] = []
         self.whole_registers = False
         self.pool = Constants()
-        self._ask_pool_bits = pool_bits
         self._scratch_size = 0
         self._places: dict[str, ir.GlobalVariable] = {}
         self._memory = ir.GlobalVariable(self.module, POINTER, _MEMORY)
         self._memory.initializer = ir.Constant(POINTER, None)
-
-    @cached_property
-    def pool_bits(self) -> int:
-        """The size of the pool that stacks are unwound by, asked for when code needs it first."""
-        return self._ask_pool_bits()
 
     def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
         """Add a unit's function, which returns nothing of interest."""
@@ -146,6 +135,10 @@ class NativeMachine:
         if name == THREADS:
             size = self.program.thread_size
             return HashShape(max(self.sizes.dynamic // (size + 16), 1), 8, size)
+        if name.startswith(ARRAY_PREFIX):
+            array, size = named_array(name, self.program), self.program.string_size
+            key_size, value_size = array_key_size(array, size), stored_size(array.type, size)
+            return HashShape(max(self.sizes.dynamic // (key_size + value_size), 1), key_size, value_size)
         store_ = self.stores[name.removeprefix("@")]
         assert isinstance(store_, HashStore)
         value_size = 8 * cell_words(store_.aggregation)
@@ -177,8 +170,6 @@ class NativeMachine:
             HITS: 8 * numbers,
             PLACES: 8 * numbers,
         }
-        if name == UNWIND:
-            return memory_size(self.pool_bits)
         if name in fixed:
             return fixed[name]
         store_ = self.stores.get(name.removeprefix("@"))
@@ -234,7 +225,6 @@ class _NativeTarget:
     process: ir.Value
     thread: ir.Value
     _slots: dict[str, ir.Value] = field(default_factory=dict)
-    _stack_copy: ir.Value | None = None
 
     def _call(self, b: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value:
         return b.call(runtime_function(self.machine.module, name), arguments)
@@ -332,20 +322,11 @@ class _NativeTarget:
     ) -> ir.Value:
         return self._call(b, "read_user_string", self._pid(b), destination, size, address)
 
-    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
-        """Read a word by way of a copy of the stack that lasts as long as the firing: a system call reads a piece."""
-        if self._stack_copy is None:
-            with b.goto_entry_block():
-                self._stack_copy = stack_words(b, STACK_COPY_SIZE // 8)
-                store(b, 0, self._stack_copy)
-                store(b, 0, self._stack_copy, 8)
-        return self._call(b, "read_stack", self._pid(b), self._stack_copy, address, place)
-
-    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
-        return self.machine.region(b, UNWIND), self.machine.pool_bits
-
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         self._call(b, "copy_string", destination, constant(size), source)
+
+    def copy_memory(self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, source: ir.Value) -> None:
+        self._call(b, "copy_memory", destination, size, source)
 
     def constants(self, b: ir.IRBuilder) -> ir.Value:
         return self.machine.region(b, CONSTANTS)
@@ -393,6 +374,16 @@ class _NativeTarget:
 
     def free_thread_block(self, b: ir.IRBuilder) -> None:
         self._call(b, "hash_free", *self._hash(b, THREADS, self._thread_key(b)))
+
+    def find_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        return self._call(b, "hash_find", *self._hash(b, array_name(array), key))
+
+    def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        zeros = bytes(stored_size(array.type, self.machine.program.string_size))
+        return self._found_or_made(b, array_name(array), key, zeros)
+
+    def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
+        self._call(b, "hash_free", *self._hash(b, array_name(array), key))
 
     def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
         size = 8 * cell_words(self.machine.stores[aggregation].aggregation)

@@ -9,10 +9,9 @@ Helper numbers: include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cached_property
 from typing import Final
 
 import llvmlite.ir as ir
@@ -38,17 +37,21 @@ from dlang.emit_ir import (
 )
 from dlang.frame import merge_words
 from dlang.layout import (
+    ARRAY_PREFIX,
     STATE_CONSUMER_PARENT,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     HashStore,
     Store,
     TableStore,
+    array_key_size,
+    array_name,
+    named_array,
     state_size,
 )
-from dlang.program import Fact, ProbeField, TypedProgram
+from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
-from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
+from dlang.types import stored_size
 
 CONTEXT_WORDS: Final = 11
 """Words that the consumer gives a program: arg0 to arg9, then the site's number."""
@@ -80,6 +83,7 @@ class Helper(IntEnum):
     GET_CURRENT_TASK = 35
     PROBE_READ_USER = 112
     PROBE_READ_USER_STR = 114
+    PROBE_READ_KERNEL = 113
     PROBE_READ_KERNEL_STR = 115
     GET_NS_CURRENT_PID_TGID = 120
     RINGBUF_RESERVE = 131
@@ -106,20 +110,11 @@ class BpfOptions:
 
 
 class BpfMachine:
-    """One module and the maps that its programs use. The first three maps are always there.
-
-    `pool_bits` is asked when code unwinds stacks: how large the tables for it are.
-    """
+    """One module and the maps that its programs use. The first three maps are always there."""
 
     STATE, CONSTANTS, RECORDS = range(3)
 
-    def __init__(
-        self,
-        program: TypedProgram,
-        stores: Mapping[str, Store],
-        options: BpfOptions,
-        pool_bits: Callable[[], int] = lambda: SMALLEST_POOL_BITS,
-    ) -> None:
+    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], options: BpfOptions) -> None:
         self.module = ir.Module(name="dtrap")
         self.program = program
         self.stores = stores
@@ -129,12 +124,6 @@ class BpfMachine:
         self.sleeping: set[str] = set()
         self.pool = Constants()
         self._indices: dict[str, int] = {}
-        self._ask_pool_bits = pool_bits
-
-    @cached_property
-    def pool_bits(self) -> int:
-        """The size of the pool that stacks are unwound by, asked for when code needs it first."""
-        return self._ask_pool_bits()
 
     def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
         """Add a program in section `prog/NAME`."""
@@ -195,11 +184,14 @@ class BpfMachine:
                 return MapSpec(MapKind.ARRAY, 4, 8, self.options.number_count, name=name)
             case "on_cpu":
                 return MapSpec(MapKind.HASH, 8, 16, max(self.options.dynamic_size // 32, 1), sparse, name)
-            case "unwind":
-                return MapSpec(MapKind.ARRAY, 4, memory_size(self.pool_bits), 1, MapFlag.MMAPABLE, name)
             case "names":
                 value_size = size * len(self.text_fields)
                 return MapSpec(MapKind.ARRAY, 4, value_size, self.options.probe_count, name=name)
+        if name.startswith(ARRAY_PREFIX):
+            array = named_array(name, self.program)
+            key_size, value_size = array_key_size(array, size), stored_size(array.type, size)
+            entries = max(self.options.dynamic_size // (key_size + value_size), 1)
+            return MapSpec(MapKind.HASH, key_size, value_size, entries, sparse, "array")
         match self.stores[name.removeprefix("@")]:
             case TableStore(aggregation=aggregation, slots=slots):
                 value_size = 8 * cell_words(aggregation)
@@ -398,13 +390,6 @@ class _BpfTarget:
             inside = b.block
         return merge_words(b, [(before, first), (inside, again)])
 
-    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
-        # The stack is in memory: nobody needs to sleep for it.
-        return _call(b, Helper.PROBE_READ_USER, [place, constant(8), address])
-
-    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
-        return _pseudo(b, 2, self.machine.index("unwind")), self.machine.pool_bits
-
     def _sleeps(self) -> bool:
         """Say whether this program may sleep, and note that it wants to.
 
@@ -418,6 +403,9 @@ class _BpfTarget:
 
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         _call(b, Helper.PROBE_READ_KERNEL_STR, [destination, constant(size), source])
+
+    def copy_memory(self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, source: ir.Value) -> None:
+        _call(b, Helper.PROBE_READ_KERNEL, [destination, size, source])
 
     def constants(self, b: ir.IRBuilder) -> ir.Value:
         return _pseudo(b, 2, BpfMachine.CONSTANTS)
@@ -461,6 +449,17 @@ class _BpfTarget:
     def free_thread_block(self, b: ir.IRBuilder) -> None:
         map_ = self._map(b, self.machine.index("threads"))
         _call(b, Helper.MAP_DELETE_ELEM, [map_, self._thread_key(b)])
+
+    def find_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        return self._lookup(b, self.machine.index(array_name(array)), key)
+
+    def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
+        zeros = bytes(stored_size(array.type, self.machine.program.string_size))
+        return self._found_or_made(b, self.machine.index(array_name(array)), key, zeros)
+
+    def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
+        map_ = self._map(b, self.machine.index(array_name(array)))
+        _call(b, Helper.MAP_DELETE_ELEM, [map_, key])
 
     # --- aggregations, records, scratch
 

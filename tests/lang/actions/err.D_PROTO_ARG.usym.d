@@ -1,5 +1,0 @@
-/*
- * ASSERTION: usym() takes an address.
- * SECTION: Actions and subroutines
- */
-BEGIN { usym("f"); }

@@ -1,5 +1,0 @@
-/*
- * ASSERTION: %k prints stacks only.
- * SECTION: Formats
- */
-BEGIN { @[1] = count(); printa("%k", @); }
