@@ -81,7 +81,7 @@ def whole(
     """
     known = list(parts)
     while True:
-        found = _Whole(known, read, frozenset((known[0].address, *entries)), split_off)
+        found = _Whole(known, read, entries, split_off)
         result = found.decode()
         if not found.adopted:
             return result
@@ -94,7 +94,7 @@ class _Whole:
     """
 
     def __init__(
-        self, parts: Sequence[Swept], read: Read, entries: frozenset[int], split_off: SplitOff
+        self, parts: Sequence[Swept], read: Read, entries: Collection[int], split_off: SplitOff
     ) -> None:
         self._parts = parts
         self._read = read
@@ -105,6 +105,8 @@ class _Whole:
         self.adopted: list[Swept] = []
 
     def decode(self) -> Function | NotWhole:
+        if not self._parts[0].code:
+            return NotWhole("no code", self._parts[0].address)
         starts = array("Q")
         tables: jump_tables.Function | None = None
         for part in self._parts:

@@ -10,7 +10,7 @@ definitions that reach the jump are followed backwards through the function. flo
 are read through a callable of its caller.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,12 +81,12 @@ _RIP: Final = 16
 class Function:
     """The parts of a function, made ready for questions about its indirect jumps.
 
-    `entries` are where it is entered from elsewhere: its beginning, landing pads. `allows` says whether a table
-    may lead to an address: an instruction of the function begins there, as far as is known.
+    `entries` are where it is entered from elsewhere besides at its beginning: landing pads. `allows` says whether
+    a table may lead to an address: an instruction of the function begins there, as far as is known.
     """
 
     def __init__(
-        self, parts: Sequence[Swept], entries: frozenset[int], read: Read, allows: Callable[[int], bool]
+        self, parts: Sequence[Swept], entries: Collection[int], read: Read, allows: Callable[[int], bool]
     ) -> None:
         self._parts = parts
         self._entries = entries
@@ -206,7 +206,8 @@ class Function:
         todo = [at]
         while todo:
             here = todo.pop()
-            if here in self._entries and None not in found:
+            entered = here == self._parts[0].address or here in self._entries
+            if entered and None not in found:
                 found.append(None)
             for before in self._before(here):
                 if before in seen or len(seen) > _FURTHEST:
