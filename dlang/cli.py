@@ -48,7 +48,7 @@ from dlang.items import ProbeName
 from dlang.names import Macros, Names
 from dlang.options import OptionError, Options, from_environment, set_option
 from dlang.output import OutputOptions, listing
-from dlang.pragmas import apply_control_lines
+from dlang.pragmas import apply_control_lines, line_marks
 from dlang.probe_description import Level
 from dlang.source import Source, Span
 
@@ -131,7 +131,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
         sys.stdout.write(f"{_name()}: {VERSION}\n")
         return 0
     options = _options(line)
-    texts = [_text(program) for program in line.programs]
+    texts = [_text(program, options) for program in line.programs]
     for text in texts:
         options = _with_control_lines(options, text)
     if not texts and line.mode is not Mode.LIST:
@@ -162,7 +162,7 @@ def _hint(error: OptionError) -> str:
     return f"\n    hint: {error.hint}" if error.hint else ""
 
 
-def _text(program: OneLiner | Script) -> ProgramText:
+def _text(program: OneLiner | Script, options: Options) -> ProgramText:
     match program:
         case OneLiner(level=level, text=text):
             return ProgramText(Source(text), level)
@@ -171,7 +171,20 @@ def _text(program: OneLiner | Script) -> ProgramText:
                 content = Path(path).read_bytes()
             except OSError as error:
                 raise Failure(f"failed to open {path}: {os.strerror(error.errno or errno.EIO)}") from None
-            return ProgramText(Source(content.decode("utf-8", "surrogateescape"), path), Level.NAME)
+            if options.cpp:
+                content = _preprocessed(content, path, options)
+            text = content.decode("utf-8", "surrogateescape")
+            return ProgramText(Source(text, path, line_marks(text)), Level.NAME)
+
+
+def _preprocessed(content: bytes, path: str, options: Options) -> bytes:
+    from backend.preprocessor import PreprocessorFailed, preprocess
+
+    try:
+        return preprocess(content, path, options.cpppath, options.cpp_arguments)
+    except PreprocessorFailed as error:
+        hint = f"\n    hint: {error.hint}" if error.hint else ""
+        raise Failure(f"failed to compile script {path}: {error}{hint}") from None
 
 
 def _with_control_lines(options: Options, text: ProgramText) -> Options:

@@ -75,8 +75,8 @@ class TargetCommand:
 class CommandLine:
     """All that the arguments say.
 
-    `settings` are options by name with their values, in order: those of -x, and those that -b, -F, -q, -w and
-    -Z are short for. `operands` are $1 and so on. With Mode.LIST descriptions may match nothing.
+    `settings` are options by name with their values, in order: those of -x, and those that the flags of
+    FLAGS are short for. `operands` are $1 and so on. With Mode.LIST descriptions may match nothing.
     `coverage_printed` and `coverage_file` are for --coverage and --coverage=FILE.
     """
 
@@ -107,11 +107,15 @@ class Flag:
 FLAGS: Final = (
     Flag("b", "SIZE", "memory for records, for each processor (option bufsize)"),
     Flag("c", "COMMAND", "start COMMAND, trace it, end with it; it is $target"),
+    Flag("C", "", "run scripts through the C preprocessor (option cpp)"),
+    Flag("D", "NAME[=TEXT]", "define a macro for -C (option define)"),
     Flag("e", "", "stop after compiling"),
     Flag("f", "PROGRAM", "trace functions: [[PROVIDER:]MODULE:]FUNCTION [[/PREDICATE/] { ACTIONS }]"),
     Flag("F", "", "indent by calls (option flowindent)"),
     Flag("h", "", "show this text"),
+    Flag("H", "", "list the files that -C includes (option cpphdrs)"),
     Flag("i", "PROGRAM", "trace a probe by its number: ID [[/PREDICATE/] { ACTIONS }]"),
+    Flag("I", "FOLDER", "look for included files in FOLDER (option incdir)"),
     Flag("l", "", "list the probes that match, instead of tracing them"),
     Flag("m", "PROGRAM", "trace modules: [PROVIDER:]MODULE [[/PREDICATE/] { ACTIONS }]"),
     Flag("n", "PROGRAM", "trace probes: [[[PROVIDER:]MODULE:]FUNCTION:]NAME [[/PREDICATE/] { ACTIONS }]"),
@@ -120,15 +124,17 @@ FLAGS: Final = (
     Flag("P", "PROGRAM", "trace providers: PROVIDER [[/PREDICATE/] { ACTIONS }]"),
     Flag("q", "", "print only what the program prints (option quiet)"),
     Flag("s", "FILE", "run the script FILE; a script may start with #!/path/to/dtrap -s"),
+    Flag("U", "NAME", "forget a macro of -C (option undef)"),
     Flag("v", "", "say more: which functions are left out and why"),
     Flag("V", "", "show the version"),
     Flag("w", "", "allow destructive actions (option destructive)"),
     Flag("x", "NAME[=VALUE]", "set an option"),
+    Flag("X", "a|c|s|t", "the dialect of C for -C, as dtrace(1) has it (option stdc)"),
     Flag("Z", "", "allow descriptions that match nothing (option zdefs)"),
 )
 _BY_LETTER: Final = {flag.letter: flag for flag in FLAGS}
 # Flags of dtrace(1) that would change what happens: refused, never passed over.
-_NOT_SUPPORTED: Final = frozenset("aABCDGHILSUX")
+_NOT_SUPPORTED: Final = frozenset("aABGLS")
 _PID: Final = re.compile(r"0*[1-9][0-9]{0,9}", re.ASCII)
 
 
@@ -137,8 +143,9 @@ def _usage() -> str:
     lines = [f"  -{flag.letter} {flag.argument:<{width}}  {flag.meaning}" for flag in FLAGS]
     return "\n".join(
         [
-            "Usage: dtrap [-eFlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID | -c COMMAND]",
+            "Usage: dtrap [-CeFHlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID | -c COMMAND]",
             "             [-n PROGRAM | -f PROGRAM | -m PROGRAM | -P PROGRAM | -i PROGRAM | -s FILE]...",
+            "             [-D NAME[=TEXT]]... [-U NAME]... [-I FOLDER]... [-X a|c|s|t]",
             "             [--coverage[=FILE]] [OPERAND]...",
             "",
             *lines,
@@ -214,10 +221,14 @@ def _cluster(draft: _Draft, word: str, waiting: Iterator[str]) -> None:
 
 def _switch(draft: _Draft, letter: str) -> None:
     match letter:
+        case "C":
+            draft.settings.append(("cpp", None))
         case "e":
             draft.compile_only = True
         case "F":
             draft.settings.append(("flowindent", None))
+        case "H":
+            draft.settings.append(("cpphdrs", None))
         case "h":
             draft.modes.add(Mode.HELP)
         case "l":
@@ -242,8 +253,12 @@ def _with_argument(draft: _Draft, letter: str, argument: str) -> None:
             draft.settings.append(("bufsize", argument))
         case "c":
             draft.targets.append(TargetCommand(argument))
+        case "D":
+            draft.settings.append(("define", argument))
         case "f":
             draft.programs.append(OneLiner(Level.FUNCTION, argument))
+        case "I":
+            draft.settings.append(("incdir", argument))
         case "i" | "n":
             # A number alone is a probe ID wherever a name may stand, so -i asks for nothing of its own.
             draft.programs.append(OneLiner(Level.NAME, argument))
@@ -257,6 +272,10 @@ def _with_argument(draft: _Draft, letter: str, argument: str) -> None:
             draft.programs.append(OneLiner(Level.PROVIDER, argument))
         case "s":
             draft.programs.append(Script(argument))
+        case "U":
+            draft.settings.append(("undef", argument))
+        case "X":
+            draft.settings.append(("stdc", argument))
         case "x":
             name, equals, value = argument.partition("=")
             draft.settings.append((name, value if equals else None))

@@ -66,7 +66,8 @@ def render(diagnostic: Diagnostic, source: Source, *, with_tag: bool) -> str:
         place = f"{diagnostic.place}: " if diagnostic.place else ""
         first = f"invalid probe specifier {source.text}: {tag}{place}{message}"
     else:
-        line = source.line(diagnostic.span)
-        first = f"failed to compile script {source.name}: {tag}line {line}: {message}"
+        file, line = source.file(diagnostic.span), source.line(diagnostic.span)
+        included = "" if file is None else f'"{file}", '
+        first = f"failed to compile script {source.name}: {tag}{included}line {line}: {message}"
     hints = [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []
     return "\n".join([printable_name(first), *source.excerpt(diagnostic.span), *map(printable_name, hints)])

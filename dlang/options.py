@@ -44,8 +44,8 @@ class Options:
     """The options that have an effect, with DTrace's defaults.
 
     Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
-    "as data comes". `evaltime` is where a started command is held while its probes are made; `engine`, `returns`
-    and `singly` are dtrap's own.
+    "as data comes". `cpp_arguments` are those of the preprocessor, in their order. `evaltime` is where a started
+    command is held while its probes are made; `engine`, `returns` and `singly` are dtrap's own.
     """
 
     quiet: bool = False
@@ -63,6 +63,9 @@ class Options:
     switchrate_ns: int = 0
     statusrate_ns: int = 1_000_000_000
     zdefs: bool = False
+    cpp: bool = False
+    cpppath: str = "cpp"
+    cpp_arguments: tuple[str, ...] = ()
     errtags: bool = False
     defaultargs: bool = False
     argref: bool = False
@@ -185,6 +188,7 @@ _SIZE: Final = Kind(_size, "a number of bytes, or one with k, m, g or t")
 _STRING_SIZE: Final = Kind(_string_size, "a number of bytes from 2 to 4294967295")
 _RATE: Final = Kind(_rate, "a time as 100ms (ns, us, ms, s, m, h, d) or a frequency as 10hz")
 _TEXT: Final = Kind(_text, "a value")
+_FLAG: Final = Kind(lambda text: text is None or None, "no value")
 
 
 # --- the options --------------------------------------------------------------------------------------------
@@ -197,6 +201,16 @@ class Effective:
     name: str
     kind: Kind
     field: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """An option of the preprocessor: `argument` with the value in it is one more of `cpp_arguments`."""
+
+    name: str
+    kind: Kind
+    argument: str
     meaning: str
 
 
@@ -217,7 +231,6 @@ class Refused:
     reason: str
 
 
-_PREPROCESSOR: Final = "dtrap has no preprocessor to tune (option cpp is refused)"
 _LIBRARIES: Final = "dtrap reads no D libraries"
 _LINKING: Final = "dtrap links no provider definitions (-G is refused)"
 _STACKS: Final = "a program that records stacks is refused"
@@ -226,7 +239,7 @@ _KERNEL_TYPES: Final = "dtrap knows no types of the kernel"
 _OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
 _PROCESSES: Final = "it bounds what DTrace keeps of processes that come and go"
 
-OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
+OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("aggrate", _RATE, "aggrate_ns", "how often aggregations are read"),
     Effective("aggsize", _SIZE, "aggsize", "memory for aggregations"),
     Effective("aggsortkey", _SWITCH, "aggsortkey", "sort aggregations by key"),
@@ -234,6 +247,8 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Effective("aggsortpos", _INTEGER, "aggsortpos", "which aggregation of a printa() sorts"),
     Effective("aggsortrev", _SWITCH, "aggsortrev", "sort aggregations in reverse"),
     Effective("argref", _SWITCH, "argref", "operands may stay unused"),
+    Effective("cpp", _SWITCH, "cpp", "scripts go through the C preprocessor"),
+    Effective("cpppath", _TEXT, "cpppath", "the preprocessor's program"),
     Effective("bufsize", _SIZE, "bufsize", "memory for records, for each processor"),
     Effective("defaultargs", _SWITCH, "defaultargs", "a missing operand is 0 or an empty string"),
     Effective("destructive", _SWITCH, "destructive", "allow destructive actions"),
@@ -255,6 +270,11 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
     Effective("switchrate", _RATE, "switchrate_ns", "how often records are printed"),
     Effective("zdefs", _SWITCH, "zdefs", "descriptions may match nothing"),
+    Preprocessing("cppargs", _TEXT, "{}", "one more argument for the preprocessor"),
+    Preprocessing("cpphdrs", _FLAG, "-H", "list the files that the preprocessor includes"),
+    Preprocessing("define", _TEXT, "-D{}", "a macro NAME or NAME=TEXT for the preprocessor"),
+    Preprocessing("incdir", _TEXT, "-I{}", "a folder where the preprocessor looks for files"),
+    Preprocessing("undef", _TEXT, "-U{}", "a macro that the preprocessor forgets"),
     Accepted("aggpercpu", _SWITCH, "dtrap has no interface that shows aggregations by processor"),
     Accepted("amin", _TEXT, "dtrap's names have no stability"),
     Accepted("bpflogsize", _SIZE, "the verifier's log is shown whole where it is needed"),
@@ -265,9 +285,6 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     ),
     Accepted("bufresize", _one_of("auto", "manual"), "dtrap makes the buffer that was asked for"),
     Accepted("cleanrate", _RATE, "dtrap's variables need no cleaning"),
-    Accepted("cppargs", _TEXT, _PREPROCESSOR),
-    Accepted("cpphdrs", _SWITCH, _PREPROCESSOR),
-    Accepted("cpppath", _TEXT, _PREPROCESSOR),
     Accepted("ctfpath", _TEXT, _KERNEL_TYPES),
     Accepted("debugassert", _TEXT, "it checks DTrace's own code"),
     Accepted("disasm", _INTEGER, "it selects listings of option -S, which is refused"),
@@ -297,7 +314,7 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Accepted("scratchsize", _SIZE, "a program that calls alloca() is refused"),
     Accepted("specsize", _SIZE, _SPECULATION),
     Accepted("stackframes", _INTEGER, _STACKS),
-    Accepted("stdc", _one_of("a", "c", "s", "t"), _PREPROCESSOR),
+    Accepted("stdc", _one_of("a", "c", "s", "t"), "it chooses a dialect of a preprocessor other than GNU's"),
     Accepted("strip", _SWITCH, _LINKING),
     Accepted("syslibdir", _TEXT, _LIBRARIES),
     Accepted("sysslice", _TEXT, _PROCESSES),
@@ -313,20 +330,16 @@ OPTIONS: Final[tuple[Effective | Accepted | Refused, ...]] = (
     Refused("aggzoom", "bars in proportion to the longest"),
     Refused("bpflog", "the log of the kernel's verifier"),
     Refused("core", "a core dump at exit"),
-    Refused("cpp", "the preprocessor"),
     Refused("cpu", "tracing on one processor"),
     Refused("ctypes", "writing the C types of a program"),
     Refused("debug", "debugging output"),
-    Refused("define", "the preprocessor"),
     Refused("dtypes", "writing the D types of a program"),
     Refused("encoding", "the choice of characters for bars"),
     Refused("grabanon", "anonymous tracing"),
-    Refused("incdir", "the preprocessor"),
     Refused("procfspath", "another place for /proc"),
     Refused("pspec", "names of types as probe descriptions"),
     Refused("setenv", "the environment of the command"),
     Refused("tree", "printing the syntax tree"),
-    Refused("undef", "the preprocessor"),
     Refused("unsetenv", "the environment of the command"),
     Refused("verbose", "printing intermediate code"),
 )
@@ -349,8 +362,16 @@ def set_option(options: Options, name: str, value: str | None) -> Options:
         raise OptionError(name, value, INVALID_VALUE, f"{name} takes {row.kind.values}")
     if isinstance(row, Accepted):
         return options
+    if isinstance(row, Preprocessing):
+        return replace(options, cpp_arguments=(*options.cpp_arguments, row.argument.format(value)))
     change: dict[str, Any] = {row.field: read}
     return replace(options, **change)
+
+
+def refuse_in_program(name: str, value: str | None) -> None:
+    """Raise OptionError where a program may not set the option: it is not read before it has been preprocessed."""
+    if name in ("cpp", "cpppath") or isinstance(_BY_NAME.get(name), Preprocessing):
+        raise OptionError(name, value, "Option cannot be used from within a D program")
 
 
 def from_environment(environ: Mapping[str, str]) -> Options:

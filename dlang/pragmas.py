@@ -1,7 +1,9 @@
-"""Control lines, those of a program that start with `#`: the options they set, and what is wrong in them.
+"""Control lines, those of a program that start with `#`: the options they set, the lines they name, and what is
+wrong in them.
 
-parse.py finds the lines and lexes around them; here they are read and hand options to options.py. Without a
-preprocessor they mean little else: `#!`, `#ident`, `#line` and pragmas of others are passed over. Source:
+parse.py finds the lines and lexes around them; here they are read and hand options to options.py. They mean
+little else: `#!`, `#ident` and pragmas of others are passed over, and what is the preprocessor's (backend's) is
+an error when it comes here. Source:
 d-language.md §1 and §14; the DTrace guide, "Pragmas"; K&R, A12.8 (unknown pragmas) and A12.9 (a lone `#`).
 """
 
@@ -13,12 +15,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlang.diagnostics import fail
-from dlang.options import OptionError, Options, set_option
+from dlang.options import OptionError, Options, refuse_in_program, set_option
 from dlang.parse import control_lines
-from dlang.source import Source, Span
+from dlang.source import LineMark, Source, Span
+
+PREPROCESSOR_INPUT: Final = "<stdin>"
+"""What the preprocessor calls its standard input."""
 
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+|"')
 _INTEGER: Final = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]+)[uU]?[lL]{0,2}")
+_LINE_MARK: Final = re.compile(
+    r'#[ \t]*(?:line[ \t]+)?(?P<line>[0-9]{1,9})(?:[ \t]+"(?P<file>(?:[^"\\]|\\.)*)"[ \t0-9]*)?[ \t]*',
+    re.ASCII,
+)
 _VERSION: Final = re.compile(r'"[0-9]+\.[0-9]+(?:\.[0-9]+)?"')
 _STABILITIES: Final = frozenset(
     ["Internal", "Private", "Obsolete", "External", "Unstable", "Evolving", "Stable", "Standard"]
@@ -66,12 +75,28 @@ def apply_control_lines(options: Options, source: Source) -> Options:
     """
     for option in pragma_options(source):
         try:
+            refuse_in_program(option.name, option.value)
             options = set_option(options, option.name, option.value)
         except OptionError as error:
             value = "" if option.value is None else f" to '{option.value}'"
             message = f"failed to set option '{option.name}'{value}: {error.message}"
             fail("D_PRAGMA_OPTSET", option.span, message, error.hint)
     return options
+
+
+def line_marks(text: str) -> tuple[LineMark, ...]:
+    """Return what the `#line` lines of a program say, and the preprocessor's, which read the script from its
+    standard input. Lines of a wrong form say nothing here.
+    """
+    marks = []
+    file = None
+    for span, line in control_lines(text):
+        match = _LINE_MARK.fullmatch(line)
+        if match is not None:
+            if match["file"] is not None:
+                file = None if match["file"] == PREPROCESSOR_INPUT else match["file"]
+            marks.append(LineMark(span.end + 1, int(match["line"]), file))
+    return tuple(marks)
 
 
 def pragma_options(source: Source) -> list[PragmaOption]:
@@ -109,7 +134,7 @@ def _control_line(text: str, span: Span) -> PragmaOption | None:
             pass
         case [directive, *rest]:
             if not _directive(line, directive, rest):
-                hint = "there is no preprocessor in this version of dtrap"
+                hint = "-C runs the C preprocessor first"
                 fail(
                     "D_PRAGCTL_INVAL",
                     directive.span,

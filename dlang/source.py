@@ -17,15 +17,40 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class LineMark:
+    """What `#line` says, or the preprocessor: the text from `offset` on is line `line` of `file`.
+
+    `file` is None for the script itself.
+    """
+
+    offset: int
+    line: int
+    file: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """One program text. `name` is the script's file name, or None for a program from the command line."""
+    """One program text. `name` is the script's file name, or None for a program from the command line.
+
+    `marks`, in the order of their offsets, say which lines come from elsewhere.
+    """
 
     text: str
     name: str | None = None
+    marks: tuple[LineMark, ...] = ()
 
     def line(self, span: Span) -> int:
         """Return the line, from 1, that the span starts in."""
-        return self.text.count("\n", 0, span.start) + 1
+        mark = self._mark(span)
+        return self.text.count("\n", mark.offset, span.start) + mark.line
+
+    def file(self, span: Span) -> str | None:
+        """Return the file that the span's line comes from if that is not the script itself."""
+        return self._mark(span).file
+
+    def _mark(self, span: Span) -> LineMark:
+        before = (mark for mark in reversed(self.marks) if mark.offset <= span.start)
+        return next(before, LineMark(0, 1, None))
 
     def excerpt(self, span: Span) -> list[str]:
         """Return the line that the span starts in and, below it, a caret and tildes under the span.

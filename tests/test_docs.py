@@ -221,6 +221,15 @@ def options_text() -> str:
     for row in effective:
         default = _default(getattr(defaults, row.field), row.field)
         lines.append(f"| `{row.name}` | {row.kind.values} | {default} | {row.meaning} |")
+    lines += [
+        "",
+        "For the preprocessor, any number of each:",
+        "",
+        "| option | takes | meaning |",
+        "|---|---|---|",
+    ]
+    preprocessing = [row for row in options.OPTIONS if isinstance(row, options.Preprocessing)]
+    lines += [f"| `{row.name}` | {row.kind.values} | {row.meaning} |" for row in preprocessing]
     lines += ["", "Accepted, with values checked, and without an effect:", ""]
     lines += ["| option | because |", "|---|---|", *(f"| `{row.name}` | {row.reason} |" for row in accepted)]
     lines += ["", "Refused, since dtrap does not have what they ask for:", ""]

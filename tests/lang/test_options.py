@@ -14,6 +14,7 @@ from dlang.options import (
     Effective,
     OptionError,
     Options,
+    Preprocessing,
     Refused,
     from_environment,
     set_option,
@@ -173,7 +174,20 @@ def test_what_only_tunes_dtrace_is_accepted_with_a_right_value_and_changes_nothi
 
 def test_what_would_change_results_is_refused_by_name() -> None:
     assert error_of("cpu", "0").message == "not supported by this version of dtrap: tracing on one processor"
-    assert error_of("cpp").message == "not supported by this version of dtrap: the preprocessor"
+
+
+def test_options_of_the_preprocessor_add_up() -> None:
+    options = Options()
+    for name, value in [
+        ("define", "A=1"),
+        ("incdir", "/x"),
+        ("cpphdrs", None),
+        ("undef", "B"),
+        ("cppargs", "-P"),
+    ]:
+        options = set_option(options, name, value)
+    assert options.cpp_arguments == ("-DA=1", "-I/x", "-H", "-UB", "-P")
+    assert error_of("cpphdrs", "yes").message == INVALID_VALUE
 
 
 def test_every_option_has_one_row_and_every_field_one_option() -> None:
@@ -181,10 +195,15 @@ def test_every_option_has_one_row_and_every_field_one_option() -> None:
     assert len(set(names)) == len(names)
     effective = [row for row in OPTIONS if isinstance(row, Effective)]
     fields = [field.name for field in dataclasses.fields(Options)]
-    assert sorted(row.field for row in effective) == sorted(fields)
+    assert sorted([*(row.field for row in effective), "cpp_arguments"]) == sorted(fields)
     for row in OPTIONS:
         match row:
-            case Effective(meaning=text) | Accepted(reason=text) | Refused(reason=text):
+            case (
+                Effective(meaning=text)
+                | Preprocessing(meaning=text)
+                | Accepted(reason=text)
+                | Refused(reason=text)
+            ):
                 assert text
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dlang.diagnostics import CompileError, Diagnostic, render
 from dlang.options import Options
-from dlang.pragmas import apply_control_lines, pragma_options
+from dlang.pragmas import apply_control_lines, line_marks, pragma_options
 from dlang.source import Source, Span
 
 CLAUSE = "BEGIN { exit(0); }\n"
@@ -66,6 +66,20 @@ def test_error_wrong_value_is_named_with_its_option() -> None:
         "                     ^~~~~~~~~",
         "    hint: strsize takes a number of bytes from 2 to 4294967295",
     ]
+
+
+@pytest.mark.parametrize("option", ["cpp", "cpppath=/bin/cpp", "define=X", "incdir=/", "cpphdrs"])
+def test_error_option_that_comes_too_late(option: str) -> None:
+    message = error_of(f"#pragma D option {option}").message
+    assert message.endswith(": Option cannot be used from within a D program")
+
+
+def test_lines_are_those_that_line_controls_name() -> None:
+    text = 'BEGIN\n{\n# 1 "other.h" 1\nx;\n# 4 "<stdin>" 2\n y;\n#line 9\n z; }\n#line x\n'
+    source = Source(text, "script.d", line_marks(text))
+    places = {word: Span(text.index(word), text.index(word) + 1) for word in "BxyZz" if word in text}
+    found = {word: (source.file(span), source.line(span)) for word, span in places.items()}
+    assert found == {"B": (None, 1), "x": ("other.h", 1), "y": (None, 4), "z": (None, 9)}
 
 
 def test_error_option_that_is_not_built_is_refused() -> None:
@@ -131,8 +145,8 @@ def test_error_in_a_control_line(line: str, tag: str, message: str) -> None:
     assert 0 <= diagnostic.span.start < diagnostic.span.end <= len(line)
 
 
-def test_error_hints_that_there_is_no_preprocessor() -> None:
-    assert error_of("#include <sys/types.h>").hint == "there is no preprocessor in this version of dtrap"
+def test_error_hints_at_the_preprocessor() -> None:
+    assert error_of("#include <sys/types.h>").hint == "-C runs the C preprocessor first"
     assert error_of("#pragma D option strsize = 8").hint == "write name=value without blanks"
 
 

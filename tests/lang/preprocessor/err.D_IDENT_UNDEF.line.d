@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: #line names the place that messages tell.
+ * SECTION: Lexical structure
+ */
+#line 100 "made.from"
+BEGIN { trace(nothing); }

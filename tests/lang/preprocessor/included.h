@@ -1,0 +1,2 @@
+#define IS_ON 1
+inline int limit = 3;
