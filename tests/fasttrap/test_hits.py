@@ -5,6 +5,8 @@ threads.
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,12 +63,20 @@ def test_detach_restores_the_text_and_the_program_goes_on(triggers: Triggers) ->
                 tracing.arm_all(libc)
                 assert text_of(process.pid, libc) != before[1]
                 tracing.tracer.go()
+                until(lambda: tracing.hits["first_push"] > 0)
                 ask_how_it_is(process)
                 tracing.tracer.detach()
                 assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
                 assert procfs.status(process.pid).tracer_pid == 0
-                assert tracing.hits["first_push"] > 0
             ask_how_it_is(process)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something is so, which on a busy machine may take a while."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never is so"
+        time.sleep(0.001)
 
 
 def ask_how_it_is(process: subprocess.Popen[str]) -> None:
@@ -102,7 +112,8 @@ def test_stop_survives_detach(triggers: Triggers) -> None:
         run.process.send_signal(signal.SIGSTOP)
         os.waitpid(run.process.pid, os.WUNTRACED)
         run.tracing.tracer.detach()
-        assert state(run.process.pid) == "T"
+        # Its threads are on their way from the tracer's stop to the job's.
+        until(lambda: state(run.process.pid) == "T")
         run.process.send_signal(signal.SIGCONT)
         ask_how_it_is(run.process)
 
