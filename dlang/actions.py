@@ -10,26 +10,42 @@ from typing import Final, NoReturn
 
 from dlang.diagnostics import fail
 from dlang.source import Span
-from dlang.types import IntegerType, PointerType, Type, is_text
+from dlang.types import (
+    CHAR,
+    INT,
+    STRING,
+    TYPEDEFS,
+    VOID,
+    VOID_POINTER,
+    IntegerType,
+    PointerType,
+    Type,
+    is_text,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`text` is the parameter's type as DTrace's prototypes write it."""
+    """`text` is the parameter's type as DTrace's prototypes write it; `type` what the argument is converted to."""
 
     text: str
     accepts: Callable[[Type], bool]
+    type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """An action or subroutine; `required` of its parameters must be given. `summary` is for the reference."""
+    """An action or subroutine; `required` of its parameters must be given. `summary` is for the reference.
+
+    `result` is a subroutine's type; None for an action.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     required: int
     summary: str
     variadic: bool = False
+    result: Type | None = None
 
     def check_count(self, given: int, span: Span) -> None:
         """Raise D_PROTO_LEN where the number of arguments doesn't fit."""
@@ -75,10 +91,29 @@ def _anything(_: Type) -> bool:
 
 _ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _SIZE: Final = Parameter("size_t", _is_integer)
-_INT: Final = Parameter("int", _is_integer)
+_INT: Final = Parameter("int", _is_integer, INT)
 _POINTER: Final = Parameter("void *", _is_pointer)
-_TEXT: Final = Parameter("const char *", is_text)
+_TEXT: Final = Parameter("const char *", is_text, STRING)
 _AGGREGATION: Final = Parameter("@", _anything)
+_CHARACTER: Final = Parameter("char", _is_integer, CHAR)
+_UINT16, _UINT32, _UINT64, _INT64 = (
+    Parameter(name, _is_integer, TYPEDEFS[name]) for name in ("uint16_t", "uint32_t", "uint64_t", "int64_t")
+)
+
+
+def _text(name: str, summary: str, *parameters: Parameter, required: int | None = None) -> Function:
+    """Return the row of a subroutine whose result is a string."""
+    least = len(parameters) if required is None else required
+    return Function(name, parameters, least, summary, result=STRING)
+
+
+def _number(
+    name: str, type_: Type, summary: str, *parameters: Parameter, required: int | None = None
+) -> Function:
+    """Return the row of a subroutine whose result is a number."""
+    least = len(parameters) if required is None else required
+    return Function(name, parameters, least, summary, result=type_)
+
 
 ACTIONS: Final = {
     row.name: row
@@ -97,67 +132,75 @@ ACTIONS: Final = {
 SUBROUTINES: Final = {
     row.name: row
     for row in (
-        Function("alloca", (_SIZE,), 1, "makes room for a firing"),
-        Function("bcopy", (_POINTER, _POINTER, _SIZE), 3, "copies within a firing's own memory"),
-        Function("copyinto", (_ADDRESS, _SIZE, _POINTER), 3, "copies memory of the process to a place"),
-        Function("copyin", (_ADDRESS, _SIZE), 2, "copies memory of the process"),
-        Function("copyinstr", (_ADDRESS, _SIZE), 1, "copies a string of the process"),
-        Function("strlen", (_TEXT,), 1, "length of a string"),
+        Function("alloca", (_SIZE,), 1, "makes room for a firing", result=VOID_POINTER),
+        Function("bcopy", (_POINTER, _POINTER, _SIZE), 3, "copies within a firing's own memory", result=VOID),
+        Function(
+            "copyinto",
+            (_ADDRESS, _SIZE, _POINTER),
+            3,
+            "copies memory of the process to a place",
+            result=VOID,
+        ),
+        Function("copyin", (_ADDRESS, _SIZE), 2, "copies memory of the process", result=VOID_POINTER),
+        _text("copyinstr", "copies a string of the process", _ADDRESS, _SIZE, required=1),
+        _number("strlen", TYPEDEFS["size_t"], "length of a string", _TEXT),
+        _text("basename", "the last component of a path", _TEXT),
+        _text("cleanpath", "a path without empty components, . and ..", _TEXT),
+        _text("dirname", "a path without its last component", _TEXT),
+        _number("htonl", TYPEDEFS["uint32_t"], "a 32-bit number in the network's order of bytes", _UINT32),
+        _number("htonll", TYPEDEFS["uint64_t"], "a 64-bit number in the network's order of bytes", _UINT64),
+        _number("htons", TYPEDEFS["uint16_t"], "a 16-bit number in the network's order of bytes", _UINT16),
+        _number("index", INT, "where a string occurs in another", _TEXT, _TEXT, _INT, required=2),
+        _text("lltostr", "a number as a string", _INT64, _INT, required=1),
+        _number("ntohl", TYPEDEFS["uint32_t"], "a 32-bit number in this machine's order of bytes", _UINT32),
+        _number("ntohll", TYPEDEFS["uint64_t"], "a 64-bit number in this machine's order of bytes", _UINT64),
+        _number("ntohs", TYPEDEFS["uint16_t"], "a 16-bit number in this machine's order of bytes", _UINT16),
+        _number("rand", INT, "a random number"),
+        _number("rindex", INT, "where a string occurs last in another", _TEXT, _TEXT, _INT, required=2),
+        _text("strchr", "a string from a character on", _TEXT, _CHARACTER),
+        _text("strjoin", "two strings as one", _TEXT, _TEXT),
+        _text("strrchr", "a string from the last occurrence of a character on", _TEXT, _CHARACTER),
+        _text("strstr", "a string from another string on", _TEXT, _TEXT),
+        _text("strtok", "the next token of a string", _TEXT, _TEXT),
+        _number(
+            "strtoll", TYPEDEFS["int64_t"], "the number that a string begins with", _TEXT, _INT, required=1
+        ),
+        _text("substr", "a part of a string", _TEXT, _INT, _INT, required=2),
+        _text("tolower", "a string in lower case", _TEXT),
+        _text("toupper", "a string in upper case", _TEXT),
     )
 }
 
 KNOWN_BUT_NOT_COMPILED: Final = frozenset(
     [
-        "basename",
         "breakpoint",
         "chill",
-        "cleanpath",
         "commit",
         "copyout",
         "copyoutstr",
-        "dirname",
         "discard",
         "ftruncate",
         "freopen",
-        "htonl",
-        "htonll",
-        "htons",
-        "index",
         "inet_ntoa",
         "inet_ntoa6",
         "inet_ntop",
         "jstack",
         "link_ntop",
-        "lltostr",
         "mod",
         "mutex_owned",
         "mutex_owner",
-        "ntohl",
-        "ntohll",
-        "ntohs",
         "panic",
         "pcap",
         "print",
         "progenyof",
         "raise",
-        "rand",
-        "rindex",
         "setopt",
         "speculate",
         "speculation",
         "stack",
         "stop",
-        "strchr",
-        "strjoin",
-        "strrchr",
-        "strstr",
-        "strtok",
-        "strtoll",
-        "substr",
         "sym",
         "system",
-        "tolower",
-        "toupper",
         "tracemem",
         "uaddr",
         "ufunc",

@@ -6,10 +6,11 @@ check_operator.py, check_place.py and check_type.py. Actions and aggregations ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Values
 from typing import Final, NoReturn
 
 from dlang import ast, builtins
-from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES, prototype_mismatch
+from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES, Function, prototype_mismatch
 from dlang.aggregations import AggregatingFunction
 from dlang.check_operator import (
     arithmetic,
@@ -21,6 +22,7 @@ from dlang.check_operator import (
     fold_logical,
     fold_unary,
     is_scalar,
+    is_zero,
     to_string,
 )
 from dlang.check_place import (
@@ -58,6 +60,7 @@ from dlang.program import (
     Store,
     StringConstant,
     StringLength,
+    SubroutineCall,
     UnaryValue,
     Update,
     Value,
@@ -471,7 +474,8 @@ def _call(node: ast.Call, names: Names) -> Value:
     subroutine.check_count(len(node.arguments), node.span)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
-        if not parameter.accepts(argument.type):
+        goes_on = name == "strtok" and number == 1 and is_zero(argument)
+        if not parameter.accepts(argument.type) and not goes_on:
             span = node.arguments[number - 1].span
             prototype_mismatch(f"{name}( )", number, parameter.text, argument.type, span)
     match name:
@@ -486,8 +490,31 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
-        case _:
+        case "strlen":
             return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node))
+    return _subroutine(subroutine, arguments, node, names)
+
+
+_TOKENS_LEFT: Final = "what strtok() has left"
+"""The name, one that no program can write, of the clause-local variable of strtok()."""
+
+
+def _subroutine(
+    subroutine: Function, arguments: Values[Value], node: ast.Call, names: Names
+) -> SubroutineCall:
+    assert subroutine.result is not None
+    rest = None
+    if subroutine.name == "strtok":
+        rest = names.find(Scope.CLAUSE, _TOKENS_LEFT) or names.declare(Scope.CLAUSE, _TOKENS_LEFT, STRING)
+    converted = []
+    for argument, parameter in zip(arguments, subroutine.parameters, strict=False):
+        if isinstance(parameter.type, StringType):
+            if not is_zero(argument):
+                converted.append(to_string(argument, node))
+        else:
+            assert parameter.type is not None
+            converted.append(convert(argument, parameter.type))
+    return SubroutineCall(subroutine.result, subroutine.name, tuple(converted), rest, node.span)
 
 
 def _unknown_function(node: ast.Call, names: Names) -> NoReturn:

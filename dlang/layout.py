@@ -38,7 +38,9 @@ STATE_WALL_OFFSET: Final = 8
 STATE_TARGET_PARENT: Final = 16
 STATE_CONSUMER_PARENT: Final = 24
 """Process ids of the parents, for ppid."""
-STATE_DROPS: Final = 32
+STATE_RANDOM: Final = 32
+"""The state of rand(); the engine begins with a number nobody can guess."""
+STATE_DROPS: Final = 40
 COUNTED_DROPS: Final = (Drop.PRINCIPAL, Drop.AGGREGATION, Drop.DYNAMIC, Drop.DBLERROR)
 """The kinds of loss that clauses count, 8 bytes each from STATE_DROPS on."""
 STATE_VARIABLES: Final = STATE_DROPS + 8 * len(COUNTED_DROPS)

@@ -50,6 +50,7 @@ from dlang.lower_place import (
     text_in_place,
     variable_spot,
 )
+from dlang.lower_subroutine import string_result, word_result
 from dlang.notices import Fault
 from dlang.program import (
     AddressOf,
@@ -87,6 +88,7 @@ from dlang.program import (
     StringConstant,
     StringLength,
     StringSuffix,
+    SubroutineCall,
     Temporary,
     UnaryValue,
     Update,
@@ -152,6 +154,9 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case StringLength(operand=operand):
             with frame.temporaries():
                 return length(b, string_at(operand, frame), frame.program.string_size)
+        case SubroutineCall():
+            with frame.temporaries():
+                return word_result(value, _arguments(value, frame), frame)
         case (
             StringConstant()
             | ProbeText()
@@ -569,6 +574,8 @@ def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
             string_into(right, place, frame)
         case CopyInString():
             _copy_in_string(value, place, frame)
+        case SubroutineCall():
+            string_result(value, _arguments(value, frame), place, frame)
         case PointedString(pointer=pointer):
             start = own_memory(word(pointer, frame), 1, value.span, frame)
             zero_words(b, place, size)
@@ -592,6 +599,17 @@ def _copy_or_zero(source: ir.Value, place: ir.Value, frame: Frame, offset: int =
             zero_words(b, place, frame.program.string_size)
         with there:
             copy_words(b, place, at(b, source, offset), frame.program.string_size)
+
+
+def _arguments(value: SubroutineCall, frame: Frame) -> list[ir.Value]:
+    """Emit a subroutine's arguments: strtok()'s memory first, strings as pointers."""
+    emitted: list[ir.Value] = []
+    if value.rest is not None:
+        emitted.append(text_in_place(value.rest, frame))
+    for argument in value.arguments:
+        emit = string_at if isinstance(argument.type, StringType) else word
+        emitted.append(emit(argument, frame))
+    return emitted
 
 
 def _suffix(value: StringSuffix, frame: Frame) -> ir.Value:

@@ -362,6 +362,19 @@ class StringLength(Node):
     operand: Value
 
 
+class SubroutineCall(Node):
+    """A subroutine that computes with its arguments alone; `name` is that of its row in actions.py.
+
+    `rest` is where strtok() keeps what it has not looked at yet; its text is left out where that goes on with it.
+    """
+
+    type: Type
+    name: str
+    arguments: tuple[Value, ...]
+    rest: Variable | None
+    span: Span
+
+
 Value = (
     Constant
     | StringConstant
@@ -394,6 +407,7 @@ Value = (
     | StringSuffix
     | CharacterAt
     | StringLength
+    | SubroutineCall
 )
 
 # --- statements ---------------------------------------------------------------------------------------------

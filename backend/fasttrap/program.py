@@ -50,6 +50,7 @@ from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
     COUNTED_DROPS,
     STATE_CONSUMER_PARENT,
+    STATE_RANDOM,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     HashStore,
@@ -213,6 +214,7 @@ class NativeProgram:
             atomic.exchange,
         )
         self._cells = NativeCells(self._plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
+        self._set_word(STATE_RANDOM, int.from_bytes(os.urandom(8), "little"))
         self.refresh()
 
     def __enter__(self) -> NativeProgram:

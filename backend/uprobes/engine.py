@@ -37,6 +37,7 @@ from dlang.aggregations import Aggregation, Cell, Key
 from dlang.layout import (
     COUNTED_DROPS,
     STATE_CONSUMER_PARENT,
+    STATE_RANDOM,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     drop_offset,
@@ -101,6 +102,7 @@ class KernelEngine:
             )
             ring = RingBuffer(self._loaded.maps[BpfMachine.RECORDS], _ring_size(options.buffer_size))
             self._records = self._stack.enter_context(ring)
+            self._set_word(STATE_RANDOM, int.from_bytes(os.urandom(7), "little"))
             self.refresh()
         except BaseException:
             self._stack.close()

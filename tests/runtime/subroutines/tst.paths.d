@@ -1,0 +1,17 @@
+/*
+ * ASSERTION: basename() and dirname() follow the utilities, cleanpath() takes off what a path can do without.
+ * SECTION: Subroutines
+ * @@flags: -q
+ */
+BEGIN
+{
+	printf("[%s] [%s] [%s] [%s]\n", basename("/usr/lib///"), basename(""), basename("foo"), basename("//"));
+	printf("[%s] [%s] [%s] [%s]\n", dirname("/usr/lib/"), dirname("foo"), dirname("//foo"), dirname("a//b//"));
+	printf("[%s] [%s] [%s]\n", cleanpath("/foo/bar/../baz//x/./y/"), cleanpath("/a/.."), cleanpath("/../../a..b/..."));
+}
+
+BEGIN
+{
+	printf("[%s] [%s] [%s]\n", cleanpath("foo/../bar"), cleanpath("/foo/bar/.."), cleanpath("a/."));
+	exit(0);
+}
