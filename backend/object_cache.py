@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,23 +24,34 @@ MOST_OBJECTS: Final = 256
 
 def compiled(machine: str, ir_text: str, compile_: Callable[[], bytes]) -> bytes:
     """Return the object of this IR for a machine: the kept one, or what `compile_` makes, which is kept."""
+    emit = str(Path(__file__).with_name("emit.py"))
+    return kept(f"{llvmlite.__version__} {machine}\n{ir_text}", (emit,), compile_)
+
+
+def kept(stamp: str, makers: Iterable[str], make: Callable[[], bytes]) -> bytes:
+    """Return what `make` returns, or returned in a run before for the same stamp.
+
+    `makers` are the paths of the modules that decide what it is besides the stamp: with a change of one it is made
+    anew.
+    """
     folder = _folder()
     if folder is None:
-        return compile_()
-    use = Path(__file__).with_name("emit.py").read_bytes()
-    stamp = f"{llvmlite.__version__} {machine}\n{ir_text}".encode()
-    key = hashlib.sha256(use + stamp).hexdigest()
-    path = folder / key
+        return make()
+    digest = hashlib.sha256()
+    for maker in makers:
+        digest.update(Path(maker).read_bytes())
+    digest.update(stamp.encode())
+    path = folder / digest.hexdigest()
     with suppress(OSError):
         content = path.read_bytes()
-        digest, code = content[:32], content[32:]
-        if hashlib.sha256(code).digest() == digest:
+        check, result = content[:32], content[32:]
+        if hashlib.sha256(result).digest() == check:
             os.utime(path)
-            return code
-    code = compile_()
+            return result
+    result = make()
     with suppress(OSError):
-        _keep(folder, path, hashlib.sha256(code).digest() + code)
-    return code
+        _keep(folder, path, hashlib.sha256(result).digest() + result)
+    return result
 
 
 def _folder() -> Path | None:

@@ -7,7 +7,7 @@ enter code from elsewhere is entered.py's. Addresses are the file's: less the lo
 
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
@@ -88,11 +88,22 @@ class ObjectCode:
         return found if changed is None else bytes(changed)
 
     def sweep(self, start: int, end: int) -> Swept:
-        """Decode a range of code: nothing where the file hasn't got it."""
+        """Decode a range of code, as far as it is in one section; functions in it begin where they are known to."""
+        beginnings = self.beginnings
+        known = beginnings[bisect_right(beginnings, start) : bisect_left(beginnings, end)]
         section = self._section(start)
-        if section is None or end > section.address + section.size_bytes:
-            return Swept(start, b"", b"")
-        return sweep(self.file.image.read(section.offset + start - section.address, end - start), start)
+        code = self.read(start, end - start) if section is not None and section.executable else b""
+        return sweep(code, start, known)
+
+    def near(self, address: int, distance: int) -> Swept:
+        """Decode the code up to so many bytes on either side of an address, and before that back to where a function
+        begins.
+        """
+        index = bisect_right(self.text, (address, 1 << 64)) - 1
+        if index < 0:
+            return Swept(address, b"", b"")
+        start, end = self.text[index]
+        return self.sweep(self.extent(max(start, address - distance))[0], min(end, address + distance))
 
     def extent(self, address: int) -> tuple[int, int]:
         """Return the range that the function or part around an address has, up to the next one or the section's end.
@@ -114,16 +125,34 @@ class ObjectCode:
     def split_off(self, address: int) -> tuple[Swept, bool] | None:
         """Return the part of a function around an address, and whether it certainly is one: see flow.SplitOff."""
         number = self.frames.index(address)
-        section = self._section(address)
-        # The linker's tables are described as a whole, by an expression.
-        if number is None or section is None or section.name.startswith(_LINKAGE):
+        if number is None:
             return None
         start, end = self.frames.starts[number], self.frames.ends[number]
-        named = self._named.get(start)
-        certain = bool(self.frames.framed[number]) or named is True
-        if not certain and named is not None:
+        certain = self.is_part(start)
+        if not certain and start in self._named:
+            return None
+        section = self._section(address)
+        if section is None or section.name.startswith(_LINKAGE):
             return None
         return self.sweep(start, end), certain
+
+    def is_part(self, start: int) -> bool:
+        """Say whether what begins at an address certainly is a part that was split off a function."""
+        if self._named.get(start):
+            return True
+        number = self.frames.index(start)
+        if number is None or not self.frames.framed[number]:
+            return False
+        section = self._section(start)
+        # The linker's tables are described as a whole, by an expression.
+        return section is not None and not section.name.startswith(_LINKAGE)
+
+    def around(self, address: int) -> tuple[int, int]:
+        """Return the range that the unwind table gives the code around an address, or `extent` if there is none."""
+        number = self.frames.index(address)
+        return (
+            self.extent(address) if number is None else (self.frames.starts[number], self.frames.ends[number])
+        )
 
     def whole(self, start: int, end: int) -> Function | NotWhole:
         """Return the function at [start, end) with all its parts decoded."""

@@ -328,7 +328,8 @@ class _Decoder:
             with b.if_then(direct):
                 short = b.or_(self.equals(flow, Flow.JMP_8), self.equals(flow, Flow.BRANCH_8))
                 self.mark_address(b.add(after, b.select(short, self.signed(end, 8), self.signed(end, 32))))
-            with b.if_then(self.equals(self.masked(self.get("modrm"), 0xC7), 5)):
+            rip_relative = self.equals(self.masked(self.get("modrm"), 0xC7), 5)
+            with b.if_then(rip_relative):
                 operand = b.add(after, self.signed(b.add(self.get("at"), self.get("i")), 32))
                 self.mark_address(operand)
                 lea = b.and_(self.equals(self.get("opcode"), _LEA), self.equals(self.get("map"), 0))
@@ -343,7 +344,7 @@ class _Decoder:
                 four = b.icmp_unsigned(">=", b.sub(self.get("size"), self.get("i")), constant(4))
                 with b.if_then(b.and_(four, b.not_(direct))):
                     self.mark_address(self.unsigned(end))
-                with b.if_then(self.equals(self.get("displacement"), 4)):
+                with b.if_then(b.and_(self.equals(self.get("displacement"), 4), b.not_(rip_relative))):
                     self.mark_address(self.unsigned(b.add(self.get("at"), self.get("i"))))
 
     def signed(self, end: ir.Value, bits: int) -> ir.Value:

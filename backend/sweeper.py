@@ -64,6 +64,13 @@ class Marker:
         self.count += job["count"]
         return Swept(address, code, info)
 
+    def mark(self, addresses: Iterable[int]) -> None:
+        """Put addresses into the set; those outside of its range can't be in it."""
+        for address in addresses:
+            at = address - self.start
+            if 0 <= at < self.size:
+                self.bits[at >> 3] |= 1 << (at & 7)
+
 
 def _run(
     code: bytes, address: int, starts: Iterable[int], marks: dict[str, int]

@@ -34,7 +34,7 @@ _MAX_SECTIONS = 1 << 16
 _MAX_SEGMENTS = 1 << 12
 _MAX_NOTES_BYTES = 1 << 20
 _PF_X, _PF_W = 1, 2
-_SHF_ALLOC, _SHF_EXECINSTR, _SHF_COMPRESSED = 0x2, 0x4, 0x800
+_SHF_WRITE, _SHF_ALLOC, _SHF_EXECINSTR, _SHF_COMPRESSED = 0x1, 0x2, 0x4, 0x800
 _SHN_XINDEX = 0xFFFF
 _MAX_SECTION_NAME = 256
 _NT_GNU_BUILD_ID = 3
@@ -107,6 +107,10 @@ class Section:
         return self.flags & _SHF_ALLOC != 0
 
     @property
+    def writable(self) -> bool:
+        return self.flags & _SHF_WRITE != 0
+
+    @property
     def executable(self) -> bool:
         return self.allocated and self.flags & _SHF_EXECINSTR != 0
 
@@ -118,12 +122,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ElfFile:
-    """The headers of one file. `build_id` is empty where the file has none."""
+    """The headers of one file. `build_id` is empty where the file has none; `fixed`: it is linked for its place."""
 
     image: Image
     segments: tuple[Segment, ...]
     sections: tuple[Section, ...]
     build_id: bytes
+    fixed: bool
 
     def section(self, name: str) -> Section | None:
         return next((section for section in self.sections if section.name == name), None)
@@ -175,7 +180,8 @@ def read_elf(image: Image) -> ElfFile:
     notes += tuple(
         (section.offset, section.size_bytes) for section in sections if section.type == SectionType.NOTE
     )
-    return ElfFile(image, segments, sections, _build_id(image, notes))
+    fixed = header["e_type"] == "ET_EXEC"
+    return ElfFile(image, segments, sections, _build_id(image, notes), fixed)
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Final
 
 from scratch import jump_tables
 from scratch.jump_tables import Read
-from scratch.sweep import DIRECT, LEAVING, Flow, Swept
+from scratch.sweep import LEAVING, Flow, Swept
 
 
 class ExitKind(Enum):
@@ -39,12 +39,14 @@ class Exit:
 class Function:
     """A function of which every instruction is known.
 
-    `starts`: the addresses of all instructions, padding included, ascending within each part, the parts as
-    given. `exits`: in the same order. `targets`: where its jump tables lead, and a few more perhaps.
-    `falls_off`: a part ends in an instruction after which control goes on into the next function, as assembly
-    code does. (A call there doesn't return.)
+    `parts`: where they begin, those that turned out to belong to it last. `starts`: the addresses of all
+    instructions, padding included, ascending within each part, in the order of the parts. `exits`: in the same
+    order. `targets`: where its jump tables lead, and a few more perhaps. `falls_off`: a part ends in an
+    instruction after which control goes on into the next function, as assembly code does. (A call there doesn't
+    return.)
     """
 
+    parts: tuple[int, ...]
     starts: Sequence[int]
     exits: tuple[Exit, ...]
     targets: frozenset[int]
@@ -60,8 +62,7 @@ class NotWhole:
 
 
 _CONDITIONAL: Final = frozenset((Flow.BRANCH_8, Flow.BRANCH_32))
-_OF_INTEREST: Final = (DIRECT - {Flow.CALL}) | {Flow.RET, Flow.INDIRECT_JMP, Flow.FAR, Flow.INVALID}
-_INTERESTING: Final = bytes(1 if info and info >> 4 in _OF_INTEREST else 0 for info in range(256))
+_OTHER_ENDS: Final = frozenset((Flow.RET, Flow.INDIRECT_JMP, Flow.FAR, Flow.INVALID))
 _LOCK: Final = 0xF0
 
 
@@ -97,10 +98,8 @@ class _Whole:
         self, parts: Sequence[Swept], read: Read, entries: Collection[int], split_off: SplitOff
     ) -> None:
         self._parts = parts
-        self._read = read
-        self._entries = entries
         self._split_off = split_off
-        self._exits: list[Exit] = []
+        self._tables = jump_tables.Function(parts, entries, read, self._allows)
         self._targets: set[int] = set()
         self.adopted: list[Swept] = []
 
@@ -108,55 +107,60 @@ class _Whole:
         if not self._parts[0].code:
             return NotWhole("no code", self._parts[0].address)
         starts = array("Q")
-        tables: jump_tables.Function | None = None
+        exits: list[Exit] = []
         for part in self._parts:
-            places = range(part.address, part.end)
-            starts.extend(compress(places, part.info))
-            for address in compress(places, part.info.translate(_INTERESTING)):
-                match part.flow_at(address):
-                    case Flow.INVALID:
-                        return NotWhole("bytes that are no instruction", address)
-                    case Flow.FAR:
-                        return NotWhole("a far transfer of control", address)
-                    case Flow.RET:
-                        self._exits.append(Exit(address, ExitKind.RETURN))
-                    case Flow.INDIRECT_JMP:
-                        if tables is None:
-                            tables = jump_tables.Function(
-                                self._parts, self._entries, self._read, self._allows
-                            )
-                        leads = tables.leads(address)
-                        if leads is None:
-                            return NotWhole(
-                                "an indirect jump of which it isn't known where it leads", address
-                            )
-                        self._targets |= leads.targets
-                        if leads.leaves:
-                            self._exits.append(Exit(address, ExitKind.INDIRECT_JUMP))
-                    case _:
-                        refusal = self._direct(part, address)
-                        if refusal is not None:
-                            return refusal
+            starts.extend(compress(range(part.address, part.end), part.info))
+            left = self._direct(part)
+            if isinstance(left, NotWhole):
+                return left
+            other = self._other(part)
+            if isinstance(other, NotWhole):
+                return other
+            exits += sorted(left + other, key=lambda one: one.address)
+        parts = tuple(part.address for part in self._parts)
         targets = frozenset(self._targets)
-        return Function(starts, tuple(self._exits), targets, any(map(_falls_off, self._parts)))
+        return Function(parts, starts, tuple(exits), targets, any(map(_falls_off, self._parts)))
 
-    def _direct(self, part: Swept, address: int) -> NotWhole | None:
-        """Look at a direct jump: within the function, to a part that wasn't known, or out of it."""
-        target = part.target_at(address)
-        assert target is not None, hex(address)
-        within = next((other for other in self._parts if target in other), None)
-        if within is not None:
-            if not within.starts_at(target) and not _is_behind_lock(within, target):
-                return NotWhole("a jump into the middle of an instruction", address)
-        elif not self._adopts(target):
-            conditional = part.flow_at(address) in _CONDITIONAL
-            self._exits.append(Exit(address, ExitKind.BRANCH if conditional else ExitKind.JUMP))
-        return None
+    def _direct(self, part: Swept) -> list[Exit] | NotWhole:
+        """Look at direct jumps: within the function, to a part that wasn't known, or out of it."""
+        found: list[Exit] = []
+        for address, target in part.jumps():
+            if part.starts_at(target):
+                continue
+            within = next((other for other in self._parts if target in other), None)
+            if within is not None:
+                if not within.starts_at(target) and not _is_behind_lock(within, target):
+                    return NotWhole("a jump into the middle of an instruction", address)
+            elif not self._adopts(target):
+                conditional = part.flow_at(address) in _CONDITIONAL
+                found.append(Exit(address, ExitKind.BRANCH if conditional else ExitKind.JUMP))
+        return found
+
+    def _other(self, part: Swept) -> list[Exit] | NotWhole:
+        """Look at what else ends a path through the function."""
+        found: list[Exit] = []
+        for address in part.of(_OTHER_ENDS):
+            match part.flow_at(address):
+                case Flow.INVALID:
+                    return NotWhole("bytes that are no instruction", address)
+                case Flow.FAR:
+                    return NotWhole("a far transfer of control", address)
+                case Flow.RET:
+                    found.append(Exit(address, ExitKind.RETURN))
+                case _:
+                    leads = self._tables.leads(address)
+                    if leads is None:
+                        return NotWhole("an indirect jump of which it isn't known where it leads", address)
+                    self._targets |= leads.targets
+                    if leads.leaves:
+                        found.append(Exit(address, ExitKind.INDIRECT_JUMP))
+        return found
 
     def _allows(self, target: int) -> bool:
         """Say whether a jump table may lead to an address."""
-        if any(target in part for part in self._parts):
-            return any(part.starts_at(target) for part in self._parts)
+        for part in self._parts:
+            if target in part:
+                return part.starts_at(target)
         return self._adopts(target)
 
     def _adopts(self, target: int) -> bool:
@@ -174,13 +178,10 @@ class _Whole:
 
     def _leads_back(self, part: Swept) -> bool:
         """Say whether code jumps into the middle of the function."""
-        for address in compress(range(part.address, part.end), part.info.translate(_INTERESTING)):
-            target = part.target_at(address)
-            if target is None or target == self._parts[0].address:
-                continue
-            if any(target in other for other in self._parts):
-                return True
-        return False
+        first = self._parts[0].address
+        return any(
+            target != first and any(target in other for other in self._parts) for _, target in part.jumps()
+        )
 
 
 def _is_behind_lock(part: Swept, address: int) -> bool:

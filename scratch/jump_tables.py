@@ -12,6 +12,7 @@ are read through a callable of its caller.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from scratch.encoding import Encoding, Scheme, Undecodable, parse
@@ -75,6 +76,7 @@ class _Memory:
 
 
 _NONE: Final = -1
+_NAMING: Final = frozenset((Flow.RIP_RELATIVE,))
 _RIP: Final = 16
 
 
@@ -92,15 +94,7 @@ class Function:
         self._entries = entries
         self._read = read
         self._allows = allows
-        self._sources: dict[int, list[int]] = {}
-        self._tables: set[int] = set()
-        for part in parts:
-            for address, flow in part.instructions():
-                if flow in DIRECT:
-                    if flow is not Flow.CALL and (target := part.target_at(address)) is not None:
-                        self._sources.setdefault(target, []).append(address)
-                elif flow is Flow.RIP_RELATIVE and (table := self._constant(address)) is not None:
-                    self._tables.add(table)
+        self._read_before: dict[tuple[int, int], set[int]] = {}
 
     def leads(self, address: int) -> Leads | None:
         """Return where the indirect jump at an address leads; None if that can't be told."""
@@ -110,6 +104,21 @@ class Function:
         if memory is None:
             return self._register(_rm(encoding), address, 0)
         return self._pointer(memory, address)
+
+    @cached_property
+    def _sources(self) -> dict[int, list[int]]:
+        """The direct jumps to each of their targets."""
+        found: dict[int, list[int]] = {}
+        for part in self._parts:
+            for address, target in part.jumps():
+                found.setdefault(target, []).append(address)
+        return found
+
+    @cached_property
+    def _tables(self) -> set[int]:
+        """What the function names that could be a table."""
+        named = (self._constant(at) for part in self._parts for at in part.of(_NAMING))
+        return {table for table in named if table is not None}
 
     def _register(self, register: int, at: int, depth: int) -> Leads | None:
         """Return where a jump to what `register` holds at an instruction leads."""
@@ -191,10 +200,14 @@ class Function:
             tables = {table + memory.displacement for table in known if table is not None}
             if None in known or not known:
                 tables |= self._tables
-        targets = set[int]().union(
-            *(table_targets(table, entry_size, self._read, self._allows) for table in tables)
-        )
+        targets = set[int]().union(*(self._targets(table, entry_size) for table in tables))
         return Leads(frozenset(targets), False) if targets else None
+
+    def _targets(self, table: int, entry_size: int) -> set[int]:
+        key = table, entry_size
+        if key not in self._read_before:
+            self._read_before[key] = table_targets(table, entry_size, self._read, self._allows)
+        return self._read_before[key]
 
     def _definitions(self, register: int, at: int) -> list[int | None]:
         """Return the instructions whose value `register` may have in front of the one at an address.

@@ -11,6 +11,8 @@ instruction is what `encoding.parse` takes for one; whoever overwrites it asks `
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
+from itertools import compress
 from typing import Final
 
 from scratch.encoding import LEGACY_MAPS, PREFIXES, VECTOR_MAPS, XOP_MAPS
@@ -52,6 +54,7 @@ LEAVING: Final = frozenset(
 """Those after which control never falls through to the next instruction."""
 
 _SHORT: Final = frozenset((Flow.JMP_8, Flow.BRANCH_8))
+_JUMPS: Final = DIRECT - {Flow.CALL}
 _FLOWS: Final = {flow.value: flow for flow in Flow}
 
 
@@ -101,6 +104,19 @@ class Swept:
         displacement = int.from_bytes(self.code[end - size : end], "little", signed=True)
         return (self.address + end + displacement) & _MASK
 
+    def jumps(self) -> Iterator[tuple[int, int]]:
+        """Yield address and target of each direct jump, conditional ones included, calls not."""
+        code, info, base = self.code, self.info, self.address
+        for at in compress(range(len(info)), info.translate(_selection(_JUMPS))):
+            end = at + (info[at] & 15)
+            size = 1 if info[at] >> 4 in _SHORT else 4
+            displacement = int.from_bytes(code[end - size : end], "little", signed=True)
+            yield base + at, (base + end + displacement) & _MASK
+
+    def of(self, flows: frozenset[Flow]) -> Iterator[int]:
+        """Yield the addresses of the instructions of some kinds."""
+        return compress(range(self.address, self.end), self.info.translate(_selection(flows)))
+
     def bytes_at(self, address: int) -> bytes:
         """Return the bytes of the instruction that begins there."""
         at = address - self.address
@@ -117,6 +133,12 @@ class Swept:
 
 
 _MASK: Final = (1 << 64) - 1
+
+
+@cache
+def _selection(flows: frozenset[Flow]) -> bytes:
+    """Return for each byte of `Swept.info` 1 if it stands for one of the kinds, else 0."""
+    return bytes(1 if info and info >> 4 in flows else 0 for info in range(256))
 
 
 # What the tables say of an opcode: bits 0 to 2 the kind of its immediate, then whether ModRM follows, and

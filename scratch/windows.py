@@ -1,0 +1,300 @@
+"""Which bytes at a site may become a jump, and what jump: the plan of a window, or why there is none.
+
+A jump to a trampoline has five bytes, and so destroys the instructions at the site and behind it that have a byte
+among them: the window. They are executed from the trampoline, so nothing may come to where the second one or a
+later one was:
+
+- Nothing enters there from elsewhere: an AddressSet of the object says what may (backend/entered.py).
+- A call is the last instruction of the window, so that its return address lies behind it; and there is no
+  system call, which the kernel may restart by going back to it.
+- Each instruction can be executed elsewhere (displaced.py).
+- Behind an instruction that never goes on, only padding is destroyed.
+- No other site is destroyed, no byte of another window used.
+
+Where this leaves fewer than five bytes, the jump is made
+
+- short: two bytes, to five bytes of padding not far away, which hold the jump to the trampoline;
+- or punned: its last bytes are those that are there, which something else may execute as what they are. They
+  fix the high bytes of the distance, so the trampoline has to lie within 16 MiB, 64 KiB, or 256 bytes of some
+  place, or at one address. Prefixes that mean nothing shift which bytes are fixed.
+
+Lives here: planning, for all sites of an object, so that no two use the same bytes. Not here: writing anything.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from scratch.address_set import AddressSet
+from scratch.displaced import Refuse
+from scratch.displaced import plan as plan_displaced
+from scratch.instruction import Instruction, Kind, Undecodable, decode
+from scratch.placement import HIGHEST, LOWEST, REACH
+from scratch.sweep import LEAVING, Flow, Swept
+
+JUMP_SIZE: Final = 5
+SHORT_JUMP_SIZE: Final = 2
+
+
+AROUND: Final = 160
+"""Farther from a site than any padding that a short jump reaches."""
+
+
+class Way(Enum):
+    """How a site comes to its trampoline."""
+
+    NEAR = "jump"
+    SHORT = "short jump, and a jump from padding"
+    PUNNED = "jump that shares bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What becomes of a site.
+
+    `instructions` are displaced, the first at `site`; home is behind the last. The trampoline lies in `reach`,
+    [low, high). `spare` is the address of the five bytes of padding of a SHORT one, else 0. Of a PUNNED one
+    `prefixes` bytes come before the jump, and the last bytes of the jump are `kept`.
+    """
+
+    site: int
+    way: Way
+    instructions: tuple[Instruction, ...]
+    reach: tuple[int, int]
+    spare: int = 0
+    prefixes: int = 0
+    kept: bytes = b""
+
+    @property
+    def resume(self) -> int:
+        """Where a thread goes on after the displaced instructions, if the last one goes on at all."""
+        return self.instructions[-1].next
+
+    @property
+    def used(self) -> tuple[tuple[int, int], ...]:
+        """Ranges [start, end) of bytes that are destroyed, or have to stay as they are."""
+        match self.way:
+            case Way.SHORT:
+                return (self.site, self.site + SHORT_JUMP_SIZE), (self.spare, self.spare + JUMP_SIZE)
+            case Way.NEAR | Way.PUNNED:
+                return ((self.site, self.site + self.prefixes + JUMP_SIZE),)
+
+    def patches(self, trampoline: int) -> tuple[tuple[int, bytes], ...]:
+        """Return addresses and the bytes to write there; those of `spare` come first.
+
+        The trampoline must be in `reach`.
+        """
+        assert self.reach[0] <= trampoline < self.reach[1], (self, hex(trampoline))
+        match self.way:
+            case Way.NEAR:
+                return ((self.site, _near(self.site, trampoline)),)
+            case Way.SHORT:
+                distance = self.spare - (self.site + SHORT_JUMP_SIZE)
+                short = b"\xeb" + distance.to_bytes(1, "little", signed=True)
+                return (self.spare, _near(self.spare, trampoline)), (self.site, short)
+            case Way.PUNNED:
+                code = _PREFIX * self.prefixes + _near(self.site + self.prefixes, trampoline)
+                assert code.endswith(self.kept), (self, hex(trampoline))
+                return ((self.site, code[: len(code) - len(self.kept)]),)
+
+
+@dataclass(frozen=True, slots=True)
+class NoWindow:
+    """Why a site can't have a jump; for the coverage table."""
+
+    reason: str
+
+
+_PREFIX: Final = b"\x48"
+"""REX.W, which says nothing to a jump by a 32-bit distance."""
+
+_NEAR_OPCODE: Final = b"\xe9"
+_SHORT_REACH: Final = 128
+_SYSTEM_CALLS: Final = frozenset((Kind.SYSCALL, Kind.INTERRUPT))
+_CALLS: Final = frozenset((Kind.CALL, Kind.INDIRECT_CALL))
+_LEAVING_KINDS: Final = frozenset((Kind.JMP, Kind.RET, Kind.INDIRECT_JMP))
+_INT3: Final = 0xCC
+
+
+def _near(address: int, target: int) -> bytes:
+    return _NEAR_OPCODE + (target - (address + JUMP_SIZE)).to_bytes(4, "little", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What may be destroyed at a site: instructions, and padding behind them, `size` bytes in all.
+
+    `why` says what ended it where that is fewer than was wanted.
+    """
+
+    instructions: tuple[Instruction, ...]
+    size: int
+    why: str
+
+
+class Windows:
+    """Plans windows for the sites of one object; remembers which bytes are used.
+
+    All addresses are those of the process. `entered`: what may be entered in the object. `sites`: all places
+    that are probed in whatever way. `read(address, size)`: the object's code, fewer bytes at its end.
+    `around(address)`: a sweep that holds at least AROUND bytes on either side, as far as there is code.
+    `placeable(low, high)`: whether a trampoline may find a place in [low, high).
+    """
+
+    def __init__(
+        self,
+        entered: AddressSet,
+        sites: Iterable[int],
+        read: Callable[[int, int], bytes],
+        around: Callable[[int], Swept],
+        placeable: Callable[[int, int], bool],
+    ) -> None:
+        self._entered = entered
+        self._read = read
+        self._around = around
+        self._placeable = placeable
+        self._bits = bytearray(len(entered.bits))
+        self._used = AddressSet(entered.start, self._bits)
+        for site in sites:
+            self._use(site, site + 1)
+
+    def plan(self, site: int) -> Window | NoWindow:
+        """Return the window of one of the sites, whose bytes no other will get; or why it has none."""
+        room = self._room(site, JUMP_SIZE)
+        if isinstance(room, NoWindow):
+            return room
+        window = next(self._ways(site, room), None)
+        if window is None:
+            return NoWindow(room.why)
+        for start, end in window.used:
+            self._use(start, end)
+        return window
+
+    def _ways(self, site: int, room: _Room) -> Iterator[Window]:
+        if room.size >= JUMP_SIZE:
+            yield Window(site, Way.NEAR, room.instructions, (site - REACH, site + REACH))
+            return
+        if room.size >= SHORT_JUMP_SIZE:
+            spare = self._spare(site)
+            if spare is not None:
+                short = self._room(site, SHORT_JUMP_SIZE)
+                assert isinstance(short, _Room), (hex(site), short)
+                yield Window(site, Way.SHORT, short.instructions, (spare - REACH, spare + REACH), spare=spare)
+        yield from self._puns(site, room)
+
+    def _room(self, site: int, wanted: int) -> _Room | NoWindow:
+        """Return what may be destroyed at a site to get `wanted` bytes; at least its own instruction."""
+        code = self._read(site, JUMP_SIZE + 15)
+        found: list[Instruction] = []
+        size = 0
+        while size < wanted:
+            at = site + size
+            if size and (why := self._barred(at)):
+                return _Room(tuple(found), size, why)
+            instruction = decode(code[size:], at)
+            why = _undisplaced(instruction)
+            if why:
+                return _Room(tuple(found), size, why) if found else NoWindow(why)
+            assert isinstance(instruction, Instruction)
+            for inside in range(at + 1, min(instruction.next, site + wanted)):
+                if why := self._barred(inside):
+                    # Code that overlaps itself: a jump over a lock prefix, say.
+                    return _Room(tuple(found), size, why) if found else NoWindow(why)
+            found.append(instruction)
+            size += instruction.size
+            if instruction.kind in _CALLS:
+                return _Room(tuple(found), size, "a call returns into the jump")
+            if instruction.kind in _LEAVING_KINDS:
+                size += self._padding(site + size, wanted - size)
+                return _Room(tuple(found), size, "too little room before what follows")
+        return _Room(tuple(found), size, "")
+
+    def _barred(self, address: int) -> str:
+        """Return why a byte that isn't the first of a window can't be destroyed; empty if it can."""
+        if address in self._entered:
+            return "something jumps into the jump"
+        if address in self._used:
+            return "another probe is too near"
+        return ""
+
+    def _padding(self, address: int, wanted: int) -> int:
+        """Return how many bytes of padding, `wanted` or a few more, begin at an address."""
+        code = self._read(address, max(wanted, 0) + 15)
+        size = 0
+        while size < wanted:
+            length = _padding_size(code[size:])
+            if not length or any(self._barred(address + size + at) for at in range(length)):
+                break
+            size += length
+        return size
+
+    def _spare(self, site: int) -> int | None:
+        """Return where five bytes of padding are that a short jump at the site reaches and nothing uses."""
+        low = site + SHORT_JUMP_SIZE - _SHORT_REACH
+        high = site + SHORT_JUMP_SIZE + _SHORT_REACH - 1
+        swept = self._around(site)
+        start = None
+        falls = True
+        for address, flow in swept.instructions():
+            padding = flow is Flow.NOP or (flow is Flow.STOP and swept.bytes_at(address)[0] == _INT3)
+            if not padding:
+                falls = flow not in LEAVING
+                start = None
+            elif falls:
+                continue
+            end = address + swept.size_at(address)
+            for at in range(address, end) if padding else ():
+                if self._barred(at):
+                    # From something that jumps to it control falls through the rest.
+                    falls, start = True, None
+                    break
+                if start is None or start < low:
+                    start = at
+                if at + 1 - start >= JUMP_SIZE:
+                    return start if start <= high else None
+        return None
+
+    def _puns(self, site: int, room: _Room) -> Iterator[Window]:
+        """Yield windows whose jump ends in bytes that stay as they are."""
+        kept_from = site + room.size
+        for prefixes in range(room.size):
+            end = site + prefixes + JUMP_SIZE
+            kept = self._read(kept_from, end - kept_from)
+            if len(kept) < end - kept_from or self._used.first(kept_from, end) is not None:
+                return
+            free = 4 - len(kept)
+            high = int.from_bytes(kept, "little", signed=True)
+            low = end + (high << 8 * free)
+            reach = max(low, LOWEST), min(low + (1 << 8 * free), HIGHEST)
+            if reach[0] < reach[1] and self._placeable(*reach):
+                yield Window(site, Way.PUNNED, room.instructions, reach, prefixes=prefixes, kept=kept)
+
+    def _use(self, start: int, end: int) -> None:
+        for address in range(start, end):
+            at = address - self._entered.start
+            if 0 <= at < 8 * len(self._bits):
+                self._bits[at >> 3] |= 1 << (at & 7)
+
+
+def _undisplaced(instruction: Instruction | Undecodable) -> str:
+    """Return why an instruction can't be part of a window; empty if it can."""
+    if isinstance(instruction, Undecodable):
+        return f"not sure what an instruction is: {instruction.reason}"
+    if instruction.kind in _SYSTEM_CALLS:
+        return "a system call, which may be restarted"
+    planned = plan_displaced(instruction)
+    return planned.reason if isinstance(planned, Refuse) else ""
+
+
+def _padding_size(code: bytes) -> int:
+    """Return the length of the instruction of padding that code begins with; 0 if it is none."""
+    if code[:1] == bytes((_INT3,)):
+        return 1
+    instruction = decode(code, 0)
+    if isinstance(instruction, Undecodable) or instruction.encoding.rex:
+        return 0
+    encoding = instruction.encoding
+    is_nop = encoding.opcode_map == 0 and encoding.opcode == 0x90 and 0xF3 not in encoding.prefixes
+    is_long = encoding.opcode_map == 1 and encoding.opcode == 0x1F
+    return instruction.size if is_nop or is_long else 0
