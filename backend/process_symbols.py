@@ -6,16 +6,16 @@ matches descriptions with it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from backend.debug_files import completing_files
-from backend.errors import MalformedElf
+from backend.errors import MalformedElf, ProcessGone
 from backend.frame_extents import frame_extents
 from backend.ifunc import LoadedElf, ReadMemory, implementations
 from backend.objects import LoadedObject
 from backend.symbols import Function, FunctionTable, read_functions
-from backend.symbols_elf import ElfFile, file_image, read_elf
+from backend.symbols_elf import ElfFile, bytes_image, file_image, read_elf
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Symbols:
         self._elves: dict[LoadedObject, LoadedElf | None] = {}
         self._functions: dict[LoadedObject, ObjectFunctions] = {}
         self._by_name: dict[LoadedObject, dict[str, list[Function]]] = {}
+        self._in_memory: dict[LoadedObject, ElfFile | None] = {}
+        self._names: dict[LoadedObject, FunctionTable] = {}
 
     def __enter__(self) -> "Symbols":
         return self
@@ -65,6 +67,45 @@ class Symbols:
             elf = self._elf(loaded)
             known = self._functions[loaded] = _NO_FUNCTIONS if elf is None else self._read(elf)
         return known
+
+    def image(self, loaded: LoadedObject) -> ElfFile | None:
+        """Return the ELF file of an object; the vdso's is in the process's memory. None where it is malformed.
+
+        Raises ProcessGone for the vdso of a process that has ended.
+        """
+        elf = self._elf(loaded)
+        if elf is not None or loaded.has_file:
+            return elf.file if elf is not None else None
+        if loaded not in self._in_memory:
+            part = loaded.text[0]
+            try:
+                found = read_elf(bytes_image(self._read_memory(part.start, part.end - part.start)))
+            except MalformedElf:
+                found = None
+            self._in_memory[loaded] = found
+        return self._in_memory[loaded]
+
+    def names(self, loaded: LoadedObject) -> FunctionTable:
+        """Return the functions of any object for naming addresses: also of one without a file, or loaded later, and
+        when the process has ended, without its IFUNCs then."""
+        if loaded in self._functions:
+            return self._functions[loaded].table
+        if loaded not in self._names:
+            try:
+                self._names[loaded] = self._read_names(loaded)
+            except (MalformedElf, ProcessGone):
+                self._names[loaded] = _NO_FUNCTIONS.table
+        return self._names[loaded]
+
+    def _read_names(self, loaded: LoadedObject) -> FunctionTable:
+        if loaded in self.objects and loaded.has_file:
+            with suppress(ProcessGone):
+                return self.functions(loaded).table
+        file = self.image(loaded)
+        if file is None:
+            return _NO_FUNCTIONS.table
+        debug = completing_files(file, loaded.path, self._files, self._roots) if loaded.has_file else ()
+        return read_functions(file, debug)
 
     def named(self, loaded: LoadedObject, name: str) -> Sequence[Function]:
         """Return the functions of an object that have this very name, canonical or alias, unbound too.

@@ -69,7 +69,7 @@ def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine
     sizes = KernelOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, options.singly)
     pid = _pid(plan, traced)
     symbols = traced.symbols.get(pid) if pid is not None else None
-    return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes))
+    return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes, traced.rows()))
 
 
 def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
@@ -80,7 +80,7 @@ def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
     pid = _pid(plan, traced)
     if traced.process is not None and pid is not None:
         traced.process.hold_without_tracing()
-    return traced.stack.enter_context(TrapEngine(plan, pid, sizes))
+    return traced.stack.enter_context(TrapEngine(plan, pid, sizes, traced.rows()))
 
 
 def _pid(plan: Plan, traced: Traced) -> int | None:

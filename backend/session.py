@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from backend.engine import Engine, Plan, Refusal
 from backend.errors import ProcessGone
+from backend.keys_by_name import KeysByName
 from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
 from dlang.notices import Drop, drop_notice, runtime_error, tagged_drop_notice
 from dlang.output import OutputOptions, Printer
+from dlang.printf_render import NO_NAMES
 from dlang.records import FaultReport, decode
+from dlang.symbol_text import AddressNames
 
 if TYPE_CHECKING:
     from backend.target_process import TargetProcess
@@ -59,13 +62,21 @@ class SessionOptions:
 class Session:
     """The consumer's side of a run."""
 
-    def __init__(self, plan: Plan, engine: Engine, options: SessionOptions, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        options: SessionOptions,
+        terminal: Terminal,
+        names: AddressNames = NO_NAMES,
+    ) -> None:
         self._plan = plan
         self._engine = engine
+        self._keys = KeysByName(engine, names)
         self._options = options
         self._terminal = terminal
         self._store = AggregationStore(plan.program.aggregations)
-        self._printer = Printer(options.output, self._store)
+        self._printer = Printer(options.output, self._store, names)
         self._reported: dict[Drop, int] = {}
         self._exit_status: int | None = None
         self._signals = 0
@@ -193,14 +204,14 @@ class Session:
         consumed = self._printer.consume(row)
         self._terminal.data(consumed.text)
         for request in consumed.requests:
-            self._engine.carry_out(request)
+            self._keys.carry_out(request)
         if consumed.exit_status is not None:
             # The last one counts, END's included, as in dtrace(1).
             self._exit_status = consumed.exit_status
 
     def _update(self) -> None:
         for aggregation in self._plan.program.aggregations:
-            self._store.update(aggregation, self._engine.snapshot(aggregation))
+            self._store.update(aggregation, self._keys.snapshot(aggregation))
 
     def _finish(self) -> None:
         self._update()

@@ -16,7 +16,10 @@ from dlang.diagnostics import fail
 from dlang.source import Span
 
 if TYPE_CHECKING:
+    from backend.naming import ProcessNames
+    from backend.process_objects import ProcessObjects
     from backend.process_symbols import Symbols
+    from backend.stack_tables import ProcessRows
     from backend.target_process import TargetProcess
 
 
@@ -27,6 +30,8 @@ class Traced:
     stack: ExitStack
     process: TargetProcess | None = None
     symbols: dict[int, Symbols] = field(default_factory=dict)
+    _objects: ProcessObjects | None = None
+    _rows: ProcessRows | None = None
 
     def create(self, command: str, ignored_signals: Set[int]) -> None:
         """Start a command and hold it at its entry point. Raises CommandNotStarted."""
@@ -48,6 +53,34 @@ class Traced:
         if pid not in self.symbols:
             self.symbols[pid] = self._read_symbols(pid, span)
         return self.symbols[pid]
+
+    def objects(self) -> ProcessObjects | None:
+        """Return the objects that the process has mapped, kept up to date; None where there is no process with
+        symbols."""
+        if self._objects is None and self.process is not None and self.process.pid in self.symbols:
+            from backend.process_objects import ProcessObjects
+
+            pid = self.process.pid
+            self._objects = ProcessObjects(pid, self.symbols[pid].objects, self.stack)
+        return self._objects
+
+    def rows(self) -> ProcessRows | None:
+        """Return what stacks of the process are unwound by; None where there is no process with symbols."""
+        objects = self.objects()
+        if self._rows is None and objects is not None and self.process is not None:
+            from backend.stack_tables import ProcessRows
+
+            self._rows = ProcessRows(objects, self.symbols[self.process.pid])
+        return self._rows
+
+    def names(self) -> ProcessNames | None:
+        """Return what knows where addresses of the process are; None where there is no process with symbols."""
+        objects = self.objects()
+        if objects is None or self.process is None:
+            return None
+        from backend.naming import ProcessNames
+
+        return ProcessNames(objects, self.symbols[self.process.pid])
 
     def _read_symbols(self, pid: int, span: Span) -> Symbols:
         from backend.linux.procfs import Memory

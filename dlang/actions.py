@@ -96,6 +96,8 @@ _POINTER: Final = Parameter("void *", _is_pointer)
 _TEXT: Final = Parameter("const char *", is_text, STRING)
 _AGGREGATION: Final = Parameter("@", _anything)
 _CHARACTER: Final = Parameter("char", _is_integer, CHAR)
+_FRAMES: Final = Parameter("uint32_t", _is_integer)
+_USER_ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _UINT16, _UINT32, _UINT64, _INT64 = (
     Parameter(name, _is_integer, TYPEDEFS[name]) for name in ("uint16_t", "uint32_t", "uint64_t", "int64_t")
 )
@@ -126,6 +128,11 @@ ACTIONS: Final = {
         Function("trunc", (_AGGREGATION, _INT), 1, "removes entries of an aggregation"),
         Function("normalize", (_AGGREGATION, Parameter("uint64_t", _is_integer)), 2, "divides when printing"),
         Function("denormalize", (_AGGREGATION,), 1, "undoes normalize"),
+        Function("ustack", (_FRAMES, _FRAMES), 0, "prints the stack of the thread"),
+        Function("uaddr", (_USER_ADDRESS,), 1, "prints an address of the process as function and offset"),
+        Function("usym", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
+        Function("ufunc", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
+        Function("umod", (_USER_ADDRESS,), 1, "prints an address of the process as its object"),
     )
 }
 
@@ -202,11 +209,6 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
         "sym",
         "system",
         "tracemem",
-        "uaddr",
-        "ufunc",
-        "umod",
-        "ustack",
-        "usym",
         "func",
         "getmajor",
         "getminor",

@@ -17,6 +17,7 @@ Source: d-language.md §9.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -33,7 +34,7 @@ from dlang.aggregations import (
     sort_value,
     subtract,
 )
-from dlang.types import IntegerType, PointerType
+from dlang.types import IntegerType, PointerType, StackType
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,8 @@ class AggregationStore:
 
 
 def key_rank(aggregation: Aggregation, key: Key, options: SortOptions) -> tuple[object, ...]:
-    """Return what keys of one aggregation are ordered by: integers by their bits unsigned, strings by bytes.
+    """Return what keys of one aggregation are ordered by: integers by their bits unsigned, strings by bytes,
+    stacks by their frames.
 
     The key at aggsortkeypos comes first, the others follow it in turn; a position out of range is 0.
     """
@@ -190,6 +192,8 @@ def key_rank(aggregation: Aggregation, key: Key, options: SortOptions) -> tuple[
         if isinstance(part, int):
             size = type_.size if isinstance(type_, IntegerType | PointerType) else 8
             parts.append(part & (1 << 8 * size) - 1)
+        elif isinstance(type_, StackType):
+            parts.append(struct.unpack(f"<{len(part) // 8}Q", part))
         else:
             parts.append(part)
     start = options.key_position if options.key_position < len(parts) else 0

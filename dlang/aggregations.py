@@ -38,7 +38,8 @@ FIRST_BUCKET: Final = 1
 
 Cell = tuple[int, ...]
 KeyValue = int | bytes
-"""An integer key, of its type's size and sign; or a string's bytes without the terminator."""
+"""An integer key, of its type's size and sign; a string's bytes without the terminator; or a stack's frames, 8 bytes
+each."""
 Key = tuple[KeyValue, ...]
 
 

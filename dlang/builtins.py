@@ -13,6 +13,8 @@ from dlang.program import (
     FactValue,
     ProbeField,
     ProbeText,
+    UserCaller,
+    UserStackDepth,
     Value,
 )
 from dlang.types import INT, LONG, STRING, TYPEDEFS, UNSIGNED_INT, IntegerType
@@ -39,6 +41,8 @@ VARIABLES: Final[dict[str, Value]] = {
     **{fact.value: FactValue(type_, fact) for fact, type_ in _FACT_TYPES.items()},
     **{field.value: ProbeText(STRING, field) for field in ProbeField},
     "execname": CommandName(STRING),
+    "ucaller": UserCaller(_UINT64),
+    "ustackdepth": UserStackDepth(TYPEDEFS["uint32_t"]),
     # Of the system call that fires a probe: the probes here are fired by none.
     "errno": Constant(INT, 0),
 }
@@ -53,8 +57,6 @@ NOT_COMPILED: Final = frozenset(
         "curthread",
         "ipl",
         "stackdepth",
-        "ucaller",
-        "ustackdepth",
     ]
 )
 """Variables that D has and this version does not compile."""

@@ -14,6 +14,7 @@ from dlang.actions import ACTIONS, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_expression import check_expression
 from dlang.check_operator import convert, is_scalar
+from dlang.check_stack import RECORDING, recorded
 from dlang.diagnostics import fail
 from dlang.names import Names
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
@@ -30,14 +31,16 @@ from dlang.program import (
     PrintaAction,
     PrintfAction,
     RecordField,
+    StackAction,
     Statement,
+    SymbolAction,
     TraceAction,
     TruncateAction,
     Value,
     is_known_text,
 )
 from dlang.source import Source, Span
-from dlang.types import INT, LONG, UNSIGNED_LONG, IntegerType, StringType, Type, VoidType, stored_size
+from dlang.types import INT, LONG, UNSIGNED_LONG, IntegerType, Type, VoidType, same_kind, stored_size
 
 MOST_ACTIONS: Final = 64
 """Recording actions in a clause: one bit each in the record's word of performed actions."""
@@ -124,7 +127,7 @@ def _aggregate(
         message = f"@{name} must be assigned the result of an aggregating function"
         fail("D_AGG_FUNC", whole.span, message, f"for example: @{name} = count()")
     function = _AGGREGATING[node.function.name]
-    keys = tuple(check_expression(key, names) for key in key_nodes)
+    keys = tuple(_key(key, names) for key in key_nodes)
     for number, (key, key_node) in enumerate(zip(keys, key_nodes, strict=True), 1):
         if isinstance(key.type, VoidType):
             message = f"{key.type} expression may not be used as aggregation index: key #{number}"
@@ -140,6 +143,14 @@ def _aggregate(
         _check_same_parameters(known, parameters, node)
         _check_same_keys(known, keys, key_nodes, whole.span)
     return names.add_aggregate(known, keys, value, weight)
+
+
+def _key(node: ast.Expression, names: Names) -> Value:
+    """Return a key: an expression, or what ustack() and its like record."""
+    if isinstance(node, ast.Call) and node.function.name in RECORDING:
+        ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
+        return recorded(node, names)
+    return check_expression(node, names)
 
 
 def _check_same_function(known: Aggregation, function: AggregatingFunction, span: Span, names: Names) -> None:
@@ -161,7 +172,7 @@ def _check_same_keys(
     if len(keys) != expected:
         argument_count(f"@{known.name}[ ]", len(keys), expected, expected, span, "key")
     for number, (key, wanted, node) in enumerate(zip(keys, known.key_types, nodes, strict=True), 1):
-        if isinstance(key.type, StringType) != isinstance(wanted, StringType):
+        if not same_kind(key.type, wanted):
             prototype_mismatch(f"@{known.name}[ ]", number, str(wanted), key.type, node.span, "key")
 
 
@@ -329,6 +340,10 @@ def _action(node: ast.Call, body: Body) -> Action:
             return body.add(_printf(node, bit, body))
         case "printa":
             return body.add(_printa(node, bit, body))
+        case "ustack":
+            return body.add(StackAction(bit, body.place(recorded(node, body.names))))
+        case name if name in RECORDING:
+            return body.add(SymbolAction(bit, body.place(recorded(node, body.names))))
         case "exit":
             return body.add(ExitAction(bit, body.place(_integer_argument(node, 1, INT, body))))
         case "clear":

@@ -51,6 +51,7 @@ from dlang.output import OutputOptions, listing
 from dlang.pragmas import apply_control_lines, line_marks
 from dlang.probe_description import Level
 from dlang.source import Source, Span
+from dlang.symbol_text import AddressNames
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -248,7 +249,13 @@ class _Run:
         return self._trace(compiled, probes)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
-        names = Names(self._macros(texts), self.options.strsize)
+        options = self.options
+        names = Names(
+            self._macros(texts),
+            options.strsize,
+            stack_frames=options.ustackframes,
+            most_frames=options.maxframes,
+        )
         listing_ = self.line.mode is Mode.LIST
         try:
             compiled = compile_texts(
@@ -318,7 +325,8 @@ class _Run:
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
             engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
-            session = Session(plan, engine, session_options, terminal)
+            names = AddressNames(self.traced.names(), options.noresolve, options.stackindent)
+            session = Session(plan, engine, session_options, terminal, names)
             status = session.run(self.traced.process, lambda refused: self._left_out(left_out, plan, refused))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dlang.aggregations import Aggregation
 from dlang.printf_format import Format
 from dlang.printf_render import TypedValue
+from dlang.types import SymbolPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,21 @@ class Trace:
     """trace() of an integer, pointer or string."""
 
     value: TypedValue
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """ustack(): frames of 8 bytes."""
+
+    frames: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """usym() and its like."""
+
+    address: int
+    part: SymbolPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +102,7 @@ class Exit:
     status: int
 
 
-Item = Printf | Trace | Printa | Clear | Truncate | Normalize | Denormalize | Exit
+Item = Printf | Trace | Stack | Symbol | Printa | Clear | Truncate | Normalize | Denormalize | Exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +123,4 @@ class Row:
     @property
     def touches_aggregations(self) -> bool:
         """Whether a fresh snapshot of the aggregations is wanted before this row is consumed."""
-        return any(not isinstance(item, Printf | Trace | Exit) for item in self.items)
+        return any(not isinstance(item, Printf | Trace | Stack | Symbol | Exit) for item in self.items)

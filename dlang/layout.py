@@ -27,7 +27,7 @@ from dlang.program import (
     Value,
     is_known_from_site,
 )
-from dlang.types import IntegerType, StringType, is_bytes, size_of, stored_size, wrap
+from dlang.types import IntegerType, StackType, StringType, is_bytes, size_of, stored_size, wrap
 
 # --- the state block ----------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ def _store(
             stride=len(by_site),
             slots=max(slots, 1),
         )
-    sizes = [sum(key_bytes(key, string_size) for key in runtime_keys(item)) for item in statements]
+    sizes = [sum(stored_size(key.type, string_size) for key in runtime_keys(item)) for item in statements]
     return HashStore(aggregation, 16 + max(sizes, default=0))
 
 
@@ -183,18 +183,29 @@ def decode_key(
                 assert site is not None
                 values.append(probe_text(names[site], field).encode("utf-8", "surrogateescape"))
             case _:
-                size = key_bytes(key, string_size)
+                size = stored_size(key.type, string_size)
                 values.append(decode_value(key, raw[position : position + size]))
                 position += size
     return tuple(values)
 
 
+def stack_of(raw: bytes) -> bytes:
+    """Return the frames of a stack without the zeros behind the last one."""
+    frames = len(raw) // 8
+    while frames and raw[8 * frames - 8 : 8 * frames] == bytes(8):
+        frames -= 1
+    return raw[: 8 * frames]
+
+
 def decode_value(value: Value, raw: bytes) -> KeyValue:
-    """Return what 8 bytes, a zero-padded string or the bytes of a structure mean for a value's type."""
-    if isinstance(value.type, StringType):
-        return raw.split(b"\0", 1)[0]
-    if is_bytes(value.type):
-        return raw[: size_of(value.type, 0)]
+    """Return what the bytes of a value mean for its type."""
+    match value.type:
+        case StringType():
+            return raw.split(b"\0", 1)[0]
+        case StackType():
+            return stack_of(raw)
+        case type_ if is_bytes(type_):
+            return raw[: size_of(type_, 0)]
     (number,) = struct.unpack("<Q", raw)
     return wrap(number, value.type) if isinstance(value.type, IntegerType) else int(number)
 

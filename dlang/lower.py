@@ -17,7 +17,7 @@ from dlang.frame import FaultExit, Frame, drop, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
 from dlang.lower_place import free_if_zero
-from dlang.lower_value import evaluate, into, recorded_text_into, truth
+from dlang.lower_value import evaluate, recorded_into, truth
 from dlang.notices import Drop
 from dlang.program import (
     Action,
@@ -33,7 +33,6 @@ from dlang.program import (
     is_known_text,
 )
 from dlang.target import Machine, UnitKind
-from dlang.types import StringType
 
 _CLAUSE_BLOCK_ON_STACK: Final = 64
 """Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
@@ -256,9 +255,6 @@ def _action(action: Action, record: ir.Value, frame: Frame) -> None:
     for field in fields_of(action):
         if is_known_text(field.value):
             continue
-        if isinstance(field.value.type, StringType):
-            recorded_text_into(field.value, at(b, record, field.offset), frame)
-        else:
-            into(field.value, at(b, record, field.offset), frame)
+        recorded_into(field.value, at(b, record, field.offset), frame)
     if isinstance(action, ExitAction):
         store(b, 1, frame.target.state(b), STATE_STOPPED)

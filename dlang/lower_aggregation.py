@@ -16,10 +16,9 @@ from dlang.buckets import QUANTIZE_ZERO_BUCKET, Llquantize, Lquantize, Quantize,
 from dlang.emit_ir import add_atomically, as_word, at, constant, fetch_and_add, is_null, load, opaque, store
 from dlang.frame import Frame, drop, merge_words
 from dlang.layout import HashStore, Store, TableStore, key_bytes, needs_site, runtime_keys
-from dlang.lower_value import divide, into, recorded_text_into, word
+from dlang.lower_value import divide, recorded_into, word
 from dlang.notices import Drop
 from dlang.program import Aggregate
-from dlang.types import StringType
 
 _KEY_ON_STACK: Final = 64
 """Bytes of key that go on the stack (BPF's holds 512); longer keys are made in scratch."""
@@ -67,10 +66,7 @@ def _key(aggregate: Aggregate, table: HashStore, frame: Frame) -> ir.Value:
     store(b, frame.site() if needs_site(aggregate) else 0, key, 8)
     position = 16
     for value in runtime_keys(aggregate):
-        if isinstance(value.type, StringType):
-            recorded_text_into(value, at(b, key, position), frame)
-        else:
-            into(value, at(b, key, position), frame)
+        recorded_into(value, at(b, key, position), frame)
         position += key_bytes(value, frame.program.string_size)
     for offset in range(position, table.key_size, 8):
         store(b, 0, key, offset)

@@ -50,6 +50,7 @@ from dlang.lower_place import (
     text_in_place,
     variable_spot,
 )
+from dlang.lower_stack import caller, depth, stack_into
 from dlang.lower_subroutine import string_result, word_result
 from dlang.notices import Fault
 from dlang.program import (
@@ -92,6 +93,10 @@ from dlang.program import (
     Temporary,
     UnaryValue,
     Update,
+    UserCaller,
+    UserStack,
+    UserStackDepth,
+    UserSymbol,
     Value,
     Variable,
 )
@@ -143,6 +148,12 @@ def word(value: Value, frame: Frame) -> ir.Value:
             return _address(place, frame)
         case CopyIn():
             return _copy_in(value, frame)
+        case UserSymbol(address=address):
+            return word(address, frame)
+        case UserCaller():
+            return caller(frame)
+        case UserStackDepth():
+            return depth(frame)
         case Allocate():
             return _allocate(value, frame)
         case CopyInto():
@@ -168,7 +179,22 @@ def word(value: Value, frame: Frame) -> ir.Value:
             | StringSuffix()
         ):
             raise AssertionError(f"a string where a word is wanted: {value}")
+        case UserStack():
+            raise AssertionError(f"a stack where a word is wanted: {value}")
     assert_never(value)
+
+
+def value_into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit an expression of any type into the bytes at `place` that types.stored_size() says it takes."""
+    match value:
+        case UserStack(type=type_):
+            stack_into(type_.frames, place, frame)
+        case _ if isinstance(value.type, StringType):
+            string_into(value, place, frame)
+        case _ if is_bytes(value.type):
+            bytes_into(value, place, frame)
+        case _:
+            store(frame.b, word(value, frame), place)
 
 
 def evaluate(value: Value, frame: Frame) -> None:
@@ -242,7 +268,7 @@ def _entry(place: Element, frame: Frame) -> Spot:
             parts.append((word(key, frame), None))
         else:
             text = frame.temporary(stored_size(key.type, frame.program.string_size))
-            into(key, text, frame)
+            value_into(key, text, frame)
             parts.append((text, key.type))
     return Spot(Entry(array, size, tuple(parts)))
 
@@ -283,16 +309,6 @@ def _address(place: Place, frame: Frame) -> ir.Value:
 
 
 # --- structures and other bytes -----------------------------------------------------------------------------
-
-
-def into(value: Value, place: ir.Value, frame: Frame) -> None:
-    """Emit any value into `stored_size` bytes at `place`."""
-    if is_word(value.type):
-        store(frame.b, word(value, frame), place)
-    elif isinstance(value.type, StringType):
-        string_into(value, place, frame)
-    else:
-        bytes_into(value, place, frame)
 
 
 def bytes_into(value: Value, place: ir.Value, frame: Frame) -> None:
@@ -662,9 +678,10 @@ def _character(value: CharacterAt, frame: Frame) -> ir.Value:
         return b.sext(b.load(at(b, text, number), typ=I8), I64)
 
 
-def recorded_text_into(value: Value, place: ir.Value, frame: Frame) -> None:
-    """Emit a string that is to be printed. One that a thread or an array never had is a bad address, as in DTrace."""
-    string_into(value, place, frame)
-    if isinstance(value, Load) and is_dynamic(value.place):
+def recorded_into(value: Value, place: ir.Value, frame: Frame) -> None:
+    """Emit a value that is to be printed. A string that a thread or an array never had is a bad address, as in
+    DTrace."""
+    value_into(value, place, frame)
+    if isinstance(value, Load) and isinstance(value.type, StringType) and is_dynamic(value.place):
         span = value.place.span if isinstance(value.place, Element) else Span(0, 0)
         frame.fault_when(is_null_string(place, frame), Fault.BADADDR, constant(0), span)

@@ -53,11 +53,14 @@ class Names:
     """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8.
 
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
-    checked, None outside of clauses.
+    checked, None outside of clauses. `stack_frames` is how many frames ustack() records, `most_frames` how many it
+    does at most.
     """
 
     macros: Macros
     string_limit: int = 256
+    stack_frames: int = 100
+    most_frames: int = 127
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
     arrays: dict[tuple[Scope, str], AssociativeArray] = field(default_factory=dict)
     inlines: dict[str, Inline] = field(default_factory=dict)

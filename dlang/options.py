@@ -72,6 +72,9 @@ class Options:
     droptags: bool = False
     empty: bool = False
     stackindent: int = 14
+    ustackframes: int = 100
+    maxframes: int = 127
+    noresolve: bool = False
     quietresize: bool = False
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
@@ -233,7 +236,7 @@ class Refused:
 
 _LIBRARIES: Final = "dtrap reads no D libraries"
 _LINKING: Final = "dtrap links no provider definitions (-G is refused)"
-_STACKS: Final = "a program that records stacks is refused"
+_STACKS: Final = "it is for stacks of the kernel or of Java, and a program that records them is refused"
 _SPECULATION: Final = "a program that speculates is refused"
 _KERNEL_TYPES: Final = "dtrap knows no types of the kernel"
 _OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
@@ -259,6 +262,8 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
     Effective("evaltime", _one_of("exec", "preinit", "postinit", "main"), "evaltime", "where -c is held"),
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
+    Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
+    Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
     Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
     Effective(
@@ -269,6 +274,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),
     Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
     Effective("switchrate", _RATE, "switchrate_ns", "how often records are printed"),
+    Effective("ustackframes", _INTEGER, "ustackframes", "frames of a stack for which no number is given"),
     Effective("zdefs", _SWITCH, "zdefs", "descriptions may match nothing"),
     Preprocessing("cppargs", _TEXT, "{}", "one more argument for the preprocessor"),
     Preprocessing("cpphdrs", _FLAG, "-H", "list the files that the preprocessor includes"),
@@ -301,10 +307,8 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("linknommap", _SWITCH, _LINKING),
     Accepted("linktype", _one_of("elf", "dof"), _LINKING),
     Accepted("lockmem", Kind(_locked_memory, f"unlimited, or {_SIZE.values}"), "dtrap locks what it needs"),
-    Accepted("maxframes", _INTEGER, _STACKS),
     Accepted("modpath", _TEXT, _KERNEL_TYPES),
     Accepted("nolibs", _SWITCH, _LIBRARIES),
-    Accepted("noresolve", _SWITCH, _STACKS),
     Accepted("nspec", _INTEGER, _SPECULATION),
     Accepted("pcapsize", _SIZE, "a program that captures packets is refused"),
     Accepted("pgmax", _INTEGER, _PROCESSES),
@@ -323,7 +327,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("udefs", _SWITCH, _KERNEL_TYPES),
     Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
     Accepted("useruid", _INTEGER, _PROCESSES),
-    Accepted("ustackframes", _INTEGER, _STACKS),
     Accepted("version", _TEXT, "dtrap has one version of the language"),
     Refused("agghist", "bars in the lines of aggregations"),
     Refused("aggpack", "distributions in one line"),

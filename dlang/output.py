@@ -2,8 +2,8 @@
 
 `Printer` turns what the engines recorded into the text of standard output, in the order of the data stream,
 and tells what else a row asks for. It writes nowhere itself: the session does. Messages for standard error
-are `notices.py`'s, single conversions `printf_render`'s, histograms `distribution`'s. Keys that are stacks or
-symbols will be laid out in `key_text`. Source: d-language.md §9, §11, §12; tests/reference.
+are `notices.py`'s, single conversions `printf_render`'s, histograms `distribution`'s, names of addresses
+`symbol_text`'s. Source: d-language.md §9, §11, §12; tests/reference.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from dlang.items import (
     Printf,
     ProbeName,
     Row,
+    Stack,
+    Symbol,
     Trace,
     Truncate,
 )
-from dlang.printf_render import SymbolName, TypedValue, hexadecimal, render, render_entry
-from dlang.types import IntegerType, PointerType, Type, wrap
+from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
+from dlang.symbol_text import AddressNames
+from dlang.types import IntegerType, PointerType, StackType, SymbolPart, SymbolType, Type, wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,11 @@ class Printer:
     """One run's output: whether the heading is out, and how deep each thread is with -F."""
 
     def __init__(
-        self, options: OutputOptions, store: AggregationStore, symbol_name: SymbolName = hexadecimal
+        self, options: OutputOptions, store: AggregationStore, names: AddressNames = NO_NAMES
     ) -> None:
         self._options = options
         self._store = store
-        self._symbol_name = symbol_name
+        self._names = names
         self._heading_due = True
         self._flow = FlowIndent()
 
@@ -89,7 +92,7 @@ class Printer:
     def finish(self) -> str:
         """Return what a run ends with: a newline, then the aggregations that no printa() printed."""
         entries = self._store.take_unprinted(self._options.sort)
-        return "\n" + "".join(entry_text(entry) for entry in entries)
+        return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
 
     def finish_at_once(self) -> str:
         """Return what a run ends with at the second Ctrl-C: no aggregations."""
@@ -107,13 +110,17 @@ class Printer:
         return (row_heading(options) if heading else "") + row_start(options, row)
 
     def _item(
-        self, item: Printf | Trace | Printa | Clear | Truncate | Normalize | Denormalize
+        self, item: Printf | Trace | Stack | Symbol | Printa | Clear | Truncate | Normalize | Denormalize
     ) -> tuple[str, tuple[EngineRequest, ...]]:
         match item:
             case Printf(format=format_, values=values):
-                return render(format_, values, self._symbol_name), ()
+                return render(format_, values, self._names), ()
             case Trace(value=value):
                 return trace_text(value, quiet=self._options.quiet), ()
+            case Stack(frames=frames):
+                return self._names.stack(frames), ()
+            case Symbol(address=address, part=part):
+                return symbol_text(address, part, self._names), ()
             case Printa():
                 return self._printa(item), ()
             case Clear(aggregation=aggregation):
@@ -131,8 +138,8 @@ class Printer:
     def _printa(self, item: Printa) -> str:
         entries = self._store.take_printed(item.aggregations, self._options.sort)
         if item.format is None:
-            return "\n" + "".join(entry_text(entry) for entry in entries)
-        return "".join(render_entry(item.format, entry, self._symbol_name) for entry in entries)
+            return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
+        return "".join(render_entry(item.format, entry, self._names) for entry in entries)
 
 
 def row_heading(options: OutputOptions) -> str:
@@ -208,20 +215,29 @@ def trace_text(typed: TypedValue, *, quiet: bool) -> str:
     return str(number) if quiet else f" {number:{_TRACE_COLUMNS[type_.size, type_.signed]}d}"
 
 
-def entry_text(entry: Entry) -> str:
+def entry_text(entry: Entry, names: AddressNames = NO_NAMES) -> str:
     """Return one entry in the default form: the keys, the values, a newline."""
     types = entry.values[0].aggregation.key_types
-    keys = "".join(key_text(type_, key) for type_, key in zip(types, entry.key, strict=True))
+    keys = "".join(key_text(type_, key, names) for type_, key in zip(types, entry.key, strict=True))
     return f"{keys}{''.join(map(_value_text, entry.values))}\n"
 
 
-def key_text(type_: Type, key: KeyValue) -> str:
+def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
     """Return a key in the default form: columns by its size, where sizes 1 and 2 print unsigned."""
     if isinstance(key, bytes):
+        if isinstance(type_, StackType):
+            return names.stack(key)
         return f"  {padded(printable(until_zero(key)), 50)}"
+    if isinstance(type_, SymbolType):
+        return symbol_text(key, type_.part, names)
     size = _as_integer(type_).size
     number = wrap(key, IntegerType("", size, size >= 4))
     return f" {number:{ {8: 16, 4: 8, 2: 5, 1: 3}[size] }d}"
+
+
+def symbol_text(address: int, part: SymbolPart, names: AddressNames) -> str:
+    """Return what usym() and its like print, as an action or as a key."""
+    return f"  {padded(names.symbol(address, part), 50)}"
 
 
 def _value_text(value: Value) -> str:

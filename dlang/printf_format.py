@@ -24,9 +24,12 @@ from dlang.types import (
     FloatType,
     IntegerType,
     PointerType,
+    StackType,
     StringType,
+    SymbolType,
     Type,
     is_text,
+    same_kind,
 )
 
 
@@ -48,6 +51,7 @@ class Style(Enum):
     ESCAPED_STRING = "S"
     FLOAT = "f"
     ADDRESS = "a"
+    STACK = "k"
     TIME = "Y"
     TIME_822 = "T"
     PERCENT = "%"
@@ -144,6 +148,14 @@ def _is_address(type_: Type) -> bool:
     return isinstance(type_, IntegerType | PointerType)
 
 
+def _is_user_address(type_: Type) -> bool:
+    return isinstance(type_, IntegerType | PointerType | SymbolType)
+
+
+def _is_stack(type_: Type) -> bool:
+    return isinstance(type_, StackType)
+
+
 def _is_time(type_: Type) -> bool:
     return isinstance(type_, IntegerType) and type_.size == 8
 
@@ -172,12 +184,12 @@ def _conversions() -> dict[str, ConversionKind]:
     """Return the conversions by name. `l` and `ll` accept any 8-byte integer, which DTrace tells apart."""
     table = {
         "a": ConversionKind(_ADDRESS, _is_address, Style.ADDRESS),
-        "A": ConversionKind(_USER_ADDRESS, _is_address, Style.ADDRESS),
+        "A": ConversionKind(_USER_ADDRESS, _is_user_address, Style.ADDRESS),
         "c": ConversionKind(_CHARACTER, _is_small_integer, Style.CHARACTER),
         "C": ConversionKind(_CHARACTER, _is_small_integer, Style.ESCAPED_CHARACTER),
         "d": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
         "i": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
-        "k": ConversionKind("stack", _never, Style.UNPRINTABLE),
+        "k": ConversionKind("stack", _is_stack, Style.STACK),
         "lc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "wc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "ls": ConversionKind(_WIDE_STRING, _never, Style.UNPRINTABLE),
@@ -370,8 +382,8 @@ def result_type(aggregation: Aggregation) -> IntegerType:
 def check_joined(aggregations: Sequence[Aggregation]) -> Problem | None:
     """Return why these aggregations cannot be printed by one printa(), or None.
 
-    They need as many keys as each other, and strings where the first has strings: integers and pointers of
-    any size compare with each other, as arguments of functions do.
+    They need as many keys as each other, of the same kinds: strings where the first has strings. Integers and pointers
+    of any size compare with each other, as arguments of functions do.
     """
     first = aggregations[0]
     for other in aggregations[1:]:
@@ -384,7 +396,7 @@ def check_joined(aggregations: Sequence[Aggregation]) -> Problem | None:
                 f"@{first.name} has {has[0]}, @{other.name} has {has[1]}",
             )
         for number, (left, right) in enumerate(zip(first.key_types, other.key_types, strict=True), 1):
-            if _is_string(left) != _is_string(right):
+            if not same_kind(left, right):
                 return Problem(
                     "D_PRINTA_AGGPROTO",
                     f"printa( ): @{other.name}[ ] key #{number} is incompatible with @{first.name}:\n"

@@ -11,26 +11,21 @@ from __future__ import annotations
 import math
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from dlang.aggregation_store import Entry, Value
 from dlang.aggregations import DISTRIBUTIONS, KeyValue, signed_result, to_signed, unsigned_result
 from dlang.distribution import distribution_text
-from dlang.escape import c_escaped, printable, printable_name, until_zero
+from dlang.escape import c_escaped, printable, until_zero
 from dlang.printf_format import LARGEST_FIELD, Conversion, Format, Star, Style, Text, result_type
-from dlang.types import FloatType, IntegerType, PointerType, Type
+from dlang.symbol_text import AddressNames
+from dlang.types import FloatType, IntegerType, PointerType, SymbolPart, SymbolType, Type
 
 NANOSECONDS: Final = 1_000_000_000
-
-SymbolName = Callable[[int], str]
-"""Returns the text for an address of the target: ``object`function+0x1a``, or the address in hexadecimal."""
-
-
-def hexadecimal(address: int) -> str:
-    """Name an address by itself: the symbol callback of a run without a target."""
-    return f"{address:#x}"
+NO_NAMES: Final = AddressNames()
+"""How addresses are shown where nothing is known of a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +36,13 @@ class TypedValue:
     value: KeyValue
 
 
-def render(format_: Format, values: Sequence[TypedValue], symbol_name: SymbolName = hexadecimal) -> str:
+def render(format_: Format, values: Sequence[TypedValue], names: AddressNames = NO_NAMES) -> str:
     """Return what printf() prints of these values."""
     supply = iter(values)
-    return "".join(_part(part, supply, iter(()), symbol_name) for part in format_.parts)
+    return "".join(_part(part, supply, iter(()), names) for part in format_.parts)
 
 
-def render_entry(format_: Format, entry: Entry, symbol_name: SymbolName = hexadecimal) -> str:
+def render_entry(format_: Format, entry: Entry, names: AddressNames = NO_NAMES) -> str:
     """Return what printa() prints of one entry: plain conversions take the keys in order.
 
     The k-th `%@` takes the k-th aggregation, those beyond repeat the last.
@@ -55,7 +50,7 @@ def render_entry(format_: Format, entry: Entry, symbol_name: SymbolName = hexade
     key_types = entry.values[0].aggregation.key_types
     keys = iter([TypedValue(type_, key) for type_, key in zip(key_types, entry.key, strict=True)])
     values = _repeating_last(entry.values)
-    return "".join(_part(part, keys, values, symbol_name) for part in format_.parts)
+    return "".join(_part(part, keys, values, names) for part in format_.parts)
 
 
 def _repeating_last(values: Sequence[Value]) -> Iterator[Value]:
@@ -68,7 +63,7 @@ def _part(
     part: Text | Conversion,
     supply: Iterator[TypedValue],
     results: Iterator[Value],
-    symbol_name: SymbolName,
+    names: AddressNames,
 ) -> str:
     if isinstance(part, Text):
         return part.text
@@ -78,7 +73,7 @@ def _part(
     precision = max(_field(part.precision, supply), 0)
     layout = _Layout(part.flags | {"-"} if width < 0 else part.flags, abs(width), precision)
     if not part.aggregation:
-        return _value(part, layout, next(supply), symbol_name)
+        return _value(part, layout, next(supply), names)
     result = next(results)
     if result.aggregation.function in DISTRIBUTIONS:
         return distribution_text(result.aggregation, result.cell, result.normal)
@@ -86,7 +81,7 @@ def _part(
     by_sign = part.kind.style in (Style.SIGNED, Style.SIGNED_BY_TYPE) and type_.signed
     quotient = signed_result if by_sign else unsigned_result
     number = quotient(result.aggregation, result.cell, result.normal)
-    return _value(part, layout, TypedValue(type_, number), symbol_name)
+    return _value(part, layout, TypedValue(type_, number), names)
 
 
 def _field(field: int | Star, supply: Iterator[TypedValue]) -> int:
@@ -110,7 +105,7 @@ class _Layout:
         return text + blanks if "-" in self.flags else blanks + text
 
 
-def _value(part: Conversion, layout: _Layout, typed: TypedValue, symbol_name: SymbolName) -> str:
+def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressNames) -> str:
     style, value = part.kind.style, typed.value
     most = layout.precision or None
     if isinstance(value, bytes) and isinstance(typed.type, FloatType):
@@ -118,6 +113,9 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, symbol_name: Sy
         precision = f".{layout.precision}" if layout.precision else ""
         return f"%{flags}{layout.width or ''}{precision}{part.kind.radix}" % _float(value)
     if isinstance(value, bytes):
+        if style is Style.STACK:
+            # The width is the frames' indentation; DTrace takes it with `-` only.
+            return names.stack(value, layout.width if "-" in layout.flags else None)
         text = until_zero(value)
         return layout.fill(
             c_escaped(text)[:most] if style is Style.ESCAPED_STRING else printable(text[:most])
@@ -136,12 +134,21 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, symbol_name: Sy
         case Style.ESCAPED_CHARACTER:
             return layout.fill(c_escaped(bytes([value & 0xFF])))
         case Style.ADDRESS:
-            return layout.fill(printable_name(symbol_name(_wrapped(value, size, signed=False)))[:most])
+            address = _wrapped(value, size, signed=False)
+            shown = typed.type.part if isinstance(typed.type, SymbolType) else SymbolPart.ADDRESS
+            return layout.fill(names.symbol(address, shown)[:most])
         case Style.TIME:
             return layout.fill(_ctime(value)[:most])
         case Style.TIME_822:
             return layout.fill(_rfc822(value)[:most])
-        case Style.STRING | Style.ESCAPED_STRING | Style.PERCENT | Style.FLOAT | Style.UNPRINTABLE:
+        case (
+            Style.STRING
+            | Style.ESCAPED_STRING
+            | Style.STACK
+            | Style.PERCENT
+            | Style.FLOAT
+            | Style.UNPRINTABLE
+        ):
             raise AssertionError(f"%{part.name} of {typed}: check_arguments() lets no integer through")
         case _:
             assert_never(style)

@@ -14,7 +14,7 @@ from dlang.ast import Description
 from dlang.node import Node
 from dlang.printf_format import Format
 from dlang.source import Span
-from dlang.types import BitField, Type
+from dlang.types import BitField, StackType, SymbolType, Type
 
 # --- variables ----------------------------------------------------------------------------------------------
 
@@ -375,6 +375,31 @@ class SubroutineCall(Node):
     span: Span
 
 
+class UserStack(Node):
+    """`ustack()`: where the thread is and who called it, as an action's record or an aggregation's key."""
+
+    type: StackType
+
+
+class UserSymbol(Node):
+    """`usym()` and its like: an address, named by the consumer."""
+
+    type: SymbolType
+    address: Value
+
+
+class UserCaller(Node):
+    """`ucaller`: the address that the function returns to; 0 where that can't be told."""
+
+    type: Type
+
+
+class UserStackDepth(Node):
+    """`ustackdepth`: the frames of the stack, as far as a stack is followed."""
+
+    type: Type
+
+
 Value = (
     Constant
     | StringConstant
@@ -408,6 +433,10 @@ Value = (
     | CharacterAt
     | StringLength
     | SubroutineCall
+    | UserStack
+    | UserSymbol
+    | UserCaller
+    | UserStackDepth
 )
 
 # --- statements ---------------------------------------------------------------------------------------------
@@ -446,6 +475,20 @@ class RecordField(Node):
 
 class TraceAction(Node):
     """`bit`, here and below, is the action's place in the record's word of performed actions."""
+
+    bit: int
+    field: RecordField
+
+
+class StackAction(Node):
+    """`ustack()` as a statement."""
+
+    bit: int
+    field: RecordField
+
+
+class SymbolAction(Node):
+    """`usym()` and its like as a statement."""
 
     bit: int
     field: RecordField
@@ -495,6 +538,8 @@ class DenormalizeAction(Node):
 Action = (
     TraceAction
     | PrintfAction
+    | StackAction
+    | SymbolAction
     | PrintaAction
     | ExitAction
     | ClearAction
@@ -510,6 +555,8 @@ def fields_of(action: Action) -> tuple[RecordField, ...]:
         case PrintfAction(fields=fields):
             return fields
         case TraceAction(field=field) | ExitAction(field=field) | NormalizeAction(field=field):
+            return (field,)
+        case StackAction(field=field) | SymbolAction(field=field):
             return (field,)
         case TruncateAction(field=RecordField() as field):
             return (field,)

@@ -20,10 +20,12 @@ from dlang.items import (
     Printf,
     ProbeName,
     Row,
+    Stack,
+    Symbol,
     Trace,
     Truncate,
 )
-from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text
+from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, decode_value, probe_text, stack_of
 from dlang.printf_render import TypedValue
 from dlang.program import (
     RECORD_HEADER_SIZE,
@@ -37,11 +39,13 @@ from dlang.program import (
     PrintfAction,
     ProbeText,
     RecordField,
+    StackAction,
     StringConstant,
+    SymbolAction,
     TraceAction,
     TruncateAction,
 )
-from dlang.types import stored_size
+from dlang.types import SymbolType, stored_size
 
 _HEADER: Final = struct.Struct("<IIIIQ")
 _FAULT: Final = struct.Struct("<QQQ")
@@ -88,6 +92,11 @@ def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> I
             return Trace(value(field))
         case PrintfAction(format=format_, fields=fields):
             return Printf(format_, tuple(value(field) for field in fields))
+        case StackAction(field=field):
+            return Stack(stack_of(_raw(field, record, string_size)))
+        case SymbolAction(field=field):
+            assert isinstance(field.value.type, SymbolType)
+            return Symbol(number(field), field.value.type.part)
         case PrintaAction(format=format_, aggregations=aggregations):
             return Printa(format_, aggregations)
         case ExitAction(field=field):
@@ -109,6 +118,8 @@ def _value(field: RecordField, record: bytes, name: ProbeName, string_size: int)
             return TypedValue(field.value.type, probe_text(name, part).encode("utf-8", "surrogateescape"))
         case StringConstant(value=text):
             return TypedValue(field.value.type, text)
-    size = stored_size(field.value.type, string_size)
-    raw = record[field.offset : field.offset + size]
-    return TypedValue(field.value.type, decode_value(field.value, raw))
+    return TypedValue(field.value.type, decode_value(field.value, _raw(field, record, string_size)))
+
+
+def _raw(field: RecordField, record: bytes, string_size: int) -> bytes:
+    return record[field.offset : field.offset + stored_size(field.value.type, string_size)]

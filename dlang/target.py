@@ -47,6 +47,13 @@ class Target(Protocol):
     ) -> ir.Value:
         """Copy a string of the process, at most `size` bytes, terminated; negative where it can't be read."""
 
+    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
+        """Copy a word of the thread's stack to `place`; negative where it can't be read."""
+
+    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
+        """Pointer to the tables that stacks are unwound by (unwind_format.py), and their pool's size as the power of
+        two."""
+
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         """Copy a string of the firing's own memory, at most `size` bytes, terminated."""
 

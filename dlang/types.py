@@ -7,6 +7,7 @@ shift and comparison are signed.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -146,7 +147,64 @@ class VoidType:
         return "void"
 
 
-Type = IntegerType | FloatType | PointerType | ArrayType | RecordType | FunctionType | StringType | VoidType
+@dataclass(frozen=True, slots=True)
+class StackType:
+    """What ustack() records: at most `frames` addresses of 8 bytes, the innermost first, zeros behind the last."""
+
+    frames: int
+
+    @property
+    def size(self) -> int:
+        return 8 * self.frames
+
+    def __str__(self) -> str:
+        return "stack"
+
+
+class SymbolPart(enum.Enum):
+    """What is shown of a symbolic address: function and offset, the function alone, or the object alone."""
+
+    ADDRESS = "uaddr"
+    FUNCTION = "usym"
+    OBJECT = "umod"
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolType:
+    """An address of the process that is shown by its name: what uaddr(), usym(), ufunc() and umod() record."""
+
+    part: SymbolPart
+
+    @property
+    def size(self) -> int:
+        return 8
+
+    def __str__(self) -> str:
+        return "_usymaddr"
+
+
+Type = (
+    IntegerType
+    | FloatType
+    | PointerType
+    | ArrayType
+    | RecordType
+    | FunctionType
+    | StringType
+    | VoidType
+    | StackType
+    | SymbolType
+)
+
+
+def same_kind(left: Type, right: Type) -> bool:
+    """Say whether values of both types can be one key of an aggregation: integers and pointers of any size go
+    together, stacks of any length, all else with its like only."""
+    for kind in (IntegerType | PointerType, StackType):
+        if isinstance(left, kind):
+            return isinstance(right, kind)
+    return left == right
+
 
 CHAR: Final = IntegerType("char", 1, True)
 SIGNED_CHAR: Final = IntegerType("signed char", 1, True)
@@ -287,8 +345,8 @@ def alignment_of(type_: Type) -> int:
 
 
 def is_word(type_: Type) -> bool:
-    """Say whether a value is a 64-bit word for code generation: an integer or a pointer."""
-    return isinstance(type_, IntegerType | PointerType)
+    """Say whether a value is a 64-bit word for code generation: an integer, a pointer or a symbolic address."""
+    return isinstance(type_, IntegerType | PointerType | SymbolType)
 
 
 def is_character(type_: Type) -> bool:

@@ -42,6 +42,7 @@ from scratch.instruction import Instruction, Kind
 from scratch.templates import (
     ABORT_TRANSACTION,
     JUMP_FAR,
+    JUMP_IF,
     JUMP_NEAR,
     LEAVE_RED_ZONE,
     LOWER_STACK,
@@ -159,7 +160,18 @@ class OutOfLine:
 
     def at(self, slot: int) -> Copy:
         """Return the copy for the slot at this address, at most SLOT_SIZE bytes."""
-        writer = _Writer(self.instruction, slot)
+        return self._written(slot, _After.HOME)
+
+    def leading_on(self, address: int) -> Copy:
+        """Return the copy whose thread goes on behind it, where the next instruction's copy lies, instead of at home.
+
+        Only for what `leads_on`.
+        """
+        assert leads_on(self.instruction), self.instruction
+        return self._written(address, _After.BEHIND)
+
+    def _written(self, address: int, after: "_After") -> Copy:
+        writer = _Writer(self.instruction, address, after)
         _write(writer, self.instruction)
         copy = writer.finish()
         assert len(copy.code) <= SLOT_SIZE, (self.instruction, copy)
@@ -217,11 +229,31 @@ def plan(instruction: Instruction) -> Plan:
     )
 
 
+_LEAVES: Final = frozenset(
+    (Kind.JMP, Kind.INDIRECT_JMP, Kind.RET, Kind.CALL, Kind.INDIRECT_CALL, Kind.XBEGIN)
+)
+
+
+def leads_on(instruction: Instruction) -> bool:
+    """Whether the next instruction is executed after this one, at least if a condition is false: not where control
+    leaves for good, nor for a call, whose return address is that at home.
+    """
+    return instruction.kind not in _LEAVES
+
+
+class _After(Enum):
+    """Where a thread goes on when its displaced instruction has been executed and did not branch."""
+
+    HOME = "at the next instruction at home"
+    BEHIND = "at the code behind the copy"
+
+
 class _Writer:
     """Puts a copy together: bytes, and at each instruction where a thread is that would execute it next."""
 
-    def __init__(self, instruction: Instruction, slot: int) -> None:
+    def __init__(self, instruction: Instruction, slot: int, after: _After) -> None:
         self.instruction = instruction
+        self.after = after
         self._slot = slot
         self._code = bytearray()
         self._boundaries: list[tuple[int, Resume]] = []
@@ -244,6 +276,11 @@ class _Writer:
     def jump(self, target: int, resume: Resume) -> None:
         """Append a jump, near if it reaches."""
         self.add(jump(self.here, target), resume)
+
+    def go_on(self, resume: Resume) -> None:
+        """Append what leads from the end of the instruction to the next one."""
+        if self.after is _After.HOME:
+            self.jump(self.instruction.next, resume)
 
     def borrow(self, register: int) -> None:
         """Note that from here back `register` stands for rip; the next 10 bytes appended put it back."""
@@ -292,14 +329,13 @@ def _write(writer: _Writer, instruction: Instruction) -> None:
             writer.add(instruction.code, home)
             completed = Resume(instruction.next, State.COMPLETED, set_registers=((_RCX, instruction.next),))
             writer.fill(SET_RCX, completed, value=instruction.next)
-            writer.jump(instruction.next, done)
+            writer.go_on(done)
         case Kind.COMMON | Kind.RIP_RELATIVE | Kind.PUSHF | Kind.POPF | Kind.INTERRUPT | Kind.PRIVILEGED:
             if instruction.operand is None:
                 writer.add(instruction.code, home)
-                writer.jump(instruction.next, done)
             else:
                 _write_with_operand(writer, instruction, instruction.code, home)
-                writer.jump(instruction.next, done)
+            writer.go_on(done)
         case Kind.FAR | Kind.INT3 | Kind.SYSENTER | Kind.STACK_SEGMENT | Kind.TRANSACTION:
             raise AssertionError(instruction)
         case never:
@@ -314,13 +350,23 @@ def _target(instruction: Instruction) -> int:
 def _write_conditional(writer: _Writer, instruction: Instruction, home: Resume, done: Resume) -> None:
     """Append the branch by 8 bits over the jump to the next instruction; both jumps follow."""
     encoding = instruction.encoding
+    target = _target(instruction)
+    taken = Resume(target, State.COMPLETED)
     opcode = 0x70 | encoding.opcode & 0x0F if instruction.kind is Kind.JCC else encoding.opcode
     narrow_count = b"\x67" if instruction.kind is not Kind.JCC and 0x67 in encoding.prefixes else b""
     start = writer.here + len(narrow_count) + 2
-    over = len(jump(start, instruction.next))
-    writer.add(narrow_count + bytes((opcode, over)), home)
-    writer.jump(instruction.next, done)
-    writer.jump(_target(instruction), Resume(_target(instruction), State.COMPLETED))
+    match writer.after:
+        case _After.HOME:
+            writer.add(narrow_count + bytes((opcode, len(jump(start, instruction.next)))), home)
+            writer.jump(instruction.next, done)
+            writer.jump(target, taken)
+        case _After.BEHIND if instruction.kind is Kind.JCC and reaches(writer.here + 6, target):
+            writer.fill(JUMP_IF[encoding.opcode & 0x0F], home, target=target)
+        case _After.BEHIND:
+            writer.add(narrow_count + bytes((opcode, 2)), home)
+            away = jump(start + 2, target)
+            writer.add(bytes((_JUMP_SHORT, len(away))), done)
+            writer.add(away, taken)
 
 
 def _write_return_address(writer: _Writer, instruction: Instruction, home: Resume) -> None:
@@ -332,6 +378,7 @@ def _write_return_address(writer: _Writer, instruction: Instruction, home: Resum
 
 _JMP: Final = 4
 _PUSH: Final = 6
+_JUMP_SHORT: Final = 0xEB
 _DROPPED_BEFORE_BRANCH: Final = frozenset(b"\x3e\x66\xf2\xf3")
 
 

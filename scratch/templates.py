@@ -119,6 +119,11 @@ JUMP_FAR: Final = tuple(
 would fault.
 """
 
+JUMP_IF: Final = tuple(
+    Template((bytes((0x0F, 0x80 | condition)), Hole("target", Field.REL32))) for condition in range(16)
+)
+"""jo, jno, jb … jg target, by the number of the condition"""
+
 SET_RCX: Final = Template((b"\x48\xb9", Hole("value", Field.ABS64)))
 """movabs $value,%rcx"""
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backend import emit
 from backend.engine import Plan
@@ -36,6 +36,7 @@ from backend.fasttrap.regions import (
     RECORDS,
     STATE,
     UNITS,
+    UNWIND,
     Regions,
 )
 from backend.fasttrap.runtime import EXPORTED, assembly
@@ -61,6 +62,10 @@ from dlang.layout import (
 from dlang.lower import lower
 from dlang.notices import Drop
 from dlang.target import UnitKind
+from dlang.unwind_format import SMALLEST_POOL_BITS
+
+if TYPE_CHECKING:
+    from backend.stack_tables import ProcessRows, StackTables
 
 _CONTEXT_WORDS: Final = 10
 """arg0 to arg9 of a consumer's probe."""
@@ -160,14 +165,23 @@ class Clauses:
 
 
 class NativeProgram:
-    """The consumer's side. `pid` is the traced process, None where the plan has no sites. `shared`: see Sites.sharing.
+    """The consumer's side. `pid` is the traced process, None where the plan has no sites; `rows` are what its stacks
+    are unwound by. `shared`: see Sites.sharing.
 
     Making one compiles the clauses; raises OSError where there is no memory for them.
     """
 
-    def __init__(self, plan: Plan, pid: int | None, options: NativeOptions, descriptors: Descriptors) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pid: int | None,
+        options: NativeOptions,
+        descriptors: Descriptors,
+        rows: ProcessRows | None = None,
+    ) -> None:
         self._plan = plan
         self._pid = pid
+        self._tables: StackTables | None = None
         ring_size = max(mmap.PAGESIZE, 1 << (options.buffer_size - 1).bit_length())
         self.shared = plan.sites.sharing()
         sizes = NativeSizes(
@@ -178,7 +192,8 @@ class NativeProgram:
             aggregations=options.aggregation_size,
             dynamic=options.dynamic_size,
         )
-        machine = NativeMachine(plan.program, stores(plan.program, len(plan.names)), sizes)
+        pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
+        machine = NativeMachine(plan.program, stores(plan.program, len(plan.names)), sizes, pool_bits)
         lower(plan.program, plan.units, machine.stores, machine)
         emit_hit(machine, plan.units)
         regions = machine.regions()
@@ -193,6 +208,8 @@ class NativeProgram:
         self.clauses = Clauses(self.image)
         try:
             self._begin(machine, regions)
+            self._make_tables(machine, regions, rows)
+            self.refresh()
         except BaseException:
             self.clauses.close()
             raise
@@ -215,7 +232,16 @@ class NativeProgram:
         )
         self._cells = NativeCells(self._plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
         self._set_word(STATE_RANDOM, int.from_bytes(os.urandom(8), "little"))
-        self.refresh()
+
+    def _make_tables(self, machine: NativeMachine, regions: Regions, rows: ProcessRows | None) -> None:
+        """Write the tables that stacks are unwound by, where clauses ask for stacks."""
+        if rows is None or UNWIND not in regions.places:
+            return
+        from backend.stack_tables import StackTables
+
+        offset, size = regions.places[UNWIND]
+        memory = self.clauses.memory.bytes[offset : offset + size]
+        self._tables = StackTables(rows, memory, machine.pool_bits)
 
     def __enter__(self) -> NativeProgram:
         return self
@@ -223,6 +249,8 @@ class NativeProgram:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._tables is not None:
+            self._tables.close()
         self.clauses.close()
 
     # --- what clauses find in the memory
@@ -303,6 +331,8 @@ class NativeProgram:
         return {number: count for number, count in enumerate(counts) if count}
 
     def refresh(self) -> None:
+        if self._tables is not None:
+            self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
         self._set_word(STATE_CONSUMER_PARENT, os.getppid())
         if self._pid is not None:

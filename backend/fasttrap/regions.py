@@ -84,7 +84,7 @@ class HashShape:
 
 # --- all of it ----------------------------------------------------------------------------------------------
 
-STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, RECORDS = (
+STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, UNWIND, RECORDS = (
     "state",
     "constants",
     "names",
@@ -93,12 +93,13 @@ STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, RECORDS = (
     "next",
     "places",
     "threads",
+    "unwind",
     "records",
 )
 """The regions by name; an aggregation's has `@` before its own name. By the number of a site UNITS
 holds 4 bytes: the number of the unit it fires; NEXT 4: the number of another site at the same address, whose unit
 comes next, 0 behind the last; HITS 8: how often it was hit; PLACES 8, where it is a return: the ID of its probe, and
-its offset in the function."""
+its offset in the function. UNWIND: dlang/unwind_format.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ _SIGNATURES: Final[dict[str, tuple[ir.Type, tuple[ir.Type, ...]]]] = {
     "credential": (I64, (I64, I64)),
     "read_user": (I64, (I64, POINTER, I64, I64)),
     "read_user_string": (I64, (I64, POINTER, I64, I64)),
+    "read_stack": (I64, (I64, POINTER, I64, POINTER)),
     "copy_memory": (VOID, (POINTER, I64, POINTER)),
     "copy_string": (VOID, (POINTER, I64, POINTER)),
     "hash_find": (POINTER, (POINTER, I64, I64, I64, POINTER, POINTER)),
@@ -50,6 +51,10 @@ _SIGNATURES: Final[dict[str, tuple[ir.Type, tuple[ir.Type, ...]]]] = {
     "reserve_record": (POINTER, (POINTER, POINTER, I64, I64)),
     "finish_record": (VOID, (POINTER, POINTER, I64, POINTER, I64)),
 }
+
+STACK_COPY_SIZE: Final = 16 + 2048
+"""For `read_stack`: a copy of a piece of the thread's stack, behind two words: where it is from, and its bytes, 0 at
+first. Two kilobytes hold ten frames of most programs, and cost no more to read than a word."""
 
 UID_LINE: Final = int.from_bytes(b"\nUid:\t", "little")
 GID_LINE: Final = int.from_bytes(b"\nGid:\t", "little")
@@ -77,6 +82,7 @@ def assembly() -> str:
         "busy_record": RECORD_BUSY,
         "length_only": RECORD_LENGTH,
         "free_bit": EntryState.FREE + 1,
+        "stack_piece": STACK_COPY_SIZE - 16,
         "slash_proc": int.from_bytes(b"/proc/", "little"),
         **{state.name.lower(): state.value for state in EntryState},
     }

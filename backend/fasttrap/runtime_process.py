@@ -196,6 +196,49 @@ failed:
   ret i64 -14
 }
 
+; Copies a word of the process's stack: 0, or -EFAULT. %copy keeps the piece of stack that was read last, as
+; STACK_COPY_SIZE says: frames lie one above the other, so that the next word is mostly in it.
+define i64 @read_stack(i64 %pid, ptr %copy, i64 %from, ptr %to) {
+entry:
+  %held_from = load i64, ptr %copy
+  %held_at = getelementptr i8, ptr %copy, i64 8
+  %held = load i64, ptr %held_at
+  %offset = sub i64 %from, %held_from
+  %behind = add i64 %offset, 8
+  %wrapped = icmp ult i64 %behind, 8
+  %beyond = icmp ugt i64 %behind, %held
+  %absent = or i1 %wrapped, %beyond
+  %bytes = getelementptr i8, ptr %copy, i64 16
+  br i1 %absent, label %read, label %take
+read:
+  %pieces = alloca [4 x i64]
+  %local_size = getelementptr i8, ptr %pieces, i64 8
+  %remote = getelementptr i8, ptr %pieces, i64 16
+  %remote_size = getelementptr i8, ptr %pieces, i64 24
+  store ptr %bytes, ptr %pieces
+  store i64 $stack_piece, ptr %local_size
+  store i64 %from, ptr %remote
+  store i64 $stack_piece, ptr %remote_size
+  %local_word = ptrtoint ptr %pieces to i64
+  %remote_word = ptrtoint ptr %remote to i64
+  %count = call i64 @system(i64 310, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  %failed = icmp slt i64 %count, 8
+  br i1 %failed, label %missing, label %keep
+missing:
+  store i64 0, ptr %held_at
+  ret i64 -14
+keep:
+  store i64 %from, ptr %copy
+  store i64 %count, ptr %held_at
+  br label %take
+take:
+  %place = phi i64 [ %offset, %entry ], [ 0, %keep ]
+  %word_at = getelementptr i8, ptr %bytes, i64 %place
+  %word = load i64, ptr %word_at, align 1
+  store i64 %word, ptr %to
+  ret i64 0
+}
+
 ; Copies a string of the process, zeros behind it: its length with the terminator, or -EFAULT with zeros
 ; at %to. Page by page: memory behind the string's end may not be there.
 define i64 @read_user_string(i64 %pid, ptr %to, i64 %size, i64 %from) {

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import llvmlite.ir as ir
@@ -28,11 +29,12 @@ from backend.fasttrap.regions import (
     STATE,
     THREADS,
     UNITS,
+    UNWIND,
     HashShape,
     Regions,
     lay_out,
 )
-from backend.fasttrap.runtime import GID_LINE, UID_LINE, VOID, runtime_function
+from backend.fasttrap.runtime import GID_LINE, STACK_COPY_SIZE, UID_LINE, VOID, runtime_function
 from dlang.aggregations import cell_words, identity
 from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
@@ -54,6 +56,7 @@ from dlang.lower import Unit
 from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
 from dlang.types import stored_size
+from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 
 HIT: Final = "hit"
 """The function of a hit: `void hit(site, context, pid, tid)` runs the unit of the site."""
@@ -85,10 +88,17 @@ class NativeSizes:
 class NativeMachine:
     """One module and the regions of memory that its functions use.
 
-    `whole_registers`: some unit of the process reads registers.
+    `whole_registers`: some unit of the process reads registers. `pool_bits` is asked when code unwinds stacks: how
+    large the tables for it are.
     """
 
-    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], sizes: NativeSizes) -> None:
+    def __init__(
+        self,
+        program: TypedProgram,
+        stores: Mapping[str, Store],
+        sizes: NativeSizes,
+        pool_bits: Callable[[], int] = lambda: SMALLEST_POOL_BITS,
+    ) -> None:
         self.module = ir.Module(name="dtrap")
         self.program = program
         self.stores = stores
@@ -96,10 +106,16 @@ class NativeMachine:
         self.text_fields: list[ProbeField] = []
         self.whole_registers = False
         self.pool = Constants()
+        self._ask_pool_bits = pool_bits
         self._scratch_size = 0
         self._places: dict[str, ir.GlobalVariable] = {}
         self._memory = ir.GlobalVariable(self.module, POINTER, _MEMORY)
         self._memory.initializer = ir.Constant(POINTER, None)
+
+    @cached_property
+    def pool_bits(self) -> int:
+        """The size of the pool that stacks are unwound by, asked for when code needs it first."""
+        return self._ask_pool_bits()
 
     def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
         """Add a unit's function, which returns nothing of interest."""
@@ -170,6 +186,8 @@ class NativeMachine:
             HITS: 8 * numbers,
             PLACES: 8 * numbers,
         }
+        if name == UNWIND:
+            return memory_size(self.pool_bits)
         if name in fixed:
             return fixed[name]
         store_ = self.stores.get(name.removeprefix("@"))
@@ -225,6 +243,7 @@ class _NativeTarget:
     process: ir.Value
     thread: ir.Value
     _slots: dict[str, ir.Value] = field(default_factory=dict)
+    _stack_copy: ir.Value | None = None
 
     def _call(self, b: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value:
         return b.call(runtime_function(self.machine.module, name), arguments)
@@ -321,6 +340,18 @@ class _NativeTarget:
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
         return self._call(b, "read_user_string", self._pid(b), destination, size, address)
+
+    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
+        """Read a word by way of a copy of the stack that lasts as long as the firing: a system call reads a piece."""
+        if self._stack_copy is None:
+            with b.goto_entry_block():
+                self._stack_copy = stack_words(b, STACK_COPY_SIZE // 8)
+                store(b, 0, self._stack_copy)
+                store(b, 0, self._stack_copy, 8)
+        return self._call(b, "read_stack", self._pid(b), self._stack_copy, address, place)
+
+    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
+        return self.machine.region(b, UNWIND), self.machine.pool_bits
 
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         self._call(b, "copy_string", destination, constant(size), source)

@@ -10,7 +10,7 @@ import select
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backend.engine import Answer, Plan, Refusal, SiteCoverage, Unserved, Way, covered, refusals
 from backend.errors import ProcessGone, ProcessNotPermitted, TracerDied
@@ -29,6 +29,9 @@ from dlang.notices import Drop
 from scratch import displaced
 from scratch.displaced import OutOfLine, Refuse
 
+if TYPE_CHECKING:
+    from backend.stack_tables import ProcessRows
+
 _NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not with returns=uretprobe")
 _WAYS: Final = {
     displaced.Way.UNCHANGED: Way.OUT_OF_LINE,
@@ -37,12 +40,15 @@ _WAYS: Final = {
 
 
 class TrapEngine:
-    """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites.
+    """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites. `rows` are what
+    its stacks are unwound by.
 
     Making one compiles the clauses and, for sites, starts the tracer. Raises OSError.
     """
 
-    def __init__(self, plan: Plan, pid: int | None, options: NativeOptions) -> None:
+    def __init__(
+        self, plan: Plan, pid: int | None, options: NativeOptions, rows: ProcessRows | None = None
+    ) -> None:
         self._plan = plan
         self._pid = pid
         self._stack = ExitStack()
@@ -53,7 +59,7 @@ class TrapEngine:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
                 self._tracer = self._stack.enter_context(Tracer())
-            self._program = self._stack.enter_context(NativeProgram(plan, pid, options, descriptors))
+            self._program = self._stack.enter_context(NativeProgram(plan, pid, options, descriptors, rows))
             self._poll = self._stack.enter_context(select.epoll())
             self._poll.register(self._program.fileno(), select.EPOLLIN)
             if self._tracer is not None:

@@ -48,9 +48,11 @@ from dlang.layout import (
 from dlang.lower import Unit, lower
 from dlang.notices import Drop
 from dlang.target import UnitKind
+from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 
 if TYPE_CHECKING:
     from backend.process_symbols import Symbols
+    from backend.stack_tables import ProcessRows, StackTables
     from backend.uprobes.process_filter import Narrowing
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -69,12 +71,19 @@ class KernelOptions:
 
 class KernelEngine:
     """backend.engine.Engine on the kernel; `pid` is the traced process and `symbols` are its, both None where the
-    plan has no sites.
+    plan has no sites. `rows` are what its stacks are unwound by.
 
     Making one compiles and loads the clauses: raises OSError, VerifierRejected, MissingPackage.
     """
 
-    def __init__(self, plan: Plan, pid: int | None, symbols: Symbols | None, options: KernelOptions) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pid: int | None,
+        symbols: Symbols | None,
+        options: KernelOptions,
+        rows: ProcessRows | None = None,
+    ) -> None:
         self._plan = plan
         self._symbols = symbols
         self._pid = pid
@@ -92,7 +101,9 @@ class KernelEngine:
             self._narrowing = narrow(pid, support)
         self._stores = stores(plan.program, len(plan.names))
         bpf_options = _bpf_options(plan, options, may_sleep=not self._singly)
-        self._machine = BpfMachine(plan.program, self._stores, bpf_options)
+        pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
+        self._machine = BpfMachine(plan.program, self._stores, bpf_options, pool_bits)
+        self._tables: StackTables | None = None
         try:
             self._loaded = self._stack.enter_context(self._load())
             self._fill_names()
@@ -103,6 +114,7 @@ class KernelEngine:
             ring = RingBuffer(self._loaded.maps[BpfMachine.RECORDS], _ring_size(options.buffer_size))
             self._records = self._stack.enter_context(ring)
             self._set_word(STATE_RANDOM, int.from_bytes(os.urandom(7), "little"))
+            self._make_tables(rows)
             self.refresh()
         except BaseException:
             self._stack.close()
@@ -151,6 +163,18 @@ class KernelEngine:
 
     def _attach_type(self) -> bpf.AttachType:
         return bpf.AttachType.NONE if self._singly else bpf.AttachType.TRACE_UPROBE_MULTI
+
+    def _make_tables(self, rows: ProcessRows | None) -> None:
+        """Write the tables that stacks are unwound by, where clauses ask for stacks."""
+        index = self._machine.map_index("unwind")
+        if index is None or rows is None:
+            return
+        from backend.stack_tables import StackTables
+
+        size = _pages(memory_size(self._machine.pool_bits))
+        memory = self._stack.enter_context(mmap.mmap(self._loaded.maps[index], size))
+        self._tables = StackTables(rows, memory, self._machine.pool_bits)
+        self._stack.callback(self._tables.close)
 
     def _fill_names(self) -> None:
         """Write the names that clauses read as strings, for each site."""
@@ -222,6 +246,8 @@ class KernelEngine:
         return {drop: self._word(drop_offset(drop)) for drop in COUNTED_DROPS}
 
     def refresh(self) -> None:
+        if self._tables is not None:
+            self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
         self._set_word(STATE_CONSUMER_PARENT, os.getppid())
         if self._pid is not None:

@@ -16,7 +16,7 @@ from backend.site_table import Site
 from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
 from dlang.builtins import REGISTER_NUMBER
 from dlang.node import Node
-from dlang.program import Argument, Constant, Enabling, Register
+from dlang.program import Argument, Constant, Enabling, Register, UserStack
 
 _EVERYTHING: Final = Reads((1 << 18) - 1)
 _ARGUMENTS: Final = (Reads.RDI, Reads.RSI, Reads.RDX, Reads.RCX, Reads.R8, Reads.R9)
@@ -39,6 +39,9 @@ def reads_of(enablings: Sequence[Enabling]) -> Reads:
                 reads |= _BY_INDEX.get(index, Reads.NOTHING)
             case Register():
                 return _EVERYTHING
+            case UserStack():
+                # Its first frame is where the probe is.
+                reads |= Reads.RIP
     return reads
 
 

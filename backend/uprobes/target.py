@@ -9,9 +9,10 @@ Helper numbers: include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 import llvmlite.ir as ir
@@ -52,6 +53,7 @@ from dlang.layout import (
 from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
 from dlang.types import stored_size
+from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 
 CONTEXT_WORDS: Final = 11
 """Words that the consumer gives a program: arg0 to arg9, then the site's number."""
@@ -110,11 +112,20 @@ class BpfOptions:
 
 
 class BpfMachine:
-    """One module and the maps that its programs use. The first three maps are always there."""
+    """One module and the maps that its programs use. The first three maps are always there.
+
+    `pool_bits` is asked when code unwinds stacks: how large the tables for it are.
+    """
 
     STATE, CONSTANTS, RECORDS = range(3)
 
-    def __init__(self, program: TypedProgram, stores: Mapping[str, Store], options: BpfOptions) -> None:
+    def __init__(
+        self,
+        program: TypedProgram,
+        stores: Mapping[str, Store],
+        options: BpfOptions,
+        pool_bits: Callable[[], int] = lambda: SMALLEST_POOL_BITS,
+    ) -> None:
         self.module = ir.Module(name="dtrap")
         self.program = program
         self.stores = stores
@@ -124,6 +135,12 @@ class BpfMachine:
         self.sleeping: set[str] = set()
         self.pool = Constants()
         self._indices: dict[str, int] = {}
+        self._ask_pool_bits = pool_bits
+
+    @cached_property
+    def pool_bits(self) -> int:
+        """The size of the pool that stacks are unwound by, asked for when code needs it first."""
+        return self._ask_pool_bits()
 
     def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
         """Add a program in section `prog/NAME`."""
@@ -184,6 +201,8 @@ class BpfMachine:
                 return MapSpec(MapKind.ARRAY, 4, 8, self.options.number_count, name=name)
             case "on_cpu":
                 return MapSpec(MapKind.HASH, 8, 16, max(self.options.dynamic_size // 32, 1), sparse, name)
+            case "unwind":
+                return MapSpec(MapKind.ARRAY, 4, memory_size(self.pool_bits), 1, MapFlag.MMAPABLE, name)
             case "names":
                 value_size = size * len(self.text_fields)
                 return MapSpec(MapKind.ARRAY, 4, value_size, self.options.probe_count, name=name)
@@ -389,6 +408,13 @@ class _BpfTarget:
             again = _call(b, Helper.PROBE_READ_USER_STR, arguments)
             inside = b.block
         return merge_words(b, [(before, first), (inside, again)])
+
+    def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
+        # The stack is in memory: nobody needs to sleep for it.
+        return _call(b, Helper.PROBE_READ_USER, [place, constant(8), address])
+
+    def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
+        return _pseudo(b, 2, self.machine.index("unwind")), self.machine.pool_bits
 
     def _sleeps(self) -> bool:
         """Say whether this program may sleep, and note that it wants to.

@@ -165,7 +165,7 @@ def test_what_only_tunes_dtrace_is_accepted_with_a_right_value_and_changes_nothi
         ("bufpolicy", "switch"),
         ("nolibs", None),
         ("libdir", "/usr/lib/dtrace"),
-        ("ustackframes", "20"),
+        ("stackframes", "20"),
     ]:
         assert set_option(Options(), name, value) == Options()
     for name, value in [("nspec", "x"), ("cleanrate", "soon"), ("bufpolicy", "ring"), ("libdir", None)]:

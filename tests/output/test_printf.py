@@ -19,6 +19,7 @@ from dlang.aggregation_store import Entry, Value
 from dlang.aggregations import AggregatingFunction, Aggregation, identity
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
 from dlang.printf_render import TypedValue, render, render_entry
+from dlang.symbol_text import AddressNames, Location
 from dlang.types import CHAR, INT, LONG, SHORT, STRING, TYPEDEFS, UNSIGNED_INT, VOID_POINTER, Type
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -209,10 +210,18 @@ def test_prints(text: str, value: tuple[Type, int | bytes], expected: str | None
         assert printed(text, value) == expected
 
 
-def test_user_addresses_print_through_the_symbol_callback() -> None:
+def test_user_addresses_print_as_the_resolver_knows_them() -> None:
+    class Resolver:
+        def __init__(self, function: str) -> None:
+            self.function = function
+
+        def locate(self, address: int, *, returned: bool = False) -> Location | None:
+            return None if returned else Location("a.out", address, self.function, address, 0)
+
     values = [TypedValue(LONG, 0x1234)]
-    assert render(parsed("[%-12A]"), values, lambda address: f"a.out`f+{address:#x}") == "[a.out`f+0x1234]"
-    assert render(parsed("%A"), values, lambda _: "a.out`\udcff\x1b") == "a.out`\\xff\\x1b"
+    assert render(parsed("[%-12A]"), values, AddressNames(Resolver("f"))) == "[a.out`f+0x1234]"
+    assert render(parsed("%.9A"), values, AddressNames(Resolver("\udcff\x1b"))) == "a.out`\\xf"
+    assert render(parsed("%A"), values) == "0x1234"
 
 
 @pytest.mark.usefixtures("utc")

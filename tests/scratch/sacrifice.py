@@ -18,6 +18,7 @@ CODE = 0x2100_0000
 NEAR = 0x2200_0000
 FAR = 0x6000_0000_0000
 ARENA = 0x2000_0000
+COUNTERS = 0x2300_0000
 ARENA_SIZE = 0x8000
 PAGE = 0x1000
 
@@ -80,6 +81,9 @@ class Sacrifice:
     def write(self, address: int, content: bytes) -> None:
         os.pwrite(self.memory, content, address)
 
+    def read(self, address: int, size: int) -> bytes:
+        return os.pread(self.memory, size, address)
+
     def run(self, start: Start, rip: int) -> Stop:
         """Let the child go from `rip` with these registers and this arena until a signal stops it."""
         self.load(start, rip)
@@ -136,12 +140,13 @@ class Sacrifice:
 
 @contextmanager
 def sacrifice(folder: Path) -> Iterator[Sacrifice]:
-    """Yield a stopped child with its arena, a page at CODE, NEAR and FAR each, and nothing else near them."""
+    """Yield a stopped child with its arena, a page at CODE, NEAR, FAR and COUNTERS each, and nothing else near them."""
     source = Path(__file__).parent.parent / "triggers" / "sacrifice.c"
     program = folder / "sacrifice"
     subprocess.run(["gcc", "-O1", "-static-pie", "-o", program, source], check=True)
     pages = [f"{page:x}:{PAGE:x}:{_READ | _EXECUTE:x}" for page in (CODE, NEAR, FAR)]
     pages.append(f"{ARENA:x}:{ARENA_SIZE:x}:{_READ | _WRITE:x}")
+    pages.append(f"{COUNTERS:x}:{PAGE:x}:{_READ | _WRITE:x}")
     pid = os.posix_spawn(program, [str(program), *pages], {})
     try:
         os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})

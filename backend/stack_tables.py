@@ -1,0 +1,153 @@
+"""The tables that stacks are unwound by, in the memory that clauses read: written, and kept up to date.
+
+Lives here: rows of all objects of a process (`ProcessRows`, shared by the engines of a run) and one memory with them
+(`StackTables`). Not here: reading `.eh_frame` (backend/unwind_rows.py), the layout and the code that reads it
+(dlang/unwind_format.py, dlang/lower_stack.py).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+from typing import Final
+
+from backend.errors import MalformedElf, ProcessGone
+from backend.object_cache import kept
+from backend.objects import LoadedObject
+from backend.process_objects import ProcessObjects
+from backend.process_symbols import Symbols
+from backend.symbols_elf import ElfFile
+from backend.unwind_rows import Rows, unwind_rows
+from dlang.unwind_format import (
+    ACTIVE,
+    FRAME_POINTER_RULE,
+    HEADER_SIZE,
+    LARGEST_POOL_BITS,
+    MISSED,
+    NOWHERE,
+    POOL,
+    RANGE_COUNT,
+    RANGE_SIZE,
+    RANGES_SIZE,
+    SMALLEST_POOL_BITS,
+)
+
+_FORMAT: Final = "unwind rows 1"
+"""To be changed with what rows are: kept ones are of no use then."""
+_WORTH_KEEPING: Final = 1 << 19
+"""Bytes of `.eh_frame` from which its rows are kept on disk: a third of a second of work."""
+_ROOM: Final = 1 << 20
+"""Bytes of the pool that are left for libraries that are loaded later."""
+_KEPT_HEAD: Final = struct.Struct("<QQ")
+_RANGE: Final = struct.Struct("<4Q")
+
+
+class ProcessRows:
+    """The rows of a process's objects, each read when first asked for."""
+
+    def __init__(self, objects: ProcessObjects, symbols: Symbols) -> None:
+        self.objects = objects
+        self._symbols = symbols
+        self._rows: dict[LoadedObject, Rows | None] = {}
+
+    def of(self, loaded: LoadedObject) -> Rows | None:
+        """Return an object's rows; None where it has no table, or one that makes no sense."""
+        if loaded not in self._rows:
+            self._rows[loaded] = self._read(loaded)
+        return self._rows[loaded]
+
+    def _read(self, loaded: LoadedObject) -> Rows | None:
+        try:
+            file = self._symbols.image(loaded)
+            if file is None:
+                return None
+            section = file.section(".eh_frame")
+            if section is None or section.size_bytes < _WORTH_KEEPING or not file.build_id:
+                return unwind_rows(file)
+            return _unpacked(kept(f"{_FORMAT}\n{file.build_id.hex()}", (), lambda: _packed(file)))
+        except (MalformedElf, ProcessGone):
+            return None
+
+    def pool_bits(self) -> int:
+        """Return the size that a pool for all objects has, as the power of two."""
+        self.objects.look()
+        size = _ROOM + sum(_pool_bytes(rows) for loaded in self.objects.now if (rows := self.of(loaded)))
+        return min(max((size - 1).bit_length(), SMALLEST_POOL_BITS), LARGEST_POOL_BITS)
+
+
+def _pool_bytes(rows: Rows) -> int:
+    return 8 * len(rows.rows) + 4 * len(rows.blocks) + 8
+
+
+def _packed(file: ElfFile) -> bytes:
+    rows = unwind_rows(file)
+    if rows is None:
+        return b""
+    return _KEPT_HEAD.pack(rows.base, len(rows.rows)) + rows.rows.tobytes() + rows.blocks.tobytes()
+
+
+def _unpacked(content: bytes) -> Rows | None:
+    if not content:
+        return None
+    base, count = _KEPT_HEAD.unpack_from(content)
+    middle = _KEPT_HEAD.size + 8 * count
+    return Rows(base, array("Q", content[_KEPT_HEAD.size : middle]), array("I", content[middle:]))
+
+
+class StackTables:
+    """One memory with the tables of a process; `memory` is unwind_format.memory_size(pool_bits) zeros."""
+
+    def __init__(self, rows: ProcessRows, memory: mmap.mmap | memoryview, pool_bits: int) -> None:
+        self._rows = rows
+        self._memory = memoryview(memory).cast("B")
+        self._pool_size = 1 << pool_bits
+        self._places: dict[LoadedObject, int] = {}
+        self._end = 8
+        self._write(POOL, FRAME_POINTER_RULE.to_bytes(8, "little"))
+        self._list_ranges()
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.release()
+
+    def refresh(self) -> None:
+        """Bring the tables up to date with what the process has mapped."""
+        missed = self._memory[MISSED] != 0
+        if self._rows.objects.look() or missed:
+            self._write(MISSED, bytes(8))
+            self._list_ranges()
+
+    def _list_ranges(self) -> None:
+        """Write the list of ranges that is not in force, and put it in force."""
+        found = [(0, 0, 0, 0)]
+        for loaded in self._rows.objects.now:
+            rows = self._rows.of(loaded)
+            place = 0 if rows is None else self._place(loaded, rows)
+            base = loaded.bias + (rows.base if rows is not None else 0)
+            found += [(part.start, part.end, base, place) for part in loaded.text]
+        # Where there are more than fit, the last ones are unknown code.
+        found = sorted(found)[:RANGE_COUNT]
+        found += [(NOWHERE, NOWHERE, 0, 0)] * (RANGE_COUNT - len(found))
+        other = 1 - self._memory[ACTIVE]
+        self._write(HEADER_SIZE + other * RANGES_SIZE, b"".join(_RANGE.pack(*row) for row in found))
+        self._write(ACTIVE, other.to_bytes(8, "little"))
+
+    def _place(self, loaded: LoadedObject, rows: Rows) -> int:
+        """Return the place in the pool (in words) of an object's blocks, which are put there; 0 where it is full."""
+        if loaded not in self._places:
+            if self._end + _pool_bytes(rows) > self._pool_size:
+                return 0
+            first = self._end // 8
+            blocks = self._end + 8 * len(rows.rows)
+            self._write(POOL + self._end, rows.rows.tobytes())
+            self._write(POOL + blocks, array("I", (first + row for row in rows.blocks)).tobytes())
+            self._end = -(-(blocks + 4 * len(rows.blocks)) // 8) * 8
+            self._places[loaded] = blocks // 8
+        return self._places[loaded]
+
+    def _write(self, offset: int, content: bytes) -> None:
+        self._memory[offset : offset + len(content)] = content
+
+
+assert _RANGE.size == RANGE_SIZE

@@ -1,0 +1,66 @@
+"""Stacks compared with what backtrace() of glibc saw at the same place; names that outlive the process."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import run_dtrap
+from tests.harness.triggers import SOURCES, Triggers, compile_c
+from tests.integration.running import armed, run, target
+
+ENGINES = ("uprobes", "fasttrap")
+STACKS = "pid$target:stacks:here:entry { ustack(64); }"
+FLAGS = {
+    "no frame pointers": ("-O2", "-fomit-frame-pointer", "-pthread"),
+    "frame pointers": ("-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-pthread"),
+}
+
+
+@pytest.fixture(scope="module", params=FLAGS)
+def stacks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stacks")
+    return compile_c(SOURCES / "stacks.c", folder / "stacks", FLAGS[request.param])
+
+
+@pytest.mark.requires_uprobes
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stacks_are_those_that_the_program_sees_itself(engine: str, stacks: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth"
+    flags = ("-q", "-x", f"engine={engine}", "-x", "noresolve", "-x", "stackindent=0")
+    traced = run(*flags, "-n", STACKS, "-c", f"{stacks} {truth}")
+    assert traced.stderr == ""
+    seen = truth.read_text()
+    assert seen.count("\n\n") == 9 and "libc.so" in seen
+    assert traced.stdout == f"{seen}\n"
+
+
+@pytest.mark.requires_uprobes
+@pytest.mark.parametrize("engine", ENGINES)
+def test_frames_are_named_when_process_and_file_are_gone(
+    engine: str, triggers: Triggers, tmp_path: Path
+) -> None:
+    program = tmp_path / "short_lived"
+    shutil.copy(triggers.path("calls"), program)
+    flags = ("-x", f"engine={engine}", "-n", "pid$target:short_lived:eight:entry { @[ustack(2)] = count(); }")
+    with target([program]) as process, armed(*flags, "-p", str(process.pid)) as tracer:
+        program.unlink()
+        process.say()
+        result = tracer.end()
+    lines = result.stdout.split()
+    assert lines[0] == "short_lived`eight"
+    assert lines[1].startswith("short_lived`main+0x")
+
+
+def test_what_has_no_name_shows_the_object_and_the_address_in_it(triggers: Triggers, tmp_path: Path) -> None:
+    stripped = compile_c(
+        SOURCES / "calls.c", tmp_path / "stripped", ("-O1", "-s", "-Wl,--export-dynamic-symbol=eight")
+    )
+    program = "pid$target:stripped:eight:entry { ustack(2); usym(ucaller); umod(ucaller); }"
+    for engine in ENGINES:
+        traced = run_dtrap(["-qn", program, "-x", f"engine={engine}", "-c", str(stripped)], tmp_path, 20)
+        first, second, symbol, module = traced.stdout.split()
+        assert first == "stripped`eight"
+        assert second.startswith("stripped`0x") and len(second) < len("stripped`0x") + 6
+        assert symbol == second
+        assert module == "stripped"

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: usym() takes an address.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { usym("f"); }

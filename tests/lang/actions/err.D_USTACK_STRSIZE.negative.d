@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: the room for names is not negative.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { ustack(3, -1); }
