@@ -59,6 +59,7 @@ class _Common:
     addresses: int
     handlers: int
     has_data: bool
+    signal: bool
     frame: tuple[int, int] | None
 
 
@@ -128,7 +129,8 @@ def _common(data: bytes, at: int) -> _Common | None:
         return None
     if addresses & 0x0F not in _FORMATS:
         return None
-    return _Common(addresses, handlers, letters.startswith("z"), _frame(data, at, end, None))
+    frame = _frame(data, at, end, None)
+    return _Common(addresses, handlers, letters.startswith("z"), "S" in letters, frame)
 
 
 def _row(data: bytes, base: int, at: int, end: int, common: _Common) -> tuple[int, int, int, bool]:
@@ -147,7 +149,8 @@ def _row(data: bytes, base: int, at: int, end: int, common: _Common) -> tuple[in
             if handlers and common.handlers & 0x70 == _PC_RELATIVE:
                 handlers += base + at
         at += count
-    framed = _frame(data, at, end, common.frame) != _AT_ENTRY
+    # What handlers of signals return to is entered with a frame too.
+    framed = not common.signal and _frame(data, at, end, common.frame) != _AT_ENTRY
     return start, start + length, handlers, framed
 
 

@@ -161,7 +161,13 @@ class _Whole:
         for part in self._parts:
             if target in part:
                 return part.starts_at(target)
-        return self._adopts(target)
+        found = self._split_off(target)
+        if found is None or not found[0].starts_at(target):
+            return False
+        # It may be an entry of the table behind, read as one of this one, so that it says little of the part.
+        if self._leads_back(found[0]) or (found[1] and target == found[0].address):
+            self._adopts(target)
+        return True
 
     def _adopts(self, target: int) -> bool:
         """Say whether an address outside the parts belongs to one that isn't known yet; note it."""

@@ -2,7 +2,7 @@
 
 Compilers make switches, and gotos to computed labels, as
 
-    lea table(%rip),%b    movslq (%b,%i,4),%r    add %b,%r    jmp *%r       distances from the table
+    lea table(%rip),%b    movslq (%b,%i,4),%r    add %b,%r    jmp *%r       distances from the table, or a label
     jmp *table(,%i,8)     or     mov (%b,%i,8),%r    jmp *%r                addresses
 
 and what else jumps through memory or a pointer is a call at the end of a function. To tell them apart, the
@@ -35,21 +35,21 @@ _MOST_COPIES: Final = 8
 """Moves from register to register that are followed."""
 
 
-def table_targets(table: int, entry_size: int, read: Read, allowed: Callable[[int], bool]) -> set[int]:
+def table_targets(table: int, base: int | None, read: Read, allowed: Callable[[int], bool]) -> set[int]:
     """Return where the entries of the table at an address lead, up to the first that leads nowhere allowed.
 
-    Entries of 4 bytes are signed distances from the table, those of 8 bytes are addresses.
+    Entries are signed distances of 4 bytes from `base`; where that is None, addresses of 8 bytes.
     """
     found: set[int] = set()
-    base = table if entry_size == 4 else 0
+    size = 8 if base is None else 4
     for first in range(0, MOST_ENTRIES, _BLOCK):
-        data = read(table + first * entry_size, _BLOCK * entry_size)
-        for at in range(0, len(data) - entry_size + 1, entry_size):
-            entry = int.from_bytes(data[at : at + entry_size], "little", signed=True)
-            if not allowed(base + entry):
+        data = read(table + first * size, _BLOCK * size)
+        for at in range(0, len(data) - size + 1, size):
+            target = (base or 0) + int.from_bytes(data[at : at + size], "little", signed=True)
+            if not allowed(target):
                 return found
-            found.add(base + entry)
-        if len(data) < _BLOCK * entry_size:
+            found.add(target)
+        if len(data) < _BLOCK * size:
             break
     return found
 
@@ -76,6 +76,8 @@ class _Memory:
 
 
 _NONE: Final = -1
+_RAX: Final = 0
+_MOVSLQ, _LOAD, _CLTQ = 0x63, 0x8B, 0x98
 _NAMING: Final = frozenset((Flow.RIP_RELATIVE,))
 _RIP: Final = 16
 
@@ -94,7 +96,7 @@ class Function:
         self._entries = entries
         self._read = read
         self._allows = allows
-        self._read_before: dict[tuple[int, int], set[int]] = {}
+        self._read_before: dict[tuple[int, int | None], set[int]] = {}
 
     def leads(self, address: int) -> Leads | None:
         """Return where the indirect jump at an address leads; None if that can't be told."""
@@ -115,10 +117,14 @@ class Function:
         return found
 
     @cached_property
-    def _tables(self) -> set[int]:
-        """What the function names that could be a table."""
+    def _named(self) -> set[int]:
+        """What the function names by lea: tables and labels among other things."""
         named = (self._constant(at) for part in self._parts for at in part.of(_NAMING))
         return {table for table in named if table is not None}
+
+    @property
+    def _labels(self) -> set[int]:
+        return {name for name in self._named if any(name in part for part in self._parts)}
 
     def _register(self, register: int, at: int, depth: int) -> Leads | None:
         """Return where a jump to what `register` holds at an instruction leads."""
@@ -154,6 +160,15 @@ class Function:
                 return self._register(_reg(encoding), at, depth + 1)
             case 0, 0x01 | 0x03 if memory is None:
                 return self._sum(_rm(encoding), _reg(encoding), at)
+            case 0, 0x03:
+                # A distance that was loaded, and the load bias; or a table whose address was kept on the stack.
+                entries = (
+                    None if one is None else self._entry(one) for one in self._definitions(register, at)
+                )
+                loaded = next((one for one in entries if one is not None), None)
+                return _OUT if loaded is None else self._table(*loaded, set())
+            case 0, 0x8D if memory is not None and memory.index != _NONE and memory.scale == 1:
+                return self._sum(memory.base, memory.index, at)
             case 1, move if 0x40 <= move <= 0x4F:
                 # Moved or not: the new value or the old one.
                 before = self._register(register, at, depth + 1)
@@ -169,44 +184,77 @@ class Function:
                 return None
 
     def _sum(self, one: int, other: int, at: int) -> Leads | None:
-        """Return where a jump to the sum of two registers leads: one is a table, the other an entry of it."""
-        for register in (one, other):
-            for defined in self._definitions(register, at):
-                if defined is None:
-                    continue
-                code = self._code(defined)
-                encoding = _parsed(code)
-                memory = _memory(code, encoding)
-                if encoding.opcode == 0x63 and encoding.opcode_map == 0 and memory is not None:
-                    return self._table(memory, 4, defined)
+        """Return where a jump to the sum of two registers leads: an entry of a table, and what it counts from."""
+        for entry, base in ((one, other), (other, one)):
+            for defined in self._definitions(entry, at):
+                loaded = None if defined is None else self._entry(defined)
+                if loaded is not None:
+                    memory, place = loaded
+                    return self._table(memory, place, self._constants(base, at))
         return None
+
+    def _entry(self, at: int) -> tuple[_Memory, int] | None:
+        """Return the place of a table's entry if an instruction loads a register with one, and the instruction.
+
+        It is 4 bytes, made 8 at once (movslq) or by the next instruction (mov, cltq), as without optimization.
+        """
+        code = self._code(at)
+        encoding = _parsed(code)
+        memory = _memory(code, encoding)
+        if encoding.opcode_map or encoding.scheme is not Scheme.LEGACY:
+            return None
+        if encoding.opcode == _CLTQ:
+            before = self._definitions(_RAX, at)
+            return None if None in before or len(before) != 1 else self._entry(before[0] or 0)
+        if encoding.opcode not in (_MOVSLQ, _LOAD) or memory is None:
+            return None
+        return (memory, at) if memory.index != _NONE or memory.base == _RIP else None
 
     def _pointer(self, memory: _Memory, at: int) -> Leads | None:
         """Return where a jump to an address from memory leads: that of a table only where there's an index."""
-        if memory.index == _NONE or memory.scale != 8:
+        if memory.index == _NONE or memory.scale not in (1, 8):
             return _OUT
-        return self._table(memory, 8, at) or _OUT
+        return self._table(memory, at, None) or _OUT
 
-    def _table(self, memory: _Memory, entry_size: int, at: int) -> Leads | None:
-        """Return where the entries of the table lead; None if the table isn't found.
+    def _table(self, memory: _Memory, at: int, bases: set[int] | None) -> Leads | None:
+        """Return where the entries of the table lead that an instruction addresses; None if it isn't found.
 
-        Where it isn't plain which it is, because the register was kept on the stack say, it is one of those
-        that the function names, and the answer is all of them.
+        Entries count from one of `bases`, or from the table if there are none; where that is None they are
+        addresses.
         """
         if memory.base == _NONE:
             tables = {memory.displacement}
+        elif memory.base == _RIP:
+            tables = {at + len(self._code(at)) + memory.displacement}
         else:
-            known = [None if at is None else self._constant(at) for at in self._definitions(memory.base, at)]
-            tables = {table + memory.displacement for table in known if table is not None}
-            if None in known or not known:
-                tables |= self._tables
-        targets = set[int]().union(*(self._targets(table, entry_size) for table in tables))
+            known = self._constants(memory.base, at)
+            if not known and memory.scale == 1:
+                known = self._constants(memory.index, at)
+            tables = {table + memory.displacement for table in known or self._named}
+        targets: set[int] = set()
+        for table in tables:
+            if bases is None:
+                targets |= self._targets(table, None)
+            else:
+                # What isn't plain, because it was kept on the stack say, is the table or a label of the function.
+                found = set().union(*(self._targets(table, base) for base in bases or {table}))
+                targets |= found or set().union(*(self._targets(table, base) for base in self._labels))
         return Leads(frozenset(targets), False) if targets else None
 
-    def _targets(self, table: int, entry_size: int) -> set[int]:
-        key = table, entry_size
+    def _constants(self, register: int, at: int) -> set[int]:
+        """Return the addresses that a register may hold in front of an instruction; none if it may hold others."""
+        found: set[int] = set()
+        for defined in self._definitions(register, at):
+            constant = None if defined is None else self._constant(defined)
+            if constant is None:
+                return set()
+            found.add(constant)
+        return found
+
+    def _targets(self, table: int, base: int | None) -> set[int]:
+        key = table, base
         if key not in self._read_before:
-            self._read_before[key] = table_targets(table, entry_size, self._read, self._allows)
+            self._read_before[key] = table_targets(table, base, self._read, self._allows)
         return self._read_before[key]
 
     def _definitions(self, register: int, at: int) -> list[int | None]:

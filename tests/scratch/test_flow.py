@@ -52,6 +52,35 @@ TABLES = {
         "0: lea 8f(%rip),%rdx; mov (%rdx,%rdi,8),%rax; jmp *%rax; 2: nop; ret; 3: leave; ret",
         f"8: .quad 2b-0b+{AT}, 3b-0b+{AT}, 0",
     ),
+    "without optimization": (
+        (
+            "lea 0(,%rdi,4),%rdx; lea 8f(%rip),%rax; mov (%rdx,%rax,1),%eax; cltq; lea 8f(%rip),%rdx; add %rdx,%rax;"
+            "jmp *%rax; 2: nop; ret; 3: leave; ret"
+        ),
+        "8: .long 2b-8b, 3b-8b, 0x7fff0000",
+    ),
+    "the sum by lea": (
+        "lea 8f(%rip),%r11; movslq (%r11,%rdx,4),%rcx; lea (%r11,%rcx),%rcx; jmp *%rcx; 2: nop; ret; 3: leave; ret",
+        "8: .long 2b-8b, 3b-8b, 0x7fff0000",
+    ),
+    "distances from a label": (
+        (
+            "lea 8f(%rip),%rsi; lea 2f(%rip),%rcx; movslq (%rsi,%rdi,4),%rax; add %rcx,%rax; jmp *%rax;"
+            "2: nop; ret; 3: leave; ret"
+        ),
+        "8: .long 2b-2b, 3b-2b, 0x7fff0000",
+    ),
+    "the table kept on the stack, added from there": (
+        (
+            "lea 8f(%rip),%rcx; mov %rcx,8(%rsp); movslq (%rcx,%rdi,4),%rax; add 8(%rsp),%rax; jmp *%rax;"
+            "2: nop; ret; 3: leave; ret"
+        ),
+        "8: .long 2b-8b, 3b-8b, 0x7fff0000",
+    ),
+    "addresses, without optimization": (
+        "0: lea 0(,%rax,8),%rdx; lea 8f(%rip),%rax; mov (%rdx,%rax,1),%rax; nop; jmp *%rax; 2: nop; ret; 3: leave; ret",
+        f"8: .quad 2b-0b+{AT}, 3b-0b+{AT}, 0",
+    ),
     "one label": ("lea 2f(%rip),%rdx; jmp *%rdx; 2: nop; ret; 3: leave; ret", ""),
 }
 TABLE_CODES = {
@@ -94,6 +123,7 @@ CALLS = {
     "through a pointer of the object": ("jmp *64(%rip)", 0),
     "to what a call returned": ("call .+64; jmp *%rax", 5),
     "to what was on the stack": ("pop %rcx; jmp *%rcx", 1),
+    "to a sum of distance and load bias": ("mov (%rbx),%rdx; add 8(%rax),%rdx; jmp *%rdx", 7),
     "to what was in disguise": ("mov 8(%rdi),%rax; ror $17,%rax; xor %fs:48,%rax; jmp *%rax", 17),
     "to an argument that a branch went round": ("test %edi,%edi; je 1f; jmp 2f; 1: nop; 2: jmp *%rsi", 7),
 }
@@ -143,7 +173,7 @@ def test_code_that_continues_behind_its_end_is_noticed(source: str, falls_off: b
         ("nop; .byte 0x06", "no instruction", 1),
         ("je 1f+1; 1: mov $1,%eax; ret", "middle", 0),
         ("lret", "far", 0),
-        ("lea 1f(%rip),%rax; 1: lea (%rax,%rdi),%rcx; jmp *%rcx", "indirect", 11),
+        ("lea 1f(%rip),%rax; 1: shl $6,%edi; add %rdi,%rax; jmp *%rax", "indirect", 13),
     ],
 )
 def test_not_whole(source: str, reason: str, offset: int) -> None:
