@@ -53,23 +53,21 @@ class Way(Enum):
 class Window:
     """What becomes of a site.
 
-    `instructions` are displaced, the first at `site`; home is behind the last. The trampoline lies in `reach`,
-    [low, high). `spare` is the address of the five bytes of padding of a SHORT one, else 0. Of a PUNNED one
-    `prefixes` bytes come before the jump, and the last bytes of the jump are `kept`.
+    `instructions` are displaced, the first at `site`; `resume` is behind the last. The trampoline lies in `reach`,
+    [low, high). `expected` is text by address: what must be there, since all this was concluded from it, and what
+    `patches` may change. `spare` is the address of the five bytes of padding of a SHORT one, else 0. Of a PUNNED
+    one `prefixes` bytes come before the jump, and the last bytes of the jump are `kept`.
     """
 
     site: int
-    way: Way
+    resume: int
     instructions: tuple[Instruction, ...]
     reach: tuple[int, int]
+    expected: tuple[tuple[int, bytes], ...]
+    way: Way = Way.NEAR
     spare: int = 0
     prefixes: int = 0
     kept: bytes = b""
-
-    @property
-    def resume(self) -> int:
-        """Where a thread goes on after the displaced instructions, if the last one goes on at all."""
-        return self.instructions[-1].next
 
     @property
     def used(self) -> tuple[tuple[int, int], ...]:
@@ -81,9 +79,9 @@ class Window:
                 return ((self.site, self.site + self.prefixes + JUMP_SIZE),)
 
     def patches(self, trampoline: int) -> tuple[tuple[int, bytes], ...]:
-        """Return addresses and the bytes to write there; those of `spare` come first.
+        """Return the bytes to be written, by address, for a trampoline within reach: those at the site first.
 
-        The trampoline must be in `reach`.
+        Those of `spare` must be there before the site leads to them.
         """
         assert self.reach[0] <= trampoline < self.reach[1], (self, hex(trampoline))
         match self.way:
@@ -92,7 +90,7 @@ class Window:
             case Way.SHORT:
                 distance = self.spare - (self.site + SHORT_JUMP_SIZE)
                 short = b"\xeb" + distance.to_bytes(1, "little", signed=True)
-                return (self.spare, _near(self.spare, trampoline)), (self.site, short)
+                return (self.site, short), (self.spare, _near(self.spare, trampoline))
             case Way.PUNNED:
                 code = _PREFIX * self.prefixes + _near(self.site + self.prefixes, trampoline)
                 assert code.endswith(self.kept), (self, hex(trampoline))
@@ -173,15 +171,33 @@ class Windows:
 
     def _ways(self, site: int, room: _Room) -> Iterator[Window]:
         if room.size >= JUMP_SIZE:
-            yield Window(site, Way.NEAR, room.instructions, (site - REACH, site + REACH))
+            yield self._window(site, room, (site - REACH, site + REACH), Way.NEAR)
             return
         if room.size >= SHORT_JUMP_SIZE:
             spare = self._spare(site)
             if spare is not None:
                 short = self._room(site, SHORT_JUMP_SIZE)
                 assert isinstance(short, _Room), (hex(site), short)
-                yield Window(site, Way.SHORT, short.instructions, (spare - REACH, spare + REACH), spare=spare)
+                yield self._window(site, short, (spare - REACH, spare + REACH), Way.SHORT, spare=spare)
         yield from self._puns(site, room)
+
+    def _window(
+        self,
+        site: int,
+        room: _Room,
+        reach: tuple[int, int],
+        way: Way,
+        *,
+        spare: int = 0,
+        prefixes: int = 0,
+        kept: bytes = b"",
+    ) -> Window:
+        resume = room.instructions[-1].next
+        end = max(resume, site + (SHORT_JUMP_SIZE if spare else prefixes + JUMP_SIZE))
+        expected = [(site, self._read(site, end - site))]
+        if spare:
+            expected.append((spare, self._read(spare, JUMP_SIZE)))
+        return Window(site, resume, room.instructions, reach, tuple(expected), way, spare, prefixes, kept)
 
     def _room(self, site: int, wanted: int) -> _Room | NoWindow:
         """Return what may be destroyed at a site to get `wanted` bytes; at least its own instruction."""
@@ -268,7 +284,7 @@ class Windows:
             low = end + (high << 8 * free)
             reach = max(low, LOWEST), min(low + (1 << 8 * free), HIGHEST)
             if reach[0] < reach[1] and self._placeable(*reach):
-                yield Window(site, Way.PUNNED, room.instructions, reach, prefixes=prefixes, kept=kept)
+                yield self._window(site, room, reach, Way.PUNNED, prefixes=prefixes, kept=kept)
 
     def _use(self, start: int, end: int) -> None:
         for address in range(start, end):

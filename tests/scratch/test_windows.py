@@ -163,7 +163,7 @@ def test_short_jump_to_padding() -> None:
     window = plan(SPARE, [2])
     assert isinstance(window, Window), window
     assert (window.way, window.spare, window.resume) == (Way.SHORT, AT + SPARE_AT, AT + 2)
-    (spare, near), (site, short) = window.patches(AT + 0x100000)
+    (site, short), (spare, near) = window.patches(AT + 0x100000)
     first, second = decode(short, site), decode(near, spare)
     assert isinstance(first, Instruction)
     assert isinstance(second, Instruction)
@@ -248,7 +248,12 @@ def test_whatever_runs_through_the_code_finds_its_instructions(seed: int) -> Non
         planned[site] = window
         ways.add(window.way)
         trampolines[site] = chance.randrange(*window.reach)
+        for address, text in window.expected:
+            assert code[address - AT :][: len(text)] == text
         for address, written in window.patches(trampolines[site]):
+            assert any(
+                at <= address and address + len(written) <= at + len(text) for at, text in window.expected
+            )
             changed[address - AT : address - AT + len(written)] = written
     assert ways == set(Way)
     for site, trampoline in trampolines.items():
