@@ -63,7 +63,9 @@ def _only_aggregates(plan: Plan) -> bool:
     """Say whether no clause of a site keeps a variable or sends a record."""
     own = [unit for unit in plan.units if unit.kind is not UnitKind.CONSUMER]
     records = any(enabling.clause.record_size for unit in own for enabling in unit.enablings)
-    return not (records or plan.program.globals_size or plan.program.thread_size or plan.program.arrays)
+    program = plan.program
+    shared = program.globals_size or program.thread_size or program.arrays or program.speculations
+    return not (records or shared)
 
 
 def restricted(plan: Plan, sites: Sites) -> Plan:

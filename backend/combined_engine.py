@@ -60,6 +60,10 @@ class CombinedEngine:
         self._first.carry_out(request)
         self._second.carry_out(request)
 
+    def free_speculation(self, number: int) -> None:
+        self._first.free_speculation(number)
+        self._second.free_speculation(number)
+
     def dropped(self) -> Mapping[Drop, int]:
         second = self._second.dropped()
         return {drop: count + second.get(drop, 0) for drop, count in self._first.dropped().items()}

@@ -122,6 +122,9 @@ class Engine(Protocol):
     def carry_out(self, request: EngineRequest) -> None:
         """Reset or delete cells."""
 
+    def free_speculation(self, number: int) -> None:
+        """Let speculation() give out a number again that commit() or discard() has ended."""
+
     def dropped(self) -> Mapping[Drop, int]:
         """Return what was lost so far, by kind."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from backend.choice import Choice, choose, restricted
 from backend.combined_engine import CombinedEngine
@@ -35,9 +35,15 @@ class EngineOptions:
     singly: bool = False
 
 
+_NO_WRITING: Final = (
+    "no program in a locked-down kernel writes to a process: copyout() and copyoutstr() are fasttrap's"
+)
+"""Whether the kernel is locked down or not: bpf_probe_write_user() is for experiments (include/uapi/linux/bpf.h)."""
+
+
 def chosen(plan: Plan, traced: Traced, options: EngineOptions) -> Choice:
     """Return which engines serve the plan here. Raises NoEngine."""
-    missing = missing_privilege()
+    missing = _NO_WRITING if plan.program.copies_out else missing_privilege()
     if missing is not None and options.wanted == "uprobes":
         raise NoEngine(missing)
     trap_unusable = None

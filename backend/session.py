@@ -23,8 +23,17 @@ from backend.keys_by_name import KeysByName
 from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
-from dlang.notices import Drop, drop_notice, runtime_error, tagged_drop_notice
-from dlang.output import OutputOptions, Printer
+from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice
+from dlang.output import (
+    Command,
+    Complaint,
+    OutputOptions,
+    Printer,
+    Redirect,
+    SetOptions,
+    Step,
+    no_options,
+)
 from dlang.printf_render import NO_NAMES
 from dlang.records import FaultReport, decode
 from dlang.symbol_text import AddressNames
@@ -49,14 +58,22 @@ class Terminal(Protocol):
     def flush(self) -> None:
         """Pass on what was written."""
 
+    def run(self, command: str) -> None:
+        """Run a command of the shell, with its output among ours, and wait for its end."""
+
+    def redirect(self, path: str) -> None:
+        """Write data to the end of a file from now on; as at first where the path is empty. Raises OSError."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """`status_ns` is how often losses are reported, in nanoseconds; `drop_tags` puts their tags before them."""
+    """`status_ns` is how often losses are reported, in nanoseconds; `drop_tags` puts their tags before them.
+    `set_option` is for setopt()."""
 
     output: OutputOptions
     status_ns: int = 1_000_000_000
     drop_tags: bool = False
+    set_option: SetOptions = no_options
 
 
 class Session:
@@ -76,7 +93,7 @@ class Session:
         self._options = options
         self._terminal = terminal
         self._store = AggregationStore(plan.program.aggregations)
-        self._printer = Printer(options.output, self._store, names)
+        self._printer = Printer(options.output, self._store, names, options.set_option)
         self._reported: dict[Drop, int] = {}
         self._exit_status: int | None = None
         self._signals = 0
@@ -202,12 +219,30 @@ class Session:
         if row.touches_aggregations:
             self._update()
         consumed = self._printer.consume(row)
-        self._terminal.data(consumed.text)
+        for step in consumed.steps:
+            self._step(step)
         for request in consumed.requests:
             self._keys.carry_out(request)
+        for number in consumed.freed:
+            self._engine.free_speculation(number)
         if consumed.exit_status is not None:
             # The last one counts, END's included, as in dtrace(1).
             self._exit_status = consumed.exit_status
+
+    def _step(self, step: Step) -> None:
+        match step:
+            case str(text):
+                self._terminal.data(text)
+            case Command(text=command):
+                self._terminal.run(command)
+            case Redirect(path=path, row=row):
+                try:
+                    self._terminal.redirect(path)
+                except OSError as error:
+                    what = f'couldn\'t freopen() "{path}": {error.strerror}'
+                    self._terminal.notice(library_error(row.clause, row.probe_id, row.probe, what))
+            case Complaint(text=line):
+                self._terminal.notice(line)
 
     def _update(self) -> None:
         for aggregation in self._plan.program.aggregations:
@@ -221,7 +256,8 @@ class Session:
 
     def _report_drops(self) -> None:
         notice = tagged_drop_notice if self._options.drop_tags else drop_notice
-        for drop, total in self._engine.dropped().items():
+        dropped = {**self._engine.dropped(), Drop.SPEC: self._printer.speculative_drops}
+        for drop, total in dropped.items():
             new = total - self._reported.get(drop, 0)
             if new:
                 self._reported[drop] = total

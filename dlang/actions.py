@@ -37,7 +37,7 @@ class Parameter:
 class Function:
     """An action or subroutine; `required` of its parameters must be given. `summary` is for the reference.
 
-    `result` is a subroutine's type; None for an action.
+    `result` is a subroutine's type; None for an action. `destructive` ones need option destructive.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Function:
     summary: str
     variadic: bool = False
     result: Type | None = None
+    destructive: bool = False
 
     def check_count(self, given: int, span: Span) -> None:
         """Raise D_PROTO_LEN where the number of arguments doesn't fit."""
@@ -117,6 +118,11 @@ def _number(
     return Function(name, parameters, least, summary, result=type_)
 
 
+def _destructive(name: str, summary: str, *parameters: Parameter, variadic: bool = False) -> Function:
+    """Return the row of an action that needs option destructive."""
+    return Function(name, parameters, len(parameters), summary, variadic, destructive=True)
+
+
 ACTIONS: Final = {
     row.name: row
     for row in (
@@ -133,6 +139,16 @@ ACTIONS: Final = {
         Function("usym", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
         Function("ufunc", (_USER_ADDRESS,), 1, "prints an address of the process as its function"),
         Function("umod", (_USER_ADDRESS,), 1, "prints an address of the process as its object"),
+        Function("speculate", (_INT,), 1, "holds what the clause records back"),
+        Function("commit", (_INT,), 1, "prints what was held back"),
+        Function("discard", (_INT,), 1, "forgets what was held back"),
+        Function("setopt", (_TEXT, _TEXT), 1, "sets an option while tracing"),
+        _destructive("system", "runs a command", Parameter("@", _anything), variadic=True),
+        _destructive("freopen", "sends what is printed to a file", Parameter("@", _anything), variadic=True),
+        _destructive("raise", "sends the thread a signal", _INT),
+        _destructive("stop", "stops the process"),
+        _destructive("copyout", "writes to the process's memory", _POINTER, _ADDRESS, _SIZE),
+        _destructive("copyoutstr", "writes a string to the process's memory", _TEXT, _ADDRESS, _SIZE),
     )
 }
 
@@ -163,6 +179,7 @@ SUBROUTINES: Final = {
         _number("ntohll", TYPEDEFS["uint64_t"], "a 64-bit number in this machine's order of bytes", _UINT64),
         _number("ntohs", TYPEDEFS["uint16_t"], "a 16-bit number in this machine's order of bytes", _UINT16),
         _number("rand", INT, "a random number"),
+        _number("speculation", INT, "a number to hold records back with"),
         _number("rindex", INT, "where a string occurs last in another", _TEXT, _TEXT, _INT, required=2),
         _text("strchr", "a string from a character on", _TEXT, _CHARACTER),
         _text("strjoin", "two strings as one", _TEXT, _TEXT),
@@ -182,12 +199,7 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
     [
         "breakpoint",
         "chill",
-        "commit",
-        "copyout",
-        "copyoutstr",
-        "discard",
         "ftruncate",
-        "freopen",
         "inet_ntoa",
         "inet_ntoa6",
         "inet_ntop",
@@ -200,14 +212,8 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
         "pcap",
         "print",
         "progenyof",
-        "raise",
-        "setopt",
-        "speculate",
-        "speculation",
         "stack",
-        "stop",
         "sym",
-        "system",
         "tracemem",
         "func",
         "getmajor",

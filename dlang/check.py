@@ -71,6 +71,9 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         globals_size=names.sizes[Scope.GLOBAL],
         thread_size=names.sizes[Scope.THREAD],
         clause_size=names.sizes[Scope.CLAUSE],
+        speculations=names.most_speculations if names.speculates else 0,
+        destructive=names.destructive,
+        copies_out=names.copies_out,
     )
 
 

@@ -5,6 +5,7 @@ Expressions inside them are check_expression.py's business; clauses and declarat
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -13,7 +14,8 @@ from dlang import ast
 from dlang.actions import ACTIONS, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_expression import check_expression
-from dlang.check_operator import convert, is_scalar
+from dlang.check_operator import convert, decayed, is_scalar, to_string
+from dlang.check_order import Order
 from dlang.check_stack import RECORDING, recorded
 from dlang.diagnostics import fail
 from dlang.names import Names
@@ -23,24 +25,45 @@ from dlang.program import (
     Action,
     Branch,
     ClearAction,
+    CommitAction,
     Constant,
+    CopyOut,
+    CopyOutString,
     DenormalizeAction,
+    DiscardAction,
     Evaluate,
     ExitAction,
+    FreopenAction,
     NormalizeAction,
     PrintaAction,
     PrintfAction,
     RecordField,
+    SetOptionAction,
+    Signal,
+    SpeculateAction,
+    SpeculationNumber,
     StackAction,
     Statement,
     SymbolAction,
+    SystemAction,
     TraceAction,
     TruncateAction,
     Value,
     is_known_text,
 )
 from dlang.source import Source, Span
-from dlang.types import INT, LONG, UNSIGNED_LONG, IntegerType, Type, VoidType, same_kind, stored_size
+from dlang.types import (
+    INT,
+    LONG,
+    UNSIGNED_LONG,
+    IntegerType,
+    PointerType,
+    Type,
+    VoidType,
+    is_text,
+    same_kind,
+    stored_size,
+)
 
 MOST_ACTIONS: Final = 64
 """Recording actions in a clause: one bit each in the record's word of performed actions."""
@@ -60,6 +83,7 @@ class Body:
     source: Source
     actions: list[Action] = field(default_factory=list)
     size: int = RECORD_HEADER_SIZE
+    order: Order = field(default_factory=Order)
 
     def place(self, value: Value) -> RecordField:
         """Give a value its place in the record. What the consumer knows already takes no room there."""
@@ -123,6 +147,7 @@ def _aggregate(
     body: Body,
 ) -> Statement:
     names = body.names
+    body.order.check_aggregation(whole.span)
     if not isinstance(node, ast.Call) or node.function.name not in _AGGREGATING:
         message = f"@{name} must be assigned the result of an aggregating function"
         fail("D_AGG_FUNC", whole.span, message, f"for example: @{name} = count()")
@@ -323,7 +348,14 @@ def _check_same_parameters(known: Aggregation, found: tuple[int, ...], node: ast
 # --- actions ------------------------------------------------------------------------------------------------
 
 
-def _action(node: ast.Call, body: Body) -> Action:
+def _action(node: ast.Call, body: Body) -> Statement:
+    row = ACTIONS[node.function.name]
+    row.check_count(len(node.arguments), node.span)
+    body.order.check(row.name, node.span)
+    body.names.destructive |= row.destructive
+    unrecorded = _unrecorded(node, body)
+    if unrecorded is not None:
+        return unrecorded
     bit = len(body.actions)
     if bit == MOST_ACTIONS:
         fail(
@@ -332,12 +364,23 @@ def _action(node: ast.Call, body: Body) -> Action:
             f"a clause may hold at most {MOST_ACTIONS} recording actions",
             "use two clauses",
         )
-    ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
     match node.function.name:
+        case "speculate":
+            return body.add(SpeculateAction(bit, _speculation(node, body)))
+        case "commit":
+            return body.add(CommitAction(bit, _speculation(node, body)))
+        case "discard":
+            return body.add(DiscardAction(bit, _speculation(node, body)))
+        case "setopt":
+            return body.add(_set_option(node, bit, body))
+        case "system":
+            return body.add(SystemAction(bit, *_formatted(node, body)))
+        case "freopen":
+            return body.add(_freopen(node, bit, body))
         case "trace":
             return body.add(TraceAction(bit, body.place(_traced(node, body))))
         case "printf":
-            return body.add(_printf(node, bit, body))
+            return body.add(PrintfAction(bit, *_formatted(node, body)))
         case "printa":
             return body.add(_printa(node, bit, body))
         case "ustack":
@@ -431,11 +474,69 @@ def _report(problem: Problem | None, node: ast.Call) -> None:
         fail(problem.tag, span, problem.message)
 
 
-def _printf(node: ast.Call, bit: int, body: Body) -> PrintfAction:
+def _formatted(node: ast.Call, body: Body) -> tuple[Format, tuple[RecordField, ...]]:
+    """Return the format of printf(), or of an action like it, and its values in the record."""
     format_ = _format_argument(node, body)
     values = [check_expression(argument, body.names) for argument in node.arguments[1:]]
-    _report(check_arguments(format_, "printf", [value.type for value in values]), node)
-    return PrintfAction(bit, format_, tuple(body.place(value) for value in values))
+    _report(check_arguments(format_, node.function.name, [value.type for value in values]), node)
+    return format_, tuple(body.place(value) for value in values)
+
+
+def _freopen(node: ast.Call, bit: int, body: Body) -> FreopenAction:
+    match node.arguments:
+        case (ast.String(value=b""),):
+            return FreopenAction(bit, None, ())
+        case (ast.String(value=b".") as name, *_):
+            fail("D_FREOPEN_INVALID", name.span, 'freopen( ) argument #1 cannot be "."')
+    return FreopenAction(bit, *_formatted(node, body))
+
+
+def _set_option(node: ast.Call, bit: int, body: Body) -> SetOptionAction:
+    return SetOptionAction(
+        bit,
+        tuple(body.place(_text_argument(node, number, body)) for number, _ in enumerate(node.arguments, 1)),
+    )
+
+
+def _speculation(node: ast.Call, body: Body) -> RecordField:
+    """Return the number that speculate() and its like are given, as far as it is one of a speculation."""
+    body.names.speculates = True
+    operand = _integer_argument(node, 1, INT, body)
+    return body.place(SpeculationNumber(INT, operand, ends=node.function.name != "speculate"))
+
+
+def _unrecorded(node: ast.Call, body: Body) -> Statement | None:
+    """Return the statement of an action that leaves nothing in the record."""
+    match node.function.name:
+        case "raise":
+            return Signal(_integer_argument(node, 1, INT, body))
+        case "stop":
+            return Signal(Constant(INT, signal.SIGSTOP))
+        case "copyout":
+            source = decayed(check_expression(node.arguments[0], body.names))
+            if not isinstance(source.type, PointerType):
+                prototype_mismatch("copyout( )", 1, "void *", source.type, node.arguments[0].span)
+            return CopyOut(source, *_place_and_size(node, body), node.span)
+        case "copyoutstr":
+            return CopyOutString(_text_argument(node, 1, body), *_place_and_size(node, body), node.span)
+    return None
+
+
+def _place_and_size(node: ast.Call, body: Body) -> tuple[Value, Value]:
+    """Return where in the process to write, and how many bytes."""
+    body.names.copies_out = True
+    address = check_expression(node.arguments[1], body.names)
+    if not is_scalar(address):
+        prototype_mismatch(f"{node.function.name}( )", 2, "uintptr_t", address.type, node.arguments[1].span)
+    return address, _integer_argument(node, 3, UNSIGNED_LONG, body)
+
+
+def _text_argument(node: ast.Call, number: int, body: Body) -> Value:
+    argument = node.arguments[number - 1]
+    value = check_expression(argument, body.names)
+    if not is_text(value.type):
+        prototype_mismatch(f"{node.function.name}( )", number, "const char *", value.type, argument.span)
+    return to_string(value, argument)
 
 
 def _printa(node: ast.Call, bit: int, body: Body) -> PrintaAction:

@@ -504,6 +504,7 @@ def _subroutine(
 ) -> SubroutineCall:
     assert subroutine.result is not None
     rest = None
+    names.speculates |= subroutine.name == "speculation"
     if subroutine.name == "strtok":
         rest = names.find(Scope.CLAUSE, _TOKENS_LEFT) or names.declare(Scope.CLAUSE, _TOKENS_LEFT, STRING)
     converted = []

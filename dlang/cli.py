@@ -46,8 +46,8 @@ from dlang.diagnostics import CompileError, fail, render
 from dlang.escape import printable_name
 from dlang.items import ProbeName
 from dlang.names import Macros, Names
-from dlang.options import OptionError, Options, from_environment, set_option
-from dlang.output import OutputOptions, listing
+from dlang.options import OptionError, Options, from_environment, set_option, set_while_tracing
+from dlang.output import OutputOptions, SetOptions, listing
 from dlang.pragmas import apply_control_lines, line_marks
 from dlang.probe_description import Level
 from dlang.source import Source, Span
@@ -246,6 +246,8 @@ class _Run:
         if not any(compiled.matched) and not self.options.zdefs:
             raise Failure("no probes matched")
         self._announce(texts, compiled)
+        if compiled.plan.program.destructive and not self.options.destructive:
+            raise Failure("could not enable tracing: Destructive actions not allowed")
         return self._trace(compiled, probes)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
@@ -255,6 +257,7 @@ class _Run:
             options.strsize,
             stack_frames=options.ustackframes,
             most_frames=options.maxframes,
+            most_speculations=options.nspec,
         )
         listing_ = self.line.mode is Mode.LIST
         try:
@@ -310,13 +313,17 @@ class _Run:
                 head = min((i for i in map(source.text.find, "{/;") if i >= 0), default=len(source.text))
                 shown = f"description '{source.text[:head]}'"
             _complain(f"{shown} matched {matched} probe{plural}")
+        if self.options.destructive:
+            _complain("allowing destructive actions")
 
     # --- tracing
 
     def _trace(self, compiled: Compiled, probes: Probes) -> int:
         options = self.options
         terminal = _Terminal(self._output())
-        session_options = SessionOptions(_output_options(options), options.statusrate_ns, options.droptags)
+        session_options = SessionOptions(
+            _output_options(options), options.statusrate_ns, options.droptags, _option_setter(options)
+        )
         left_out = [
             Refusal(ProbeName("pid", function.object.name, function.name, each.name), each.reason)
             for each in probes.left_out
@@ -417,7 +424,19 @@ def _output_options(options: Options) -> OutputOptions:
         key_position=options.aggsortkeypos,
         aggregation_position=options.aggsortpos,
     )
-    return OutputOptions(options.quiet, options.flowindent, "_DTRACE_TESTING" in os.environ, sort)
+    testing = "_DTRACE_TESTING" in os.environ
+    return OutputOptions(options.quiet, options.flowindent, testing, sort, options.specsize)
+
+
+def _option_setter(options: Options) -> SetOptions:
+    """Return what sets options for setopt(), each on top of the last."""
+
+    def set_one(name: str, value: str | None) -> OutputOptions:
+        nonlocal options
+        options = set_while_tracing(options, name, value)
+        return _output_options(options)
+
+    return set_one
 
 
 def _closing(file: TextIO) -> Callable[[object, object, object], None]:
@@ -438,6 +457,7 @@ class _Terminal:
     """
 
     def __init__(self, output: TextIO) -> None:
+        self._first = output
         self._output = output
         self._pending: list[str] = []
 
@@ -447,6 +467,23 @@ class _Terminal:
     def notice(self, text: str) -> None:
         self.flush()
         _complain(text)
+
+    def run(self, command: str) -> None:
+        import subprocess
+
+        self.flush()
+        # A command that fails says so itself.
+        subprocess.run(["/bin/sh", "-c", command], stdout=self._output, check=False)
+
+    def redirect(self, path: str) -> None:
+        self.flush()
+        following = self._first
+        if path:
+            # Opened before the other is closed: where it can't be, output goes on.
+            following = open(path, "a", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        if self._output is not self._first:
+            self._output.close()
+        self._output = following
 
     def flush(self) -> None:
         try:

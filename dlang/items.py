@@ -102,7 +102,72 @@ class Exit:
     status: int
 
 
-Item = Printf | Trace | Stack | Symbol | Printa | Clear | Truncate | Normalize | Denormalize | Exit
+@dataclass(frozen=True, slots=True)
+class Speculate:
+    """speculate(): the row is held back under this number; under 0 it is nobody's."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """commit(): what is held back under the number is printed; 0 is none."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """discard(): what is held back under the number is forgotten; 0 is none."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """system(): run what the format makes of the values."""
+
+    format: Format
+    values: tuple[TypedValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freopen:
+    """freopen(): print to the file that the format makes of the values; back to the first output without one."""
+
+    format: Format | None
+    values: tuple[TypedValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOption:
+    """setopt(): `value` is None for a name alone."""
+
+    name: str
+    value: str | None
+
+
+Item = (
+    Printf
+    | Trace
+    | Stack
+    | Symbol
+    | Printa
+    | Clear
+    | Truncate
+    | Normalize
+    | Denormalize
+    | Exit
+    | Speculate
+    | Commit
+    | Discard
+    | System
+    | Freopen
+    | SetOption
+)
+_OF_NO_AGGREGATION = (
+    Printf | Trace | Stack | Symbol | Exit | Speculate | Discard | System | Freopen | SetOption
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +175,7 @@ class Row:
     """One firing of one clause that records something (or has an empty body).
 
     `clause` is its number in the program and `tid` the thread it fired in: with -F they tell a second clause
-    on the same firing from a recursion, and keep the threads' calls apart.
+    on the same firing from a recursion, and keep the threads' calls apart. `size` is what the record took, in bytes.
     """
 
     cpu: int
@@ -119,8 +184,9 @@ class Row:
     clause: int
     tid: int
     items: tuple[Item, ...] = ()
+    size: int = 0
 
     @property
     def touches_aggregations(self) -> bool:
         """Whether a fresh snapshot of the aggregations is wanted before this row is consumed."""
-        return any(not isinstance(item, Printf | Trace | Stack | Symbol | Exit) for item in self.items)
+        return any(not isinstance(item, _OF_NO_AGGREGATION) for item in self.items)

@@ -41,14 +41,32 @@ STATE_CONSUMER_PARENT: Final = 24
 STATE_RANDOM: Final = 32
 """The state of rand(); the engine begins with a number nobody can guess."""
 STATE_DROPS: Final = 40
-COUNTED_DROPS: Final = (Drop.PRINCIPAL, Drop.AGGREGATION, Drop.DYNAMIC, Drop.DBLERROR)
+COUNTED_DROPS: Final = (
+    Drop.PRINCIPAL,
+    Drop.AGGREGATION,
+    Drop.DYNAMIC,
+    Drop.DBLERROR,
+    Drop.SPECBUSY,
+    Drop.SPECUNAVAIL,
+)
 """The kinds of loss that clauses count, 8 bytes each from STATE_DROPS on."""
 STATE_VARIABLES: Final = STATE_DROPS + 8 * len(COUNTED_DROPS)
 
 
 def state_size(program: TypedProgram) -> int:
     """Return the size of the state block in bytes."""
-    return STATE_VARIABLES + program.globals_size
+    return STATE_VARIABLES + program.globals_size + 8 * program.speculations
+
+
+SPECULATION_FREE: Final = 0
+SPECULATION_ACTIVE: Final = 1
+SPECULATION_ENDING: Final = 2
+"""A speculation's word: what commit() or discard() have ended is not free before the consumer has seen to it."""
+
+
+def speculation_offset(program: TypedProgram, number: int) -> int:
+    """Return the place of a speculation's word in the state block; numbers begin with 1."""
+    return STATE_VARIABLES + program.globals_size + 8 * (number - 1)
 
 
 def drop_offset(drop: Drop) -> int:

@@ -17,18 +17,22 @@ from dlang.frame import FaultExit, Frame, drop, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
 from dlang.lower_place import free_if_zero
-from dlang.lower_value import evaluate, recorded_into, truth
+from dlang.lower_value import copy_out, evaluate, recorded_into, truth, word
 from dlang.notices import Drop
 from dlang.program import (
     Action,
     Aggregate,
     Branch,
+    CopyOut,
+    CopyOutString,
     Enabling,
     Evaluate,
     ExitAction,
     Fact,
+    Signal,
     Statement,
     TypedProgram,
+    Unrecorded,
     fields_of,
     is_known_text,
 )
@@ -165,7 +169,7 @@ def _reserve(enabling: Enabling, full: ir.Block, frame: Frame) -> ir.Value:
     _header(record, enabling.number, frame)
     performed = 0
     for statement in enabling.clause.statements:
-        if not isinstance(statement, Evaluate | Aggregate | Branch):
+        if not isinstance(statement, Unrecorded):
             performed |= 1 << statement.bit
     store(b, performed, record, 16)
     return record
@@ -242,6 +246,10 @@ def _statements(
                             _statements(then, record, stores, frame, top=False)
                         with no:
                             _statements(otherwise, record, stores, frame, top=False)
+                case Signal(number=number):
+                    frame.target.send_signal(frame.b, word(number, frame))
+                case CopyOut() | CopyOutString():
+                    copy_out(statement, frame)
                 case _:
                     assert record is not None
                     _action(statement, record, frame)

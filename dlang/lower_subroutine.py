@@ -17,6 +17,7 @@ from dlang.emit_ir import I32, at, constant, copy_words, fetch_and_add, load, op
 from dlang.frame import Frame
 from dlang.layout import STATE_RANDOM
 from dlang.lower_place import null_string_into
+from dlang.lower_speculation import new_speculation
 from dlang.notices import Fault
 from dlang.program import SubroutineCall
 from dlang.string_code import length
@@ -45,6 +46,8 @@ def word_result(call: SubroutineCall, arguments: Sequence[ir.Value], frame: Fram
     match call.name, arguments:
         case "rand", []:
             return _random(frame)
+        case "speculation", []:
+            return new_speculation(frame)
         case (("htons" | "ntohs"), [value]):
             low = b.and_(value, constant(0xFF))
             return b.or_(b.shl(low, constant(8)), b.and_(b.lshr(value, constant(8)), constant(0xFF)))

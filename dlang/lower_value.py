@@ -50,6 +50,7 @@ from dlang.lower_place import (
     text_in_place,
     variable_spot,
 )
+from dlang.lower_speculation import speculation_number
 from dlang.lower_stack import caller, depth, stack_into
 from dlang.lower_subroutine import string_result, word_result
 from dlang.notices import Fault
@@ -69,6 +70,8 @@ from dlang.program import (
     CopyIn,
     CopyInString,
     CopyInto,
+    CopyOut,
+    CopyOutString,
     Current,
     Element,
     Fact,
@@ -84,6 +87,7 @@ from dlang.program import (
     Register,
     Scope,
     Sequence,
+    SpeculationNumber,
     Step,
     Store,
     StringConstant,
@@ -165,6 +169,8 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case StringLength(operand=operand):
             with frame.temporaries():
                 return length(b, string_at(operand, frame), frame.program.string_size)
+        case SpeculationNumber(operand=operand, ends=ends):
+            return speculation_number(word(operand, frame), frame, ends=ends)
         case SubroutineCall():
             with frame.temporaries():
                 return word_result(value, _arguments(value, frame), frame)
@@ -516,6 +522,24 @@ def _copy_into(value: CopyInto, frame: Frame) -> ir.Value:
     failed = b.icmp_signed("<", frame.target.read_user(b, destination, size, address), constant(0))
     frame.fault_when(failed, Fault.BADADDR, address, value.span)
     return constant(0)
+
+
+def copy_out(statement: CopyOut | CopyOutString, frame: Frame) -> None:
+    """Write to the process's memory: bytes of the firing's own, or a text with its end."""
+    b = frame.b
+    if isinstance(statement, CopyOut):
+        source, address = word(statement.source, frame), word(statement.address, frame)
+        size = _bounded_size(word(statement.size, frame), statement.span, frame)
+        start = own_range(source, size, statement.span, frame)
+    else:
+        start = string_at(statement.text, frame)
+        address, limit = word(statement.address, frame), opaque(b, word(statement.limit, frame))
+        whole = b.add(length(b, start, frame.program.string_size), constant(1))
+        size = opaque(b, b.select(b.icmp_unsigned("<", limit, whole), limit, whole))
+        most = constant(frame.program.string_size)
+        size = b.select(b.icmp_unsigned("<", size, most), size, most)
+    failed = b.icmp_signed("<", frame.target.write_user(b, address, size, start), constant(0))
+    frame.fault_when(failed, Fault.BADADDR, address, statement.span)
 
 
 def _copy_bytes(value: CopyBytes, frame: Frame) -> ir.Value:

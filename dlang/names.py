@@ -54,7 +54,8 @@ class Names:
 
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
     checked, None outside of clauses. `stack_frames` is how many frames ustack() records, `most_frames` how many it
-    does at most.
+    does at most. `most_speculations` is option nspec; `speculates`, `destructive` and
+    `copies_out` say what the program was found to do.
     """
 
     macros: Macros
@@ -74,6 +75,10 @@ class Names:
     aggregation_lines: dict[str, int] = field(default_factory=dict)
     aggregates: list[Aggregate] = field(default_factory=list)
     operands_used: set[int] = field(default_factory=set)
+    most_speculations: int = 1
+    speculates: bool = False
+    destructive: bool = False
+    copies_out: bool = False
 
     @property
     def string_size(self) -> int:

@@ -73,6 +73,11 @@ def runtime_error(
     return f"{subject}: {fault_text(fault)}{detail}{place}"
 
 
+def library_error(clause: int, probe_id: int, probe: ProbeName, what: str) -> str:
+    """Return the line for what the consumer could not do for a clause."""
+    return f"error in dt_clause_{clause} for probe ID {probe_id} ({probe}): {what}"
+
+
 class Drop(StrEnum):
     """What can be lost; the value is DTrace's tag without DTRACEDROP_."""
 

@@ -52,6 +52,8 @@ class Options:
     flowindent: bool = False
     destructive: bool = False
     strsize: int = 256
+    nspec: int = 1
+    specsize: int = 4 << 20
     bufsize: int = 4 << 20
     aggsize: int = 4 << 20
     dynvarsize: int = 1 << 20
@@ -237,7 +239,6 @@ class Refused:
 _LIBRARIES: Final = "dtrap reads no D libraries"
 _LINKING: Final = "dtrap links no provider definitions (-G is refused)"
 _STACKS: Final = "it is for stacks of the kernel or of Java, and a program that records them is refused"
-_SPECULATION: Final = "a program that speculates is refused"
 _KERNEL_TYPES: Final = "dtrap knows no types of the kernel"
 _OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
 _PROCESSES: Final = "it bounds what DTrace keeps of processes that come and go"
@@ -264,12 +265,14 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
     Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
+    Effective("nspec", _INTEGER, "nspec", "speculations at one time"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
     Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
     ),
     Effective("singly", _SWITCH, "singly", "attach uprobes one by one, as on kernels before 6.6"),
+    Effective("specsize", _SIZE, "specsize", "memory for what a speculation holds back"),
     Effective("stackindent", _INTEGER, "stackindent", "blanks before a frame of a stack"),
     Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),
     Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
@@ -309,14 +312,12 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("lockmem", Kind(_locked_memory, f"unlimited, or {_SIZE.values}"), "dtrap locks what it needs"),
     Accepted("modpath", _TEXT, _KERNEL_TYPES),
     Accepted("nolibs", _SWITCH, _LIBRARIES),
-    Accepted("nspec", _INTEGER, _SPECULATION),
     Accepted("pcapsize", _SIZE, "a program that captures packets is refused"),
     Accepted("pgmax", _INTEGER, _PROCESSES),
     Accepted("preallocate", _SIZE, "it is for tests of DTrace itself"),
     Accepted("printsize", _SIZE, "a program that calls print() is refused"),
     Accepted("rawbytes", _SWITCH, "a program that traces arrays of bytes is refused"),
     Accepted("scratchsize", _SIZE, "a program that calls alloca() is refused"),
-    Accepted("specsize", _SIZE, _SPECULATION),
     Accepted("stackframes", _INTEGER, _STACKS),
     Accepted("stdc", _one_of("a", "c", "s", "t"), "it chooses a dialect of a preprocessor other than GNU's"),
     Accepted("strip", _SWITCH, _LINKING),
@@ -347,6 +348,23 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Refused("verbose", "printing intermediate code"),
 )
 _BY_NAME: Final = {row.name: row for row in OPTIONS}
+_WHILE_TRACING: Final = frozenset(
+    [
+        "aggrate",
+        "aggsortkey",
+        "aggsortkeypos",
+        "aggsortpos",
+        "aggsortrev",
+        "flowindent",
+        "printsize",
+        "quiet",
+        "quietresize",
+        "rawbytes",
+        "stackindent",
+        "switchrate",
+    ]
+)
+"""Options that setopt() can set."""
 
 
 def set_option(options: Options, name: str, value: str | None) -> Options:
@@ -375,6 +393,14 @@ def refuse_in_program(name: str, value: str | None) -> None:
     """Raise OptionError where a program may not set the option: it is not read before it has been preprocessed."""
     if name in ("cpp", "cpppath") or isinstance(_BY_NAME.get(name), Preprocessing):
         raise OptionError(name, value, "Option cannot be used from within a D program")
+
+
+def set_while_tracing(options: Options, name: str, value: str | None) -> Options:
+    """Return `options` as setopt() changes them; raises OptionError as `set_option` does, and where it is too late."""
+    changed = set_option(options, name, value)
+    if name not in _WHILE_TRACING:
+        raise OptionError(name, value, "Operation illegal when tracing is active")
+    return changed
 
 
 def from_environment(environ: Mapping[str, str]) -> Options:

@@ -8,8 +8,8 @@ are `notices.py`'s, single conversions `printf_render`'s, histograms `distributi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from dlang.aggregation_store import AggregationStore, EngineRequest, Entry, SortOptions, Value
@@ -18,72 +18,174 @@ from dlang.distribution import distribution_text
 from dlang.escape import padded, printable, printable_name, until_zero
 from dlang.items import (
     Clear,
+    Commit,
     Denormalize,
+    Discard,
     Exit,
+    Freopen,
     Normalize,
     Printa,
     Printf,
     ProbeName,
     Row,
+    SetOption,
+    Speculate,
     Stack,
     Symbol,
+    System,
     Trace,
     Truncate,
 )
+from dlang.notices import library_error
+from dlang.options import INVALID_NAME, OptionError
 from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
+from dlang.speculations import Speculations
 from dlang.symbol_text import AddressNames
 from dlang.types import IntegerType, PointerType, StackType, SymbolPart, SymbolType, Type, wrap
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns."""
+    """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns.
+
+    `speculation_size` is option specsize, in bytes.
+    """
 
     quiet: bool = False
     flowindent: bool = False
     testing: bool = False
     sort: SortOptions = field(default_factory=SortOptions)
+    speculation_size: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of system(), to be run now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """What follows goes to this file; back to the first output where the path is empty. `row` is whose wish it is."""
+
+    path: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What could not be done for a row, in a line for standard error."""
+
+    text: str
+
+
+Step = str | Command | Redirect | Complaint
 
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """What came of a row: its text, the status of an exit() in it, and what the engine has to do now."""
+    """What came of a row, in order: text and what else is to be done.
 
-    text: str
+    Also the status of an exit() in it, what the engine has to do now, and the speculations that are over.
+    """
+
+    steps: tuple[Step, ...]
     exit_status: int | None = None
     requests: tuple[EngineRequest, ...] = ()
+    freed: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "".join(step for step in self.steps if isinstance(step, str))
+
+
+SetOptions = Callable[[str, "str | None"], OutputOptions]
+"""Sets an option of the run and returns what printing looks at then; raises OptionError."""
+
+
+def no_options(name: str, value: str | None) -> OutputOptions:
+    """Refuse every option: for a printer whose options nobody changes."""
+    raise OptionError(name, value, INVALID_NAME)
 
 
 class Printer:
     """One run's output: whether the heading is out, and how deep each thread is with -F."""
 
     def __init__(
-        self, options: OutputOptions, store: AggregationStore, names: AddressNames = NO_NAMES
+        self,
+        options: OutputOptions,
+        store: AggregationStore,
+        names: AddressNames = NO_NAMES,
+        set_option: SetOptions = no_options,
     ) -> None:
         self._options = options
         self._store = store
         self._names = names
         self._heading_due = True
         self._flow = FlowIndent()
+        self._set_option = set_option
+        self._speculations = Speculations(options.speculation_size)
+
+    @property
+    def speculative_drops(self) -> int:
+        """How many rows were too many for their speculations."""
+        return self._speculations.dropped
 
     def consume(self, row: Row) -> Consumed:
         """Return the text of a row, with the heading before the first one, and carry out what it does.
 
         Rows come in the order in which they are to be printed; see `Row.touches_aggregations` for snapshots.
         """
-        parts = [self._start(row)]
+        match row.items:
+            case (Speculate(number=number), *rest):
+                if number:
+                    self._speculations.hold(number, replace(row, items=tuple(rest)))
+                return Consumed(())
+        # commit() and discard() alone show no row of their own.
+        shown = not row.items or any(not isinstance(item, Commit | Discard) for item in row.items)
+        steps: list[Step] = [self._start(row)] if shown else []
         status: int | None = None
         requests: list[EngineRequest] = []
+        freed: list[int] = []
         for item in row.items:
-            if isinstance(item, Exit):
-                status = item.status
-                continue
-            text, wanted = self._item(item)
-            parts.append(text)
-            requests.extend(wanted)
-        if not self._options.quiet:
-            parts.append("\n")
-        return Consumed("".join(parts), status, tuple(requests))
+            match item:
+                case Exit(status=status):
+                    pass
+                case Commit(number=number) if number:
+                    for held in self._speculations.take(number):
+                        consumed = self.consume(held)
+                        steps.extend(consumed.steps)
+                        requests.extend(consumed.requests)
+                    freed.append(number)
+                case Discard(number=number) if number:
+                    self._speculations.take(number)
+                    freed.append(number)
+                case Commit() | Discard() | Speculate():
+                    pass
+                case Freopen(format=format_, values=values):
+                    path = "" if format_ is None else render(format_, values, self._names)
+                    steps.append(Redirect(path, row))
+                case System(format=format_, values=values):
+                    steps.append(Command(render(format_, values, self._names)))
+                case SetOption():
+                    steps.extend(self._option(item, row))
+                case _:
+                    text, wanted = self._item(item)
+                    steps.append(text)
+                    requests.extend(wanted)
+        if shown and not self._options.quiet:
+            steps.append("\n")
+        return Consumed(tuple(steps), status, tuple(requests), tuple(freed))
+
+    def _option(self, item: SetOption, row: Row) -> Iterator[Step]:
+        """Set an option from here on."""
+        try:
+            self._options = self._set_option(item.name, item.value)
+        except OptionError as error:
+            value = "" if item.value is None else f' to "{item.value}"'
+            what = f'couldn\'t set option "{item.name}"{value}: {error.message}'
+            yield Complaint(library_error(row.clause, row.probe_id, row.probe, what))
 
     def interrupted(self) -> str:
         """Return what the first Ctrl-C prints, before END runs: a newline behind the terminal's `^C`."""

@@ -362,6 +362,14 @@ class StringLength(Node):
     operand: Value
 
 
+class SpeculationNumber(Node):
+    """The operand where it is the number of a speculation that is under way, else 0. With `ends` it is so no more."""
+
+    type: Type
+    operand: Value
+    ends: bool
+
+
 class SubroutineCall(Node):
     """A subroutine that computes with its arguments alone; `name` is that of its row in actions.py.
 
@@ -437,6 +445,7 @@ Value = (
     | UserSymbol
     | UserCaller
     | UserStackDepth
+    | SpeculationNumber
 )
 
 # --- statements ---------------------------------------------------------------------------------------------
@@ -464,6 +473,30 @@ class Branch(Node):
     condition: Value
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...]
+
+
+class Signal(Node):
+    """`raise(number)`; `stop()` is SIGSTOP. Records nothing."""
+
+    number: Value
+
+
+class CopyOut(Node):
+    """`copyout(source, address, size)`: from the firing's own memory to the process's. Records nothing."""
+
+    source: Value
+    address: Value
+    size: Value
+    span: Span
+
+
+class CopyOutString(Node):
+    """`copyoutstr(text, address, limit)`: the text and its end, at most `limit` bytes. Records nothing."""
+
+    text: Value
+    address: Value
+    limit: Value
+    span: Span
 
 
 class RecordField(Node):
@@ -535,6 +568,48 @@ class DenormalizeAction(Node):
     aggregation: Aggregation
 
 
+class SpeculateAction(Node):
+    """The rest of the clause's record is held back under the field's number; nothing is recorded under 0."""
+
+    bit: int
+    field: RecordField
+
+
+class CommitAction(Node):
+    """The field is a speculation's number, or 0 where there is nothing to do."""
+
+    bit: int
+    field: RecordField
+
+
+class DiscardAction(Node):
+    """See CommitAction."""
+
+    bit: int
+    field: RecordField
+
+
+class SystemAction(Node):
+    bit: int
+    format: Format
+    fields: tuple[RecordField, ...]
+
+
+class FreopenAction(Node):
+    """`format` is None for `freopen("")`."""
+
+    bit: int
+    format: Format | None
+    fields: tuple[RecordField, ...]
+
+
+class SetOptionAction(Node):
+    """`fields` are the name and, where it is given, the value."""
+
+    bit: int
+    fields: tuple[RecordField, ...]
+
+
 Action = (
     TraceAction
     | PrintfAction
@@ -546,14 +621,27 @@ Action = (
     | TruncateAction
     | NormalizeAction
     | DenormalizeAction
+    | SpeculateAction
+    | CommitAction
+    | DiscardAction
+    | SystemAction
+    | FreopenAction
+    | SetOptionAction
 )
 
 
 def fields_of(action: Action) -> tuple[RecordField, ...]:
     """Return the values that an action writes into its record."""
     match action:
-        case PrintfAction(fields=fields):
+        case (
+            PrintfAction(fields=fields)
+            | SystemAction(fields=fields)
+            | FreopenAction(fields=fields)
+            | SetOptionAction(fields=fields)
+        ):
             return fields
+        case SpeculateAction(field=field) | CommitAction(field=field) | DiscardAction(field=field):
+            return (field,)
         case TraceAction(field=field) | ExitAction(field=field) | NormalizeAction(field=field):
             return (field,)
         case StackAction(field=field) | SymbolAction(field=field):
@@ -564,7 +652,9 @@ def fields_of(action: Action) -> tuple[RecordField, ...]:
             return ()
 
 
-Statement = Evaluate | Aggregate | Branch | Action
+Unrecorded = Evaluate | Aggregate | Branch | Signal | CopyOut | CopyOutString
+"""Statements that leave nothing in their clause's record, but for what a branch holds."""
+Statement = Unrecorded | Action
 
 
 def is_known_from_site(value: Value) -> bool:
@@ -610,7 +700,9 @@ class TypedProgram(Node):
     """All clauses of all program texts of a run, in order, with what they share.
 
     `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables.
-    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory.
+    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `speculations` is
+    option nspec, or 0 where nothing speculates; `destructive` says whether some action needs that option, `copies_out`
+    whether one writes to the process.
     """
 
     clauses: tuple[Clause, ...]
@@ -622,3 +714,6 @@ class TypedProgram(Node):
     globals_size: int
     thread_size: int
     clause_size: int
+    speculations: int = 0
+    destructive: bool = False
+    copies_out: bool = False

@@ -12,16 +12,22 @@ from typing import Final
 
 from dlang.items import (
     Clear,
+    Commit,
     Denormalize,
+    Discard,
     Exit,
+    Freopen,
     Item,
     Normalize,
     Printa,
     Printf,
     ProbeName,
     Row,
+    SetOption,
+    Speculate,
     Stack,
     Symbol,
+    System,
     Trace,
     Truncate,
 )
@@ -31,17 +37,23 @@ from dlang.program import (
     RECORD_HEADER_SIZE,
     Action,
     ClearAction,
+    CommitAction,
     DenormalizeAction,
+    DiscardAction,
     Enabling,
     ExitAction,
+    FreopenAction,
     NormalizeAction,
     PrintaAction,
     PrintfAction,
     ProbeText,
     RecordField,
+    SetOptionAction,
+    SpeculateAction,
     StackAction,
     StringConstant,
     SymbolAction,
+    SystemAction,
     TraceAction,
     TruncateAction,
 )
@@ -77,12 +89,17 @@ def decode(
         for action in clause.actions
         if performed >> action.bit & 1
     )
-    return Row(cpu, site, names[site], enabling, tid, items)
+    return Row(cpu, site, names[site], enabling, tid, items, len(record))
 
 
 def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> Item:
     def value(field: RecordField) -> TypedValue:
         return _value(field, record, name, string_size)
+
+    def text(field: RecordField) -> str:
+        found = value(field).value
+        assert isinstance(found, bytes)
+        return found.split(b"\0")[0].decode("utf-8", "surrogateescape")
 
     def number(field: RecordField) -> int:
         return int(_value(field, record, name, string_size).value)
@@ -109,6 +126,19 @@ def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> I
             return Normalize(aggregation, number(field))
         case DenormalizeAction(aggregation=aggregation):
             return Denormalize(aggregation)
+        case SpeculateAction(field=field):
+            return Speculate(number(field))
+        case CommitAction(field=field):
+            return Commit(number(field))
+        case DiscardAction(field=field):
+            return Discard(number(field))
+        case SystemAction(format=format_, fields=fields):
+            return System(format_, tuple(value(field) for field in fields))
+        case FreopenAction(format=format_, fields=fields):
+            return Freopen(format_, tuple(value(field) for field in fields))
+        case SetOptionAction(fields=fields):
+            words = [text(field) for field in fields]
+            return SetOption(words[0], words[1] if len(words) > 1 else None)
 
 
 def _value(field: RecordField, record: bytes, name: ProbeName, string_size: int) -> TypedValue:

@@ -60,6 +60,12 @@ class Target(Protocol):
     def copy_memory(self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, source: ir.Value) -> None:
         """Copy `size` (at most COPY_LIMIT, or a constant) bytes of the firing's own memory."""
 
+    def write_user(self, b: ir.IRBuilder, address: ir.Value, size: ir.Value, source: ir.Value) -> ir.Value:
+        """Copy `size` bytes to the process's memory; negative where it can't be written."""
+
+    def send_signal(self, b: ir.IRBuilder, number: ir.Value) -> None:
+        """Send the thread that fires a signal."""
+
     def constants(self, b: ir.IRBuilder) -> ir.Value:
         """Pointer to the program's constants."""
 

@@ -50,6 +50,7 @@ from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
     COUNTED_DROPS,
+    SPECULATION_FREE,
     STATE_CONSUMER_PARENT,
     STATE_RANDOM,
     STATE_TARGET_PARENT,
@@ -57,6 +58,7 @@ from dlang.layout import (
     HashStore,
     drop_offset,
     probe_text,
+    speculation_offset,
     stores,
 )
 from dlang.lower import lower
@@ -317,6 +319,9 @@ class NativeProgram:
 
     def carry_out(self, request: EngineRequest) -> None:
         self._cells.carry_out(request)
+
+    def free_speculation(self, number: int) -> None:
+        self._set_word(speculation_offset(self._plan.program, number), SPECULATION_FREE)
 
     def dropped(self) -> Mapping[Drop, int]:
         words = self.clauses.memory.words

@@ -43,6 +43,8 @@ _SIGNATURES: Final[dict[str, tuple[ir.Type, tuple[ir.Type, ...]]]] = {
     "read_user": (I64, (I64, POINTER, I64, I64)),
     "read_user_string": (I64, (I64, POINTER, I64, I64)),
     "read_stack": (I64, (I64, POINTER, I64, POINTER)),
+    "write_user": (I64, (I64, POINTER, I64, I64)),
+    "send_signal": (VOID, (I64, I64, I64)),
     "copy_memory": (VOID, (POINTER, I64, POINTER)),
     "copy_string": (VOID, (POINTER, I64, POINTER)),
     "hash_find": (POINTER, (POINTER, I64, I64, I64, POINTER, POINTER)),

@@ -239,6 +239,30 @@ take:
   ret i64 0
 }
 
+; Copies to memory of the process: 0, or -EFAULT. process_vm_writev(2)
+define i64 @write_user(i64 %pid, ptr %from, i64 %size, i64 %to) {
+  %pieces = alloca [4 x i64]
+  %local_size = getelementptr i8, ptr %pieces, i64 8
+  %remote = getelementptr i8, ptr %pieces, i64 16
+  %remote_size = getelementptr i8, ptr %pieces, i64 24
+  store ptr %from, ptr %pieces
+  store i64 %size, ptr %local_size
+  store i64 %to, ptr %remote
+  store i64 %size, ptr %remote_size
+  %local_word = ptrtoint ptr %pieces to i64
+  %remote_word = ptrtoint ptr %remote to i64
+  %count = call i64 @system(i64 311, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  %whole = icmp eq i64 %count, %size
+  %result = select i1 %whole, i64 0, i64 -14
+  ret i64 %result
+}
+
+; Sends a thread of a process a signal: tgkill(2).
+define void @send_signal(i64 %pid, i64 %tid, i64 %number) {
+  %sent = call i64 @system(i64 234, i64 %pid, i64 %tid, i64 %number, i64 0, i64 0, i64 0)
+  ret void
+}
+
 ; Copies a string of the process, zeros behind it: its length with the terminator, or -EFAULT with zeros
 ; at %to. Page by page: memory behind the string's end may not be there.
 define i64 @read_user_string(i64 %pid, ptr %to, i64 %size, i64 %from) {

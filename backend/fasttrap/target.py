@@ -353,6 +353,12 @@ class _NativeTarget:
     def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
         return self.machine.region(b, UNWIND), self.machine.pool_bits
 
+    def write_user(self, b: ir.IRBuilder, address: ir.Value, size: ir.Value, source: ir.Value) -> ir.Value:
+        return self._call(b, "write_user", self._pid(b), source, size, address)
+
+    def send_signal(self, b: ir.IRBuilder, number: ir.Value) -> None:
+        self._call(b, "send_signal", self._pid(b), self._tid(b), number)
+
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         self._call(b, "copy_string", destination, constant(size), source)
 

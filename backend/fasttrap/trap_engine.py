@@ -163,6 +163,9 @@ class TrapEngine:
     def carry_out(self, request: EngineRequest) -> None:
         self._program.carry_out(request)
 
+    def free_speculation(self, number: int) -> None:
+        self._program.free_speculation(number)
+
     def dropped(self) -> Mapping[Drop, int]:
         return self._program.dropped()
 

@@ -36,12 +36,14 @@ from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.layout import (
     COUNTED_DROPS,
+    SPECULATION_FREE,
     STATE_CONSUMER_PARENT,
     STATE_RANDOM,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     drop_offset,
     probe_text,
+    speculation_offset,
     state_size,
     stores,
 )
@@ -241,6 +243,9 @@ class KernelEngine:
 
     def carry_out(self, request: EngineRequest) -> None:
         self._cells.carry_out(request)
+
+    def free_speculation(self, number: int) -> None:
+        self._set_word(speculation_offset(self._plan.program, number), SPECULATION_FREE)
 
     def dropped(self) -> Mapping[Drop, int]:
         return {drop: self._word(drop_offset(drop)) for drop in COUNTED_DROPS}

@@ -87,6 +87,7 @@ class Helper(IntEnum):
     PROBE_READ_USER_STR = 114
     PROBE_READ_KERNEL = 113
     PROBE_READ_KERNEL_STR = 115
+    SEND_SIGNAL_THREAD = 117
     GET_NS_CURRENT_PID_TGID = 120
     RINGBUF_RESERVE = 131
     RINGBUF_SUBMIT = 132
@@ -426,6 +427,18 @@ class _BpfTarget:
         if sleeps:
             self.machine.sleeping.add(self.name)
         return sleeps
+
+    def write_user(
+        self,
+        b: ir.IRBuilder,  # noqa: ARG002 - nothing comes of it
+        address: ir.Value,  # noqa: ARG002
+        size: ir.Value,  # noqa: ARG002
+        source: ir.Value,  # noqa: ARG002
+    ) -> ir.Value:
+        raise AssertionError("serving.py gives programs that write to the process to fasttrap")
+
+    def send_signal(self, b: ir.IRBuilder, number: ir.Value) -> None:
+        _call(b, Helper.SEND_SIGNAL_THREAD, [b.trunc(number, I32)])
 
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         _call(b, Helper.PROBE_READ_KERNEL_STR, [destination, constant(size), source])

@@ -157,7 +157,6 @@ def test_an_unknown_name_is_an_error_with_the_nearest_name_as_a_hint() -> None:
 
 def test_what_only_tunes_dtrace_is_accepted_with_a_right_value_and_changes_nothing() -> None:
     for name, value in [
-        ("nspec", "2"),
         ("cleanrate", "50hz"),
         ("lockmem", "unlimited"),
         ("lockmem", "64m"),

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Destructive actions can't be speculated.
+ * SECTION: Actions
+ */
+BEGIN { speculate(1); stop(); }

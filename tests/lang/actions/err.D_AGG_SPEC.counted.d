@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Nothing is aggregated behind speculate().
+ * SECTION: Actions
+ */
+BEGIN { speculate(1); @ = count(); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: exit() can't be speculated.
+ * SECTION: Actions
+ */
+BEGIN { speculate(1); exit(0); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: freopen() takes no dot.
+ * SECTION: Actions
+ */
+BEGIN { freopen("."); }

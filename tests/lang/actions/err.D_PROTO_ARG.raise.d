@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: raise() takes a number.
+ * SECTION: Actions
+ */
+BEGIN { raise("KILL"); }

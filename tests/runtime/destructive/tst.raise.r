@@ -1,0 +1,3 @@
+unchanged, 3
+
+                3

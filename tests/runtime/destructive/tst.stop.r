@@ -1,0 +1,4 @@
+stopped at 3
+stopped at 4
+unchanged, 0
+

@@ -1,0 +1,4 @@
+discarded
+text 3, 
+text 1, hello
+
