@@ -7,6 +7,7 @@ Lives here: the search over all objects that the process has, or had. Not here: 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from backend.objects import LoadedObject
 from backend.process_objects import ProcessObjects
@@ -18,10 +19,16 @@ _RANGE_END_KEY = 1 << 64
 
 
 class ProcessNames:
-    """dlang.symbol_text.Resolver of one process; answers are kept, since stacks have most frames in common."""
+    """dlang.symbol_text.Resolver of one process; answers are kept, since stacks have most frames in common.
 
-    def __init__(self, objects: ProcessObjects, symbols: Symbols) -> None:
+    `shown` makes of a function's name the one to show: see backend/demangling.py.
+    """
+
+    def __init__(
+        self, objects: ProcessObjects, symbols: Symbols, shown: Callable[[str], str] | None = None
+    ) -> None:
         self._objects = objects
+        self._shown = shown
         self._symbols = symbols
         self._known: dict[tuple[int, bool], Location] = {}
 
@@ -49,7 +56,8 @@ class ProcessNames:
         )
         if function is None:
             return Location(loaded.name, own, None, 0, loaded.bias)
-        return Location(loaded.name, own, function.name, own - function.address, loaded.bias)
+        name = function.name if self._shown is None else self._shown(function.name)
+        return Location(loaded.name, own, name, own - function.address, loaded.bias)
 
     def _object_at(self, address: int) -> LoadedObject | None:
         for loaded in self._objects.seen:

@@ -6,7 +6,7 @@ What deals with processes is imported by the runs that have one; a run of BEGIN 
 from __future__ import annotations
 
 import os
-from collections.abc import Set
+from collections.abc import Callable, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -73,14 +73,17 @@ class Traced:
             self._rows = ProcessRows(objects, self.symbols[self.process.pid])
         return self._rows
 
-    def names(self) -> ProcessNames | None:
-        """Return what knows where addresses of the process are; None where there is no process with symbols."""
+    def names(self, shown: Callable[[str], str] | None = None) -> ProcessNames | None:
+        """Return what knows where addresses of the process are; None where there is no process with symbols.
+
+        `shown` makes of a function's name the one to show.
+        """
         objects = self.objects()
         if objects is None or self.process is None:
             return None
         from backend.naming import ProcessNames
 
-        return ProcessNames(objects, self.symbols[self.process.pid])
+        return ProcessNames(objects, self.symbols[self.process.pid], shown)
 
     def _read_symbols(self, pid: int, span: Span) -> Symbols:
         from backend.linux.procfs import Memory

@@ -332,8 +332,7 @@ class _Run:
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
             engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
-            names = AddressNames(self.traced.names(), options.noresolve, options.stackindent)
-            session = Session(plan, engine, session_options, terminal, names)
+            session = Session(plan, engine, session_options, terminal, self._address_names())
             status = session.run(self.traced.process, lambda refused: self._left_out(left_out, plan, refused))
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
@@ -354,6 +353,14 @@ class _Run:
         if self.line.wants_coverage:
             self._report_coverage(engine.coverage(), probes, traced=True)
         return status
+
+    def _address_names(self) -> AddressNames:
+        shown = None
+        if self.options.demangle:
+            from backend.demangling import demangled
+
+            shown = demangled
+        return AddressNames(self.traced.names(shown), self.options.noresolve, self.options.stackindent)
 
     def _choice(self, plan: Plan) -> Choice:
         try:

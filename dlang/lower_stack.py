@@ -47,10 +47,10 @@ MOST_FRAMES: Final = 256
 """Frames that a stack can have: what a verifier follows in the time that it has."""
 
 _REGISTERS: Final = 8 * len(DWARF_REGISTERS)
-_LOOKED_UP, _READ, _DEPTH = _REGISTERS, _REGISTERS + 8, _REGISTERS + 16
-_WORK_SIZE: Final = _REGISTERS + 24
+_LOOKED_UP, _READ, _DEPTH, _ROW = range(_REGISTERS, _REGISTERS + 32, 8)
+_WORK_SIZE: Final = _REGISTERS + 32
 """The unwinder's own memory: registers of the frame, the address that its row is looked up by, a word that was read off
-the stack, and how many frames there are."""
+the stack, how many frames there are, and the place of the row."""
 
 
 def stack_into(frames: int, place: ir.Value, frame: Frame) -> None:
@@ -244,19 +244,18 @@ def _rule(walk: _Walk) -> ir.Value:
     store(b, 1, walk.tables, MISSED)
     b.branch(without)
     b.position_at_end(without)
-    nothing = [(b.block, constant(0))]
+    store(b, 0, walk.work, _ROW)
     found = b.append_basic_block("row")
     b.branch(found)
     b.position_at_end(inside)
     blocks = load(b, place, RANGE_BLOCKS)
     b.cbranch(b.icmp_unsigned("==", blocks, constant(0)), without, search)
     b.position_at_end(search)
-    row = _row(b.sub(address, load(b, place, RANGE_BASE)), blocks, walk)
-    sources = [*nothing, (b.block, row)]
+    store(b, _row(b.sub(address, load(b, place, RANGE_BASE)), blocks, walk), walk.work, _ROW)
     b.branch(found)
     b.position_at_end(found)
-    # Loaded in any case: a row of which the verifier knows the place would be a state of its own.
-    return walk.of_pool(merge_words(b, sources))
+    # By way of memory: a row of which the verifier knows the place would be a state of its own.
+    return walk.of_pool(load(b, walk.work, _ROW))
 
 
 def _range(address: ir.Value, walk: _Walk) -> ir.Value:

@@ -77,6 +77,7 @@ class Options:
     ustackframes: int = 100
     maxframes: int = 127
     noresolve: bool = False
+    demangle: bool = False
     quietresize: bool = False
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
@@ -255,6 +256,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("cpppath", _TEXT, "cpppath", "the preprocessor's program"),
     Effective("bufsize", _SIZE, "bufsize", "memory for records, for each processor"),
     Effective("defaultargs", _SWITCH, "defaultargs", "a missing operand is 0 or an empty string"),
+    Effective("demangle", _SWITCH, "demangle", "show functions of C++ and Rust as their source names them"),
     Effective("destructive", _SWITCH, "destructive", "allow destructive actions"),
     Effective("droptags", _SWITCH, "droptags", "show the tags of drops"),
     Effective("dynvarsize", _SIZE, "dynvarsize", "memory for thread-local variables and associative arrays"),
