@@ -8,8 +8,11 @@ Lives here: rows of all objects of a process (`ProcessRows`, shared by the engin
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from array import array
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from backend.errors import MalformedElf, ProcessGone
@@ -37,8 +40,10 @@ _FORMAT: Final = "unwind rows 1"
 """To be changed with what rows are: kept ones are of no use then."""
 _WORTH_KEEPING: Final = 1 << 19
 """Bytes of `.eh_frame` from which its rows are kept on disk: a third of a second of work."""
-_ROOM: Final = 1 << 20
+_ROOM: Final = 4 << 20
 """Bytes of the pool that are left for libraries that are loaded later."""
+_ROWS_OF_A_FILE: Final = 0.14
+"""Bytes of rows for each byte of a library's file: what Firefox's libxul has; others have less."""
 _KEPT_HEAD: Final = struct.Struct("<QQ")
 _RANGE: Final = struct.Struct("<4Q")
 
@@ -73,7 +78,18 @@ class ProcessRows:
         """Return the size that a pool for all objects has, as the power of two."""
         self.objects.look()
         size = _ROOM + sum(_pool_bytes(rows) for loaded in self.objects.now if (rows := self.of(loaded)))
+        size += sum(map(_room_beside, self.objects.now))
         return min(max((size - 1).bit_length(), SMALLEST_POOL_BITS), LARGEST_POOL_BITS)
+
+
+def _room_beside(loaded: LoadedObject) -> int:
+    """Return the bytes that libraries beside the program would take: a browser loads its own when it has started."""
+    if not loaded.main:
+        return 0
+    with suppress(OSError), os.scandir(os.path.dirname(loaded.path)) as entries:
+        sizes = (entry.stat().st_size for entry in entries if entry.name.endswith(".so"))
+        return int(_ROWS_OF_A_FILE * sum(sizes))
+    return 0
 
 
 def _pool_bytes(rows: Rows) -> int:
@@ -104,6 +120,7 @@ class StackTables:
         self._pool_size = 1 << pool_bits
         self._places: dict[LoadedObject, int] = {}
         self._end = 8
+        self._listed: Sequence[LoadedObject] = ()
         self._write(POOL, FRAME_POINTER_RULE.to_bytes(8, "little"))
         self._list_ranges()
 
@@ -113,15 +130,21 @@ class StackTables:
 
     def refresh(self) -> None:
         """Bring the tables up to date with what the process has mapped."""
-        missed = self._memory[MISSED] != 0
-        if self._rows.objects.look() or missed:
-            self._write(MISSED, bytes(8))
+        self._write(MISSED, bytes(8))
+        self._rows.objects.look()
+        if self._listed is not self._rows.objects.now:
             self._list_ranges()
+
+    def refresh_if_missed(self) -> None:
+        """Do so if a stack has led to an address that is in none of the objects known."""
+        if self._memory[MISSED]:
+            self.refresh()
 
     def _list_ranges(self) -> None:
         """Write the list of ranges that is not in force, and put it in force."""
+        self._listed = self._rows.objects.now
         found = [(0, 0, 0, 0)]
-        for loaded in self._rows.objects.now:
+        for loaded in self._listed:
             rows = self._rows.of(loaded)
             place = 0 if rows is None else self._place(loaded, rows)
             base = loaded.bias + (rows.base if rows is not None else 0)

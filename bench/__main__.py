@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from bench.hits import hits
 from bench.process import BPFTRACE, CommandFailed
 from bench.results import Row, keep, table
+from bench.stacks import stacks
 from bench.start import arm_and_leave, start_up
 from bench.traps import trap_arming, trap_hits, trap_memory
 
@@ -14,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start_up,
     "arm": arm_and_leave,
     "hits": hits,
+    "stacks": stacks,
     "traps": trap_hits,
     "trap-arming": trap_arming,
     "trap-memory": trap_memory,

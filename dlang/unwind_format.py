@@ -106,7 +106,7 @@ POOL: Final = HEADER_SIZE + 2 * RANGES_SIZE
 BLOCK_BITS: Final = 8
 BLOCK_BYTES: Final = 1 << BLOCK_BITS
 """A row a byte at most: BLOCK_BITS steps of bisection find one in a block."""
-SMALLEST_POOL_BITS: Final = 20
+SMALLEST_POOL_BITS: Final = 16
 LARGEST_POOL_BITS: Final = 28
 
 

@@ -308,6 +308,8 @@ class NativeProgram:
         return self._records.fileno()
 
     def drain(self, limit: int) -> list[bytes]:
+        if self._tables is not None:
+            self._tables.refresh_if_missed()
         return self._records.drain(limit)
 
     def abandon_unfinished(self) -> None:

@@ -142,6 +142,7 @@ class TrapEngine:
                 if loaded is not None:
                     places.append((loaded.bias + site.address - site.object.bias, site))
             tracer.arm(list(self._tracepoints(places).values()))
+        self._program.refresh()
         tracer.go()
 
     def _tracepoints(self, sites: Iterable[tuple[int, Site]]) -> dict[int, Tracepoint]:

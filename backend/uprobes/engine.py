@@ -236,6 +236,8 @@ class KernelEngine:
         return self._records.fileno()
 
     def drain(self, limit: int) -> list[bytes]:
+        if self._tables is not None:
+            self._tables.refresh_if_missed()
         return self._records.drain(limit)
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
