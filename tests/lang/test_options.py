@@ -221,7 +221,7 @@ DTRACE_NAMES = """
 
 
 def test_every_option_of_dtrace_has_a_row() -> None:
-    assert {row.name for row in OPTIONS} == {*DTRACE_NAMES.split(), "engine", "returns", "singly"}
+    assert {row.name for row in OPTIONS} == {*DTRACE_NAMES.split(), "demangle", "engine", "returns", "singly"}
 
 
 def test_the_environment_sets_options() -> None:
