@@ -47,6 +47,10 @@ class CombinedEngine:
     def fileno(self) -> int:
         return self._poll.fileno()
 
+    @property
+    def patience_ns(self) -> int:
+        return min(self._first.patience_ns, self._second.patience_ns)
+
     def drain(self, limit: int) -> list[bytes]:
         return [*self._first.drain(limit), *self._second.drain(limit)]
 

@@ -98,6 +98,10 @@ class SiteCoverage:
     hits: int = 0
 
 
+NO_HURRY_NS: Final = 1_000_000_000
+"""How long an engine waits that has nothing to look after."""
+
+
 class Engine(Protocol):
     """Executes a plan's clauses. A context manager: leaving it takes every probe away."""
 
@@ -112,6 +116,10 @@ class Engine(Protocol):
 
     def fileno(self) -> int:
         """A descriptor that polls readable when there are records."""
+
+    @property
+    def patience_ns(self) -> int:
+        """How long `drain` may be put off, in nanoseconds, where there are no records."""
 
     def drain(self, limit: int) -> Sequence[bytes]:
         """Take at most `limit` records, oldest first."""

@@ -149,7 +149,8 @@ class Session:
                 refresh_ns = now_ns + _REFRESH_NS
             if self._ending(process):
                 break
-            deadline_ns = min(timers.next_ns, report_ns, refresh_ns)
+            patience_ns = time.monotonic_ns() + self._engine.patience_ns
+            deadline_ns = min(timers.next_ns, report_ns, refresh_ns, patience_ns)
             poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
         if self._signals:
             self._terminal.data(self._printer.interrupted())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import time
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
@@ -44,6 +45,10 @@ _ROOM: Final = 4 << 20
 """Bytes of the pool that are left for libraries that are loaded later."""
 _ROWS_OF_A_FILE: Final = 0.14
 """Bytes of rows for each byte of a library's file: what Firefox's libxul has; others have less."""
+_LOADING_NS: Final = 2_000_000_000
+"""How long after a change of the objects another one is likely."""
+_WHILE_LOADING_NS: Final = 10_000_000
+_OTHERWISE_NS: Final = 100_000_000
 _KEPT_HEAD: Final = struct.Struct("<QQ")
 _RANGE: Final = struct.Struct("<4Q")
 
@@ -121,8 +126,14 @@ class StackTables:
         self._places: dict[LoadedObject, int] = {}
         self._end = 8
         self._listed: Sequence[LoadedObject] = ()
+        self._loading_until_ns = 0
         self._write(POOL, FRAME_POINTER_RULE.to_bytes(8, "little"))
         self._list_ranges()
+
+    @property
+    def patience_ns(self) -> int:
+        """How soon to ask again whether a stack has missed an object, in nanoseconds: more often while some come."""
+        return _WHILE_LOADING_NS if time.monotonic_ns() < self._loading_until_ns else _OTHERWISE_NS
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -143,6 +154,7 @@ class StackTables:
     def _list_ranges(self) -> None:
         """Write the list of ranges that is not in force, and put it in force."""
         self._listed = self._rows.objects.now
+        self._loading_until_ns = time.monotonic_ns() + _LOADING_NS
         found = [(0, 0, 0, 0)]
         for loaded in self._listed:
             rows = self._rows.of(loaded)

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from backend import emit
-from backend.engine import Plan
+from backend.engine import NO_HURRY_NS, Plan
 from backend.errors import ProcessGone
 from backend.fasttrap.cells import Atomic, CellStore, NativeCells
 from backend.fasttrap.records import RecordQueue
@@ -306,6 +306,10 @@ class NativeProgram:
 
     def fileno(self) -> int:
         return self._records.fileno()
+
+    @property
+    def patience_ns(self) -> int:
+        return NO_HURRY_NS if self._tables is None else self._tables.patience_ns
 
     def drain(self, limit: int) -> list[bytes]:
         if self._tables is not None:

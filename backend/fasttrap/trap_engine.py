@@ -107,6 +107,10 @@ class TrapEngine:
     def fileno(self) -> int:
         return self._poll.fileno()
 
+    @property
+    def patience_ns(self) -> int:
+        return self._program.patience_ns
+
     def drain(self, limit: int) -> list[bytes]:
         self._look_at_tracer()
         return self._program.drain(limit)

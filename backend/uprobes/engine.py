@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from backend.engine import Answer, Plan, Refusal, SiteCoverage, covered, refusals
+from backend.engine import NO_HURRY_NS, Answer, Plan, Refusal, SiteCoverage, covered, refusals
 from backend.errors import ProcessGone
 from backend.linux import bpf, bpf_features, procfs
 from backend.linux.ring_buffer import RingBuffer
@@ -234,6 +234,10 @@ class KernelEngine:
 
     def fileno(self) -> int:
         return self._records.fileno()
+
+    @property
+    def patience_ns(self) -> int:
+        return NO_HURRY_NS if self._tables is None else self._tables.patience_ns
 
     def drain(self, limit: int) -> list[bytes]:
         if self._tables is not None:
