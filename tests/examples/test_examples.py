@@ -1,0 +1,74 @@
+"""The scripts in examples/, each run as its first comment says, on a program whose calls are known."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import Run, run_dtrap
+from tests.harness.triggers import Triggers
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, triggers: Triggers, folder: Path, *operands: str) -> Run:
+    command = str(triggers.path("chores"))
+    found = run_dtrap(["-s", str(EXAMPLES / name), *operands, "-c", command], folder)
+    assert found.status == 0, found
+    return found
+
+
+def words(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def histogram(text: str, title: str) -> dict[int, int]:
+    """The counts that are not 0 of the distribution under a title, by bucket."""
+    lines = iter(text.splitlines())
+    assert any(re.fullmatch(f" *{title} *", line) for line in lines), text
+    assert "Distribution" in next(lines)
+    rows = (re.fullmatch(r" *(-?\d+) \|[@ ]* (\d+) *", line) for line in lines)
+    found = [(int(row[1]), int(row[2])) for row in itertools.takewhile(bool, rows) if row]
+    return {bucket: count for bucket, count in found if count}
+
+
+def test_funccount(triggers: Triggers, tmp_path: Path) -> None:
+    rows = words(run("funccount.d", triggers, tmp_path, "libc.so.6").stdout)
+    assert rows[0] == ["LIBRARY", "FUNCTION", "CALLS"]
+    assert ["libc.so.6", "calloc", "3"] in rows
+    assert ["libc.so.6", "read", "5"] in rows
+
+
+def test_allocations(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("allocations.d", triggers, tmp_path).stdout
+    assert {("calloc", "3", "600000"), ("malloc", "10", "1000000")} <= {tuple(row) for row in words(text)}
+    assert histogram(text, "malloc") == {65536: 10}
+    assert histogram(text, "calloc") == {131072: 3}
+
+
+def test_opens(triggers: Triggers, tmp_path: Path) -> None:
+    rows = words(run("opens.d", triggers, tmp_path).stdout)
+    assert rows[0] == ["THREAD", "PROGRAM", "FILE"]
+    assert [row[1:] for row in rows[1:3]] == [["chores", "/dev/zero"], ["chores", "/dev/null"]]
+    assert [row[1:] for row in rows].count(["chores", r"/proc/self/no"]) == 7
+
+
+def test_iosizes(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("iosizes.d", triggers, tmp_path).stdout
+    assert histogram(text, r"read +\d+") == {512: 5}
+    assert histogram(text, r"write +\d+") == {2048: 5}
+
+
+def test_lockhold(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("lockhold.d", triggers, tmp_path).stdout
+    # One more is what exit() locks.
+    assert sum(histogram(text, "waited").values()) == sum(histogram(text, "held").values()) == 8
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.d")), ids=lambda path: path.name)
+def test_scripts_are_commands_and_say_what_they_are_for(script: Path) -> None:
+    text = script.read_text()
+    assert text.startswith("#!/usr/bin/env -S dtrap -s\n/*\n * ")
+    assert f"\n *     {script.name} " in text
+    assert script.stat().st_mode & 0o111 == 0o111
