@@ -1,7 +1,7 @@
-"""The instructions of a function: where they begin, and where they leave it.
+"""The instructions of a function in a process: where they begin, and where they leave it.
 
-Lives here: what scratch/ finds in the function's bytes, for one function of a process. Not here: which of them get
-probes (function_probes.py, which takes the result).
+Lives here: the answers of object_code.py, which knows an object by its file's addresses, as offsets in one function.
+Not here: which of them get probes (function_probes.py, which takes the result).
 """
 
 from __future__ import annotations
@@ -9,36 +9,48 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
+from backend.errors import MalformedElf
+from backend.process_symbols import Symbols
 from backend.sites import PlacedFunction
-from scratch.instruction import Instruction, Kind, sweep
+from scratch.flow import ExitKind, NotWhole
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Offsets in bytes from the function's start, ascending.
+    """Offsets in bytes from the function's start.
 
-    `starts` are of instructions, as far as they are certain. `exits` are of those that leave the function: every
-    return, and jumps to elsewhere. `unknown` says why there may be more of either; None where there are not.
+    `starts` are of instructions, ascending. `exits` are of those that leave the function: every return, and jumps to
+    elsewhere; `branches` of those that may: conditional jumps to elsewhere. Exits may lie in parts of the function
+    that the compiler has put elsewhere: before the function, too. `unknown` says why there is nothing in any of them,
+    `no_exits` why nothing is in the latter two.
     """
 
     starts: array[int]
     exits: array[int]
-    unknown: str | None
+    branches: array[int]
+    unknown: str | None = None
+    no_exits: str | None = None
 
 
-def decode(function: PlacedFunction) -> Decoded:
+def decode(function: PlacedFunction, symbols: Symbols) -> Decoded:
     """Return what is known of a function's instructions."""
-    code = function.code(0, function.size)
-    starts, exits = array("i"), array("i")
-    for offset, instruction in sweep(code, function.address):
-        if not isinstance(instruction, Instruction):
-            return Decoded(array("i"), array("i"), f"{instruction.reason} at offset {offset:x}")
-        starts.append(offset)
-        match instruction.kind:
-            case Kind.RET:
-                exits.append(offset)
-            case Kind.JMP | Kind.JCC if not 0 <= (instruction.target or 0) - function.address < len(code):
-                exits.append(offset)
-            case Kind.INDIRECT_JMP:
-                return Decoded(starts, exits, f"an indirect jump at offset {offset:x}")
-    return Decoded(starts, exits, None)
+    code = symbols.code(function.object)
+    start = function.address - function.object.bias
+    try:
+        found = (
+            NotWhole("its file can't be read", start)
+            if code is None
+            else code.whole(start, start + function.size)
+        )
+    except MalformedElf as error:
+        found = NotWhole(error.reason, start)
+    nothing = array("i")
+    if isinstance(found, NotWhole):
+        reason = f"{found.reason} at offset {found.address - start:x}"
+        return Decoded(nothing, nothing, nothing, reason, reason)
+    starts = array("i", (place - start for place in found.starts if 0 <= place - start < function.size))
+    if found.falls_off:
+        return Decoded(starts, nothing, nothing, None, "its last instruction goes on into another function")
+    exits = [exit_.address - start for exit_ in found.exits if exit_.kind is not ExitKind.BRANCH]
+    branches = [exit_.address - start for exit_ in found.exits if exit_.kind is ExitKind.BRANCH]
+    return Decoded(starts, array("i", exits), array("i", branches))

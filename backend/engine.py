@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from backend.probes import END_ID, Probe, Probes
-from backend.site_table import SiteKind, Sites
+from backend.site_table import SiteKind, Sites, branch_condition
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.items import ProbeName
+from dlang.layout import place_word
 from dlang.lower import Unit
 from dlang.notices import Drop
 from dlang.program import Enabling, TypedProgram
@@ -44,13 +45,11 @@ class Plan:
         return len(self.unit_of)
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Yield number and word of each site of a return, for the table that its clauses look into.
-
-        The word has the ID of the site's probe in its lower half, and the offset of the exit in its upper one.
-        """
+        """Yield number and word of each site of a return, for the table that its clauses look into: `place_word`."""
         for site in self.sites:
-            if site.kind is SiteKind.RETURN or site.kind is SiteKind.URETPROBE:
-                yield site.number, (site.offset & 0xFFFFFFFF) << 32 | site.probe
+            if site.kind in _RETURNING:
+                condition = branch_condition(site.code) if site.kind is SiteKind.BRANCH else 0
+                yield site.number, place_word(site.probe, site.offset, condition)
 
     def unit(self, number: int) -> Unit | None:
         """Return what a number fires."""
@@ -175,14 +174,14 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
             unit_of[number] = unit(number, UnitKind.CONSUMER)
             continue
         function, kind, offset = owner
-        returns = kind in (SiteKind.RETURN, SiteKind.URETPROBE)
-        unit_of[number] = unit(number, UnitKind.RETURN if returns else UnitKind.PROCESS)
-        first, *others = function.places(kind, offset)
-        sites.add(function.function, kind, first, number, number)
-        for place in others:
-            # A number that is nobody's ID.
-            sites.add(function.function, kind, place, number, len(unit_of))
-            unit_of.append(unit_of[number])
+        known_as = number
+        for place, how in function.sites(kind, offset):
+            sites.add(function.function, how, place, number, known_as)
+            unit_of[known_as] = unit(number, _RETURNING.get(how, UnitKind.PROCESS))
+            # Of the next one, which is nobody's ID.
+            known_as = len(unit_of)
+            unit_of.append(NO_UNIT)
+        unit_of.pop()
     return Plan(
         program=program,
         enablings=tuple(enabling for enabling, _ in enablings),
@@ -192,6 +191,13 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
         units=tuple(made),
         unit_of=unit_of,
     )
+
+
+_RETURNING: Final = {
+    SiteKind.RETURN: UnitKind.RETURN,
+    SiteKind.URETPROBE: UnitKind.RETURN,
+    SiteKind.BRANCH: UnitKind.BRANCH,
+}
 
 
 class _Fired:

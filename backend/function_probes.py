@@ -11,14 +11,15 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backend.decoding import Decoded, decode
+from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import MAIN_PROGRAM, matches_module
 from backend.process_symbols import Symbols
 from backend.site_table import SiteKind
-from backend.sites import MatchedFunctions, PlacedFunction, match_functions, near_names
+from backend.sites import MatchedFunctions, PlacedFunction, function_at, match_functions, near_names
 from dlang.diagnostics import fail
 from dlang.items import ProbeName
 from dlang.probe_description import ProbeDescription, is_glob, matcher
@@ -47,12 +48,15 @@ class LeftOut:
 class FunctionProbes:
     """The probes of one function, in the order in which they were first asked for.
 
-    IDs are 0 for what nobody asked for; `_offset_ids` has one for each instruction, once there is one.
+    `decode` finds its instructions. IDs are 0 for what nobody asked for; `_offset_ids` has one for each instruction,
+    once there is one. `address` is what stands for the name where the function is ABSOLUTE.
     """
 
     pid: int
     function: PlacedFunction
+    decode: Callable[[PlacedFunction], Decoded]
     uretprobe: bool = False
+    address: int = 0
     entry_id: int = 0
     return_id: int = 0
     _decoded: Decoded | None = None
@@ -61,7 +65,7 @@ class FunctionProbes:
     @property
     def decoded(self) -> Decoded:
         if self._decoded is None:
-            self._decoded = decode(self.function)
+            self._decoded = self.decode(self.function)
         return self._decoded
 
     def give(self, kind: SiteKind, offset: int, new: Callable[[], int]) -> int:
@@ -76,7 +80,7 @@ class FunctionProbes:
                 place = bisect_left(self.decoded.starts, offset)
                 self._offset_ids[place] = self._offset_ids[place] or new()
                 return self._offset_ids[place]
-            case SiteKind.RETURN | SiteKind.URETPROBE:
+            case _:
                 self.return_id = self.return_id or new()
                 return self.return_id
 
@@ -87,16 +91,20 @@ class FunctionProbes:
                 name = ENTRY
             case SiteKind.OFFSET:
                 name = f"{offset:x}"
-            case SiteKind.RETURN | SiteKind.URETPROBE:
+            case _:
                 name = RETURN
         function = self.function
         if function.name == ABSOLUTE:
-            name = f"{function.address:x}"
+            name = f"{self.address:x}"
         return ProbeName(f"pid{self.pid}", function.object.name, function.name, name)
 
-    def places(self, kind: SiteKind, offset: int) -> Sequence[int]:
-        """Return the offsets of the sites of a probe."""
-        return self.decoded.exits if kind is SiteKind.RETURN else (offset,)
+    def sites(self, kind: SiteKind, offset: int) -> Iterator[tuple[int, SiteKind]]:
+        """Yield offset and kind of each site of a probe."""
+        if kind is SiteKind.RETURN:
+            yield from ((place, SiteKind.RETURN) for place in self.decoded.exits)
+            yield from ((place, SiteKind.BRANCH) for place in self.decoded.branches)
+        else:
+            yield offset, kind
 
 
 def check_name(description: ProbeDescription, span: Span) -> None:
@@ -135,9 +143,9 @@ def wanted(
     if accepts(RETURN):
         if probes.uretprobe:
             yield SiteKind.URETPROBE, 0
-        elif probes.decoded.unknown:
-            left_out(LeftOut(probes.function, RETURN, probes.decoded.unknown))
-        elif probes.decoded.exits:
+        elif probes.decoded.no_exits:
+            left_out(LeftOut(probes.function, RETURN, probes.decoded.no_exits))
+        elif probes.decoded.exits or probes.decoded.branches:
             yield SiteKind.RETURN, 0
     if not is_glob(name):
         if _OFFSET.match(name) and _begins(probes, int(name, 16)):
@@ -169,9 +177,9 @@ def explain_nothing(description: ProbeDescription, probes: FunctionProbes, span:
     D_PROC_OFF, or D_PROC_CREATEFAIL where it can't be known. A function that never returns has no `return`: that is
     no error of the provider's.
     """
-    name, function, unknown = description.name, probes.function, probes.decoded.unknown
-    if name == RETURN and unknown:
-        message = f"failed to create return probe for '{function.name}': {unknown}"
+    name, function, decoded = description.name, probes.function, probes.decoded
+    if name == RETURN and decoded.no_exits:
+        message = f"failed to create return probe for '{function.name}': {decoded.no_exits}"
         fail("D_PROC_CREATEFAIL", span, message, "-x returns=uretprobe has the kernel find its return")
     if not _OFFSET.match(name):
         return
@@ -179,11 +187,46 @@ def explain_nothing(description: ProbeDescription, probes: FunctionProbes, span:
     if offset >= function.size:
         message = f"offset 0x{offset:x} outside of function '{function.name}'"
         fail("D_PROC_OFF", span, message, f"it has 0x{function.size:x} bytes")
-    starts = probes.decoded.starts
-    place = bisect_left(starts, offset)
     message = f"no instruction of function '{function.name}' begins at offset 0x{offset:x}"
-    near = [f"{start:x}" for start in starts[max(place - 1, 0) : place + 1]]
-    fail("D_PROC_OFF", span, message, unknown or f"those next to it begin at {' and '.join(near)}")
+    fail("D_PROC_OFF", span, message, decoded.unknown or _near(decoded.starts, offset))
+
+
+def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Span) -> FunctionProbes:
+    """Return the function `-` whose only instruction is the one at the address that the description names.
+
+    An address of the process; or one of the program's file, where the process has nothing of the program there.
+    Raises CompileError (D_PROC_CREATEFAIL, D_PROC_OFF).
+    """
+    address = int(description.name, 16)
+    main = next(loaded for loaded in symbols.objects if loaded.main)
+    place = address if main.text_at(RemoteAddr(address)) else address + main.bias
+    function = function_at(main, place, symbols)
+    if function is None or function.reason:
+        reason = function.reason if function else "no function of the program is there"
+        fail("D_PROC_CREATEFAIL", span, f"failed to create probes at '-+0x{address:x}': {reason}")
+    offset = place - function.address
+    decoded = decode(function, symbols)
+    if offset not in decoded.starts:
+        message = f"no instruction of the program begins at 0x{address:x}"
+        fail("D_PROC_OFF", span, message, decoded.unknown or _near(decoded.starts, offset, address - offset))
+    here = replace(
+        function,
+        name=ABSOLUTE,
+        aliases=(),
+        address=RemoteAddr(place),
+        file_offset=FileOffset(function.file_offset + offset),
+        size=function.size - offset,
+        room=function.room - offset,
+    )
+    only = Decoded(array("i", (0,)), array("i"), array("i"))
+    return FunctionProbes(pid, here, lambda _: only, address=address)
+
+
+def _near(starts: Sequence[int], offset: int, base: int = 0) -> str:
+    """Return where the instructions next to an offset begin, counted from `base`."""
+    place = bisect_left(starts, offset)
+    near = [f"{base + start:x}" for start in starts[max(place - 1, 0) : place + 1]]
+    return f"those next to it begin at {' and '.join(near)}"
 
 
 def _explain_no_function(description: ProbeDescription, symbols: Symbols, span: Span) -> None:

@@ -96,7 +96,7 @@ class ProbeNames(Sequence[ProbeName]):
     def add_of_function(self, function: FunctionProbes, kind: SiteKind, offset: int) -> int:
         """Take in the probe of a function, and return its ID."""
         self._owners.append(function)
-        self._details.append(offset << 2 | kind)
+        self._details.append(offset << 3 | kind)
         return len(self._owners) - 1
 
     def function(self, number: int) -> tuple[FunctionProbes, SiteKind, int] | None:
@@ -104,7 +104,7 @@ class ProbeNames(Sequence[ProbeName]):
         owner = self._owners[number]
         if isinstance(owner, ProbeName):
             return None
-        return owner, SiteKind(self._details[number] & 3), self._details[number] >> 2
+        return owner, SiteKind(self._details[number] & 7), self._details[number] >> 3
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -220,6 +220,8 @@ class Probes:
 
         function_probes.check_name(description, span)
         symbols = self.symbols_of(pid, span)
+        if description.function == function_probes.ABSOLUTE:
+            return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
         matched = function_probes.functions_of(description, symbols, span)
         name = description.name
         self.left_out.extend(
@@ -227,22 +229,31 @@ class Probes:
         )
         found = array("I")
         for function in matched.functions:
-            probes = self._function(pid, function)
+            probes = self._function(pid, function, symbols)
             for kind, offset in function_probes.wanted(name, probes, self.left_out.append):
                 number = partial(self.names.add_of_function, probes, kind, offset)
                 found.append(probes.give(kind, offset, number))
         if not found and len(matched.functions) == 1 and not is_glob(description.function):
-            probes = self._function(pid, matched.functions[0])
+            probes = self._function(pid, matched.functions[0], symbols)
             function_probes.explain_nothing(description, probes, span)
         return found
 
-    def _function(self, pid: int, function: PlacedFunction) -> FunctionProbes:
+    def _function(self, pid: int, function: PlacedFunction, symbols: Symbols) -> FunctionProbes:
+        from backend.decoding import decode
         from backend.function_probes import FunctionProbes
 
         key = pid, function.object.path, function.address
         if key not in self._functions:
-            self._functions[key] = FunctionProbes(pid, function, self.uretprobes)
+            found = partial(decode, symbols=symbols)
+            self._functions[key] = FunctionProbes(pid, function, found, self.uretprobes)
         return self._functions[key]
+
+    def _absolute(self, probes: FunctionProbes) -> int:
+        """Return the ID of the probe at an address."""
+        key = f"{probes.pid}:{probes.address:x}"
+        if key not in self._ids:
+            self._ids[key] = self.names.add_of_function(probes, SiteKind.OFFSET, 0)
+        return self._ids[key]
 
     def _add(self, key: str, name: ProbeName, event: Tick | Fixed) -> int:
         if key not in self._ids:

@@ -5,9 +5,12 @@ Lives here: the cache of symbols, one entry for each object. Not here: reading s
 matches descriptions with it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from backend.debug_files import completing_files
 from backend.errors import MalformedElf, ProcessGone
@@ -16,6 +19,9 @@ from backend.ifunc import LoadedElf, ReadMemory, implementations
 from backend.objects import LoadedObject
 from backend.symbols import Function, FunctionTable, read_functions
 from backend.symbols_elf import ElfFile, bytes_image, file_image, read_elf
+
+if TYPE_CHECKING:
+    from backend.object_code import ObjectCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,9 @@ class Symbols:
         self._by_name: dict[LoadedObject, dict[str, list[Function]]] = {}
         self._in_memory: dict[LoadedObject, ElfFile | None] = {}
         self._names: dict[LoadedObject, FunctionTable] = {}
+        self._code: dict[LoadedObject, ObjectCode | None] = {}
 
-    def __enter__(self) -> "Symbols":
+    def __enter__(self) -> Symbols:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,6 +113,16 @@ class Symbols:
             return _NO_FUNCTIONS.table
         debug = completing_files(file, loaded.path, self._files, self._roots) if loaded.has_file else ()
         return read_functions(file, debug)
+
+    def code(self, loaded: LoadedObject) -> ObjectCode | None:
+        """Return the code of one of the objects; None of one without a file, or with a malformed one."""
+        # What decodes is large, and most runs need it of no object.
+        from backend.object_code import ObjectCode
+
+        if loaded not in self._code:
+            elf = self._elf(loaded)
+            self._code[loaded] = None if elf is None else ObjectCode(elf.file, self.functions(loaded).table)
+        return self._code[loaded]
 
     def named(self, loaded: LoadedObject, name: str) -> Sequence[Function]:
         """Return the functions of an object that have this very name, canonical or alias, unbound too.

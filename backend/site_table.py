@@ -26,7 +26,9 @@ class SiteKind(enum.IntEnum):
     ENTRY = 0
     OFFSET = 1
     RETURN = 2
-    URETPROBE = 3
+    BRANCH = 3
+    """A conditional jump out of the function: a return if it is taken."""
+    URETPROBE = 4
     """The kernel's way to a return: placed at the entry, fires when the function has returned."""
 
 
@@ -61,6 +63,12 @@ class Site:
     def code(self) -> bytes:
         """The bytes from the site on, CODE_BYTES or fewer, never beyond the section."""
         return self.function.code(self.offset, CODE_BYTES)
+
+
+def branch_condition(code: bytes) -> int:
+    """Return the condition code of the jcc that `code` begins with, perhaps behind prefixes."""
+    place = next(place for place, byte in enumerate(code) if byte & 0xF0 == 0x70 or byte == 0x0F)
+    return code[place + (code[place] == 0x0F)] & 15
 
 
 _KINDS: Final = tuple(SiteKind)

@@ -78,6 +78,16 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
     return MatchedFunctions(tuple(functions), tuple(refused))
 
 
+def function_at(loaded: LoadedObject, address: int, symbols: Symbols) -> PlacedFunction | None:
+    """Return the function of an object around an address of the process; None where there is none."""
+    table = symbols.functions(loaded).table
+    here = address - loaded.bias
+    place = bisect_right(table.functions, (here, _NO_ADDRESS)) - 1
+    if place < 0 or here >= table.functions[place].address + table.functions[place].size:
+        return None
+    return _Places(loaded, table.text).place(table.functions[place])
+
+
 def _match_object(
     pattern: str,
     loaded: LoadedObject,

@@ -73,6 +73,21 @@ def drop_offset(drop: Drop) -> int:
     return STATE_DROPS + 8 * COUNTED_DROPS.index(drop)
 
 
+# --- sites of returns ---------------------------------------------------------------------------------------
+
+PLACE_PROBE: Final = (1 << 28) - 1
+PLACE_CONDITION_SHIFT: Final = 28
+PLACE_OFFSET_SHIFT: Final = 32
+"""In the word that the clauses of a return find by the site's number: the ID of its probe; the condition code of the
+jump that it is; and its offset in the function, signed."""
+
+
+def place_word(probe: int, offset: int, condition: int) -> int:
+    """Return that word."""
+    assert probe <= PLACE_PROBE, probe
+    return (offset & 0xFFFFFFFF) << PLACE_OFFSET_SHIFT | condition << PLACE_CONDITION_SHIFT | probe
+
+
 # --- faults -------------------------------------------------------------------------------------------------
 
 FAULT_MARK: Final = 1 << 31

@@ -101,6 +101,9 @@ def _finish(frame: Frame, unit: Unit, machine: Machine, body: ir.Block, out: ir.
         with b.if_then(b.icmp_unsigned("!=", load(b, frame.thread_zeroed), constant(0))):
             free_if_zero(frame)
     prologue = frame.first()
+    if unit.kind is UnitKind.BRANCH:
+        with prologue.if_then(prologue.not_(frame.target.leaves(prologue))):
+            prologue.ret(constant(0))
     if unit.counts_hits:
         frame.target.count_hit(prologue)
     if frame.scratch_size:

@@ -25,6 +25,9 @@ class Target(Protocol):
     def site(self, b: ir.IRBuilder) -> ir.Value:
         """ID of the probe that fired."""
 
+    def leaves(self, b: ir.IRBuilder) -> ir.Value:
+        """Whether the conditional jump at the site is taken, an i1. Only in functions of kind BRANCH."""
+
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         """`argN` of the firing probe."""
 
@@ -120,10 +123,11 @@ class Target(Protocol):
 
 class UnitKind(enum.Enum):
     """Who fires a function's probes: a thread of the traced process, somewhere or where it returns from a
-    function, or the consumer (BEGIN, END, tick)."""
+    function, perhaps only if a conditional jump is taken; or the consumer (BEGIN, END, tick)."""
 
     PROCESS = "process"
     RETURN = "return"
+    BRANCH = "branch"
     CONSUMER = "consumer"
 
 

@@ -36,11 +36,15 @@ from backend.fasttrap.regions import (
 )
 from backend.fasttrap.runtime import GID_LINE, STACK_COPY_SIZE, UID_LINE, VOID, runtime_function
 from dlang.aggregations import cell_words, identity
+from dlang.branch_condition import CONDITIONS, is_taken
 from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
 from dlang.emit_ir import I32, I64, POINTER, add_atomically, at, constant, load, stack_words, store
 from dlang.layout import (
     ARRAY_PREFIX,
+    PLACE_CONDITION_SHIFT,
+    PLACE_OFFSET_SHIFT,
+    PLACE_PROBE,
     STATE_CONSUMER_PARENT,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
@@ -68,6 +72,7 @@ _SCRATCH_LIMIT: Final = 1 << 20
 """Bytes of a firing's own memory, which is on the stack: a thread's is 8 MiB."""
 _LAST_REGISTER: Final = 20
 """user_regs_struct begins in the order of `uregs[]`. What it has beyond the kernel's pt_regs is 0 here as there."""
+_RETURNING: Final = frozenset((UnitKind.RETURN, UnitKind.BRANCH))
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
 
 
@@ -264,20 +269,24 @@ class _NativeTarget:
     # --- the firing
 
     def site(self, b: ir.IRBuilder) -> ir.Value:
-        if self.kind is UnitKind.RETURN:
-            return b.and_(self._place(b), constant(0xFFFFFFFF))
+        if self.kind in _RETURNING:
+            return b.and_(self._place(b), constant(PLACE_PROBE))
         return self.site_number
 
     def _place(self, b: ir.IRBuilder) -> ir.Value:
-        """Return what the table of places has for the site: the probe's ID below, the offset above."""
+        """Return what the table of places has for the site."""
         return load(b, at(b, self.machine.region(b, PLACES), b.shl(self.site_number, constant(3))))
+
+    def leaves(self, b: ir.IRBuilder) -> ir.Value:
+        condition = b.and_(b.lshr(self._place(b), constant(PLACE_CONDITION_SHIFT)), constant(CONDITIONS - 1))
+        return is_taken(b, self.register(b, REGISTER_NUMBER["RFL"]), condition)
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * number)
-        if self.kind is UnitKind.RETURN:
+        if self.kind in _RETURNING:
             if number == 0:
-                return b.ashr(self._place(b), constant(32))
+                return b.ashr(self._place(b), constant(PLACE_OFFSET_SHIFT))
             return self.register(b, RESULT_REGISTERS[number]) if number in RESULT_REGISTERS else constant(0)
         if number < len(_ARGUMENT_REGISTERS):
             return self.register(b, _ARGUMENT_REGISTERS[number])

@@ -140,6 +140,7 @@ class KernelEngine:
         kinds = {
             UnitKind.PROCESS: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.RETURN: (bpf.ProgramKind.KPROBE, self._attach_type()),
+            UnitKind.BRANCH: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
         programs = [

@@ -21,6 +21,7 @@ from backend.errors import ProgramTooLarge
 from backend.linux.bpf import MapFlag, MapKind, Update
 from backend.uprobes.loader import PROGRAM_PREFIX, MapSpec
 from dlang.aggregations import cell_words, identity
+from dlang.branch_condition import CONDITIONS, is_taken
 from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
 from dlang.constants import Constants
 from dlang.emit_ir import (
@@ -39,6 +40,9 @@ from dlang.emit_ir import (
 from dlang.frame import merge_words
 from dlang.layout import (
     ARRAY_PREFIX,
+    PLACE_CONDITION_SHIFT,
+    PLACE_OFFSET_SHIFT,
+    PLACE_PROBE,
     STATE_CONSUMER_PARENT,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
@@ -68,6 +72,7 @@ _MOST_PER_PROCESSOR: Final = 32 << 10
 distributions are larger, and shared."""
 _LAST_SAVED_REGISTER: Final = 20
 """pt_regs holds the registers in the order of `uregs[]` up to SS; what follows there it does not have."""
+_RETURNING: Final = frozenset((UnitKind.RETURN, UnitKind.BRANCH))
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
 
 
@@ -275,8 +280,8 @@ class _BpfTarget:
     def site(self, b: ir.IRBuilder) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * (CONTEXT_WORDS - 1))
-        if self.kind is UnitKind.RETURN:
-            return b.and_(self._place(b), constant(0xFFFFFFFF))
+        if self.kind in _RETURNING:
+            return b.and_(self._place(b), constant(PLACE_PROBE))
         return self._number(b)
 
     def _number(self, b: ir.IRBuilder) -> ir.Value:
@@ -284,7 +289,7 @@ class _BpfTarget:
         return _call(b, Helper.GET_ATTACH_COOKIE, [self.context])
 
     def _place(self, b: ir.IRBuilder) -> ir.Value:
-        """Return what the table of places has for the site: the probe's ID below, the offset above."""
+        """Return what the table of places has for the site."""
         entry = self._lookup_number(b, self.machine.index("places"), self._number(b))
         before = b.block
         with b.if_then(b.not_(is_null(b, entry)), likely=True):
@@ -292,12 +297,16 @@ class _BpfTarget:
             inside = b.block
         return merge_words(b, [(before, constant(0)), (inside, word)])
 
+    def leaves(self, b: ir.IRBuilder) -> ir.Value:
+        condition = b.and_(b.lshr(self._place(b), constant(PLACE_CONDITION_SHIFT)), constant(CONDITIONS - 1))
+        return is_taken(b, self.register(b, REGISTER_NUMBER["RFL"]), condition)
+
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * number)
-        if self.kind is UnitKind.RETURN:
+        if self.kind in _RETURNING:
             if number == 0:
-                return b.ashr(self._place(b), constant(32))
+                return b.ashr(self._place(b), constant(PLACE_OFFSET_SHIFT))
             return self.register(b, RESULT_REGISTERS[number]) if number in RESULT_REGISTERS else constant(0)
         if number < len(_ARGUMENT_REGISTERS):
             return self.register(b, _ARGUMENT_REGISTERS[number])

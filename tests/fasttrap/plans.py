@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from backend.compilation import ProgramText, compile_texts
+from backend.decoding import Decoded
 from backend.engine import Plan, plan
 from backend.fasttrap.program import NativeProgram
 from backend.function_probes import FunctionProbes
@@ -50,7 +51,7 @@ def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
     probes = Probes(_no_symbols)
     numbers = []
     for number in range(sites):
-        function = FunctionProbes(1, _function(f"f{number}"))
+        function = FunctionProbes(1, _function(f"f{number}"), _no_instructions)
         numbers.append(probes.names.add_of_function(function, SiteKind.ENTRY, 0))
     enablings = []
     for enabling in consumer.enablings:
@@ -62,6 +63,10 @@ def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
         own = [] if fired_by[0] == BEGIN_ID else fired_by
         enablings.append((enabling, own or numbers))
     return plan(consumer.program, enablings, probes)
+
+
+def _no_instructions(function: PlacedFunction) -> Decoded:
+    raise AssertionError(f"{function.name} has no instructions")
 
 
 def _function(name: str) -> PlacedFunction:

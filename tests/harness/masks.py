@@ -13,6 +13,7 @@ from typing import Final
 
 _ROW: Final = re.compile(r"^[ \d]{2}\d ([ \d]{5}\d) (?= *(\S*) )", re.MULTILINE)
 _FLOW_ROW: Final = re.compile(r"^[ \d]{2}\d +(->|<-|\|) (\S+?) *$", re.MULTILINE)
+_FLOW_CPU: Final = re.compile(r"^[ \d]{2}\d (?= *(?:->|<-|\|) )", re.MULTILINE)
 _FLOW_OFFSET: Final = re.compile(r"^(CPU \| \S+:)[0-9a-f]+$", re.MULTILINE)
 _LISTED: Final = re.compile(r"^([ \d]{4}\d) ([ \w]{10}) ", re.MULTILINE)
 _CARET: Final = re.compile(r" {4}[ \t]*\^~*")
@@ -35,6 +36,11 @@ def flow(text: str) -> str:
     if "CPU FUNCTION  " not in text:
         return text
     return _FLOW_OFFSET.sub(r"\1OFFSET", _FLOW_ROW.sub(r"CPU \1 \2", text))
+
+
+def flow_cpu(text: str) -> str:
+    """Mask the CPU column of `-F` rows, and nothing else."""
+    return _FLOW_CPU.sub("CPU ", text) if "CPU FUNCTION  " in text else text
 
 
 def listing(text: str) -> str:
@@ -87,6 +93,7 @@ def excerpts(text: str) -> str:
 MASKS: Final[dict[str, Callable[[str], str]]] = {
     "cpu-id": cpu_and_id,
     "flow": flow,
+    "flow-cpu": flow_cpu,
     "listing": listing,
     "address": addresses,
     "offset": symbol_offsets,
