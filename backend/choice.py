@@ -80,7 +80,8 @@ def _refused_by_kernel(sites: Sites) -> set[int]:
     """
     # Asked of sites only: a run without any need not import this.
     from backend.uprobes.kernel_rules import Accepted
-    from backend.uprobes.site_rules import rule_for
+    from backend.uprobes.site_rules import SiteRules
 
-    refused = {site.address for site in sites if not isinstance(rule_for(site), Accepted)}
+    rules = SiteRules(sites)
+    refused = {site.address for site in sites if not isinstance(rules.of(site), Accepted)}
     return {place for place, site in enumerate(sites) if site.address in refused} if refused else set()

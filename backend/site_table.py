@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, overload
@@ -156,6 +157,14 @@ class Sites(Sequence[Site]):
     def address(self, place: int) -> int:
         """Return the address of a site, given its place in the table."""
         return self._functions[self._owners[place]].address + self._offsets[place]
+
+    def counts(self) -> dict[tuple[tuple[int, int], int], int]:
+        """Return how many sites there are in each file, by its device and inode."""
+        found: Counter[tuple[tuple[int, int], int]] = Counter()
+        for owner, count in Counter(self._owners).items():
+            loaded = self._functions[owner].object
+            found[loaded.device, loaded.inode] += count
+        return found
 
     def dissected(self, function: PlacedFunction) -> bool:
         """Say whether the plan has sites at single instructions of a function, whichever engine serves them."""

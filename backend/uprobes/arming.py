@@ -18,10 +18,10 @@ from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
 from backend.site_table import Site, SiteKind
 from backend.uprobes.attach import Attached, Point, attach_singly, attach_together
-from backend.uprobes.kernel_rules import Accepted, rule_at_entry
+from backend.uprobes.kernel_rules import Accepted
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded
 from backend.uprobes.moving import moves, reads_of
-from backend.uprobes.site_rules import rule_for
+from backend.uprobes.site_rules import SiteRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class _Judged:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._answers: list[Answer | None] = [None] * len(plan.sites)
+        self._rules = SiteRules(plan.sites)
 
     def points(self, group: _Group, symbols: Symbols) -> list[Point]:
         """Return where in the file the probes of a group go, without those that the kernel must not get."""
@@ -109,7 +110,7 @@ class _Judged:
         for place, site, offset in zip(
             group.sites, self._sites(group), self._moves(group, symbols), strict=True
         ):
-            rule = rule_at_entry(site.function.code(offset, _CODE_BYTES)) if offset else rule_for(site)
+            rule = self._rules.of(site, offset)
             if isinstance(rule, Accepted):
                 points.append(Point(site.file_offset + offset, site.number))
                 self._answers[place] = Way.UPROBE_EMULATED if rule.emulated else Way.UPROBE_STEPPED
@@ -153,9 +154,6 @@ class _Judged:
     def answers(self) -> list[Answer]:
         """Return the answers to all sites."""
         return [answer for answer in self._answers if answer is not None]
-
-
-_CODE_BYTES = 32
 
 
 def _attach(
