@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from backend.engine import SiteCoverage, Unserved, Way
+from backend.engine import SiteCoverage, Trapped, Unserved, Way
 from backend.function_probes import LeftOut
 from dlang.escape import printable_name
 
@@ -22,11 +22,15 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The sites of one module, or of all: how many each way serves, how many each reason refuses, and the hits."""
+    """The sites of one module, or of all: how many each way serves, how many each reason refuses, and the hits.
+
+    `trapped` are those, among the served, that were to be served by jumps and are not, by reason.
+    """
 
     name: str
     served: Mapping[Way, int]
     refused: Mapping[str, int]
+    trapped: Mapping[str, int]
     hits: Mapping[Way, int]
 
     @property
@@ -43,12 +47,16 @@ class Coverage:
 
     @property
     def total(self) -> Row:
-        served, refused, hits = Counter[Way](), Counter[str](), Counter[Way]()
+        served, refused, trapped, hits = Counter[Way](), Counter[str](), Counter[str](), Counter[Way]()
         for row in self.modules:
             served.update(row.served)
             refused.update(row.refused)
+            trapped.update(row.trapped)
             hits.update(row.hits)
-        return Row("total", served, refused, hits)
+        return Row("total", served, refused, trapped, hits)
+
+
+_Counts = tuple[Counter[Way], Counter[str], Counter[str], Counter[Way]]
 
 
 def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, traced: bool) -> Coverage:
@@ -56,16 +64,20 @@ def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, trac
 
     Modules come in the order of their first site. `left_out` may name a place several times: it counts once.
     """
-    rows: dict[str, tuple[Counter[Way], Counter[str], Counter[Way]]] = {}
+    rows: dict[str, _Counts] = {}
 
-    def row(module: str) -> tuple[Counter[Way], Counter[str], Counter[Way]]:
-        return rows.setdefault(module, (Counter(), Counter(), Counter()))
+    def row(module: str) -> _Counts:
+        return rows.setdefault(module, (Counter(), Counter(), Counter(), Counter()))
 
     for site in sites:
-        served, refused, hits = row(site.module)
+        served, refused, trapped, hits = row(site.module)
         match site.answer:
             case Way() as way:
                 served[way] += 1
+                hits[way] += site.hits
+            case Trapped(way=way, reason=reason):
+                served[way] += 1
+                trapped[reason] += 1
                 hits[way] += site.hits
             case Unserved(reason=reason):
                 refused[reason] += 1
@@ -99,6 +111,9 @@ def _lines(row: Row) -> list[tuple[str, int, int | None]]:
     lines.extend(
         (f"  {way.value}", row.served[way], row.hits.get(way, 0)) for way in Way if row.served.get(way)
     )
+    if row.trapped:
+        lines.append(("  of these not by a jump", sum(row.trapped.values()), None))
+        lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.trapped))
     if row.refused:
         lines.append(("  refused", sum(row.refused.values()), None))
         lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.refused))
@@ -128,5 +143,6 @@ def _members(row: Row, coverage: Coverage) -> dict[str, object]:
         "sites": row.sites,
         "served": {way.value: row.served.get(way, 0) for way in Way},
         "refused": dict(_by_count(row.refused)),
+        "trapped": dict(_by_count(row.trapped)),
         "hits": {way.value: row.hits.get(way, 0) for way in Way} if coverage.traced else None,
     }

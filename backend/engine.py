@@ -69,13 +69,14 @@ class Way(enum.Enum):
     """How a site's displaced instruction is executed at each hit, in the words of the coverage table.
 
     By uprobes: the kernel produces its effect, or steps a copy of it under the trap flag. By fasttrap: a copy in the
-    process's own scratch memory, unchanged or rewritten.
+    process's own scratch memory, unchanged or rewritten, to which a trap leads; or a trampoline, to which a jump does.
     """
 
     UPROBE_EMULATED = "uprobe emulated"
     UPROBE_STEPPED = "uprobe stepped"
     OUT_OF_LINE = "out-of-line copy"
     REWRITTEN = "rewritten copy"
+    JUMP = "jump to a trampoline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,15 @@ class Unserved:
     reason: str
 
 
-Answer = Way | Unserved
+@dataclass(frozen=True, slots=True)
+class Trapped:
+    """A site is served in this way, and why not by a jump, which would be a hundred times cheaper."""
+
+    way: Way
+    reason: str
+
+
+Answer = Way | Trapped | Unserved
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,17 @@ class NoEngine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """`wanted` is the engine asked for; sizes are in bytes. `singly`: uprobes one by one, as before Linux 6.6."""
+    """`wanted` is the engine asked for; sizes are in bytes. `singly`: uprobes one by one, as before Linux 6.6.
+
+    `tier` is how fasttrap is to serve its sites: by jumps where that is safe, by traps only, by jumps only.
+    """
 
     wanted: Literal["auto", "uprobes", "fasttrap"] = "auto"
     buffer_size: int = 4 << 20
     aggregation_size: int = 4 << 20
     dynamic_size: int = 1 << 20
     singly: bool = False
+    tier: Literal["auto", "trap", "jump"] = "auto"
 
 
 _NO_WRITING: Final = (

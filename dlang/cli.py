@@ -375,7 +375,7 @@ class _Run:
     def _engine_options(self) -> EngineOptions:
         options = self.options
         sizes = options.bufsize, options.aggsize, options.dynvarsize
-        return EngineOptions(options.engine, *sizes, singly=options.singly)
+        return EngineOptions(options.engine, *sizes, singly=options.singly, tier=options.tier)
 
     def _report_coverage(self, sites: Iterable[SiteCoverage], probes: Probes, *, traced: bool) -> None:
         from backend.coverage import render_json, render_text, tabulate

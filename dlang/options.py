@@ -21,6 +21,7 @@ ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
 
 Engine = Literal["auto", "uprobes", "fasttrap"]
 Returns = Literal["instructions", "uretprobe"]
+Tier = Literal["auto", "trap", "jump"]
 EvaluationTime = Literal["exec", "preinit", "postinit", "main"]
 Value = bool | int | str
 
@@ -45,7 +46,7 @@ class Options:
 
     Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
     "as data comes". `cpp_arguments` are those of the preprocessor, in their order. `evaltime` is where a started
-    command is held while its probes are made; `engine`, `returns` and `singly` are dtrap's own.
+    command is held while its probes are made; `engine`, `returns`, `tier` and `singly` are dtrap's own.
     """
 
     quiet: bool = False
@@ -82,6 +83,7 @@ class Options:
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
+    tier: Tier = "auto"
     singly: bool = False
 
 
@@ -279,6 +281,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("statusrate", _RATE, "statusrate_ns", "how often drops are reported"),
     Effective("strsize", _STRING_SIZE, "strsize", "bytes of a string, its end included"),
     Effective("switchrate", _RATE, "switchrate_ns", "how often records are printed"),
+    Effective("tier", _one_of("auto", "trap", "jump"), "tier", "how fasttrap serves its probes"),
     Effective("ustackframes", _INTEGER, "ustackframes", "frames of a stack for which no number is given"),
     Effective("zdefs", _SWITCH, "zdefs", "descriptions may match nothing"),
     Preprocessing("cppargs", _TEXT, "{}", "one more argument for the preprocessor"),

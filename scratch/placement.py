@@ -51,18 +51,28 @@ def candidates(mapped: Iterable[Mapped], code: tuple[int, int], size: int) -> It
     itself spans more than REACH.
     """
     low, high = code
+    yield from candidates_within(mapped, (high - REACH, low + REACH), size, low)
+
+
+def candidates_within(
+    mapped: Iterable[Mapped], within: tuple[int, int], size: int, near: int | None = None
+) -> Iterator[int]:
+    """Yield page-aligned addresses where `size` bytes fit into [low, high) of `within`, nearest to `near` first
+    (None: the middle of it).
+    """
+    near = sum(within) // 2 if near is None else near
     size = -(-size // PAGE) * PAGE
-    earliest = max(LOWEST, high - REACH)
-    latest = min(HIGHEST, low + REACH) - size
+    earliest = max(LOWEST, within[0])
+    latest = min(HIGHEST, within[1]) - size
     found: set[int] = set()
     for start, end in _gaps(mapped):
         first = -(-max(start, earliest) // PAGE) * PAGE
         last = min(end - size, latest) // PAGE * PAGE
         if first <= last:
             found |= {first, last}
-            # Nearest to the code from inside this gap.
-            found.add(min(max((low - size) // PAGE * PAGE, first), last))
-    yield from sorted(found, key=lambda address: (abs(address - low), address))
+            # Nearest from inside this gap.
+            found.add(min(max((near - size) // PAGE * PAGE, first), last))
+    yield from sorted(found, key=lambda address: (abs(address - near), address))
 
 
 def find_gap(mapped: Iterable[Mapped], code: tuple[int, int], size: int) -> int | None:

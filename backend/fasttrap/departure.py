@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import disposition, inject, safety, signals, text, upkeep
+from backend.fasttrap import disposition, inject, safety, signals, text, upkeep, way_out
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -27,6 +27,7 @@ def leave(process: Process) -> None:
             _settle(process, tid)
         text.restore(process.tracepoints.memory, process.tracepoints.displaced)
         safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
+        process.jumps.restore()
         upkeep.restore_guests(process)
         last = process.spare_thread()
         if last is not None and not process.sigtrap.safe:
@@ -65,6 +66,7 @@ def _settle(process: Process, tid: int) -> None:
 
 def _let_go(process: Process, thread: Thread, status: int) -> None:
     """Detach from a held thread, its registers as they would be without us."""
+    way_out.bring_home(process, thread, decode(status))
     registers = ptrace.registers(thread.tid)
     number, pc = 0, registers.rip
     match decode(status):
@@ -85,6 +87,6 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
     ptrace.set_registers(thread.tid, registers)
     if thread.blocks_trap:
         ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
-    if thread.finishing is not None:
+    if thread.finishing is not None or thread.late:
         signals.send_waiting(thread, process.pid)
     ptrace.detach(thread.tid, number or signals.recall_waiting(thread))

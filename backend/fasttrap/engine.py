@@ -21,13 +21,23 @@ from signal import SIGTRAP
 from typing import Protocol, assert_never
 
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
-from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep
+from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep, way_out
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
+from backend.fasttrap.jump_arming import prepare_jumps
+from backend.fasttrap.jumps import Jumps, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
-from backend.fasttrap.process import Process
+from backend.fasttrap.process import Installed, Process
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
-from backend.fasttrap.tracepoints import UNCOUNTED, Outcome, Route, Site, Tracepoints
+from backend.fasttrap.tracepoints import (
+    UNCOUNTED,
+    Jumped,
+    NotJumped,
+    Outcome,
+    Route,
+    Site,
+    Tracepoints,
+)
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
@@ -44,6 +54,7 @@ from backend.linux.wait_status import (
     decode,
 )
 from backend.target_process import run_to_entry
+from scratch.displaced import Refuse, Way
 from scratch.slots import NoFreeSpace
 
 WINDOW_HITS = 128
@@ -67,6 +78,9 @@ class NativeClauses(Protocol):
     @property
     def whole_registers(self) -> bool:
         """Whether it reads more of the registers than rip; if not, nothing else is there."""
+
+    def install(self, tid: int, gate: inject.Gate, memory: Memory, /) -> Installed:
+        """See jump_arming.ClausesForTarget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +160,11 @@ class Engine:
         memory = Memory(pid)
         found = safety.find(pid, memory)
         gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
-        self._process = Process(pid, threads, Tracepoints(memory, self.control), gate, self.control)
+        points, jumps = Tracepoints(memory, self.control), Jumps(memory)
+        self._process = Process(pid, threads, points, gate, self.control, jumps)
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
+        undo_others(pid, memory)
         for thread in threads.known.values():
             self.process.note_mask(thread)
         leftovers.put_right(self.process, found)
@@ -161,24 +177,44 @@ class Engine:
         been changed.
         """
         assert self._clauses is not None, "no clauses to call"
-        tid = self.process.spare_thread()
+        process = self.process
+        tid = process.spare_thread()
         if tid is None:
-            raise ProcessGone(self.process.pid)
-        points = self.process.tracepoints
+            raise ProcessGone(process.pid)
         with inject.seccomp_suspended(tid, OPTIONS):
-            asked = {site.address for site in sites}
-            if not points.table:
-                self.process.watched = sigtrap.watched_sites(self.process.pid)
-            extra = [
-                Site(address, UNCOUNTED)
-                for address in self.process.watched.settings | self.process.watched.returns
-                if address not in asked and points.table.index(address) is None
+            demoted = [
+                Site(site, process.jumps.withdraw(site))
+                for site in process.jumps.sites_over(site.address for site in sites)
             ]
-            shadow_stack = "shstk" in procfs.status(self.process.pid).thread_features
-            outcomes = points.prepare([*sites, *extra], tid, self.process.gate, shadow_stack=shadow_stack)
-            points.bring_all(self.process.watched.settings)
-            self.process.secure(tid)
-            points.insert()
+            reasons = prepare_jumps(process, self._clauses, sites, tid)
+            trapped = [
+                site for site, reason in zip(sites, reasons, strict=True) if site.window is None or reason
+            ]
+            ways = iter(self._prepare_traps([*trapped, *demoted], tid))
+            process.tracepoints.insert()
+            process.jumps.insert()
+        return [
+            Jumped() if site.window and not reason else _trapped(next(ways), reason)
+            for site, reason in zip(sites, reasons, strict=True)
+        ]
+
+    def _prepare_traps(self, sites: Sequence[Site], tid: int) -> list[Way | Refuse]:
+        """Make everything ready for int3s at sites."""
+        if not sites:
+            return []
+        process, points = self.process, self.process.tracepoints
+        asked = {site.address for site in sites}
+        if not points.table:
+            process.watched = sigtrap.watched_sites(process.pid)
+        extra = [
+            Site(address, UNCOUNTED)
+            for address in process.watched.settings | process.watched.returns
+            if address not in asked and points.table.index(address) is None
+        ]
+        shadow_stack = "shstk" in procfs.status(process.pid).thread_features
+        outcomes = points.prepare([*sites, *extra], tid, process.gate, shadow_stack=shadow_stack)
+        points.bring_all(process.watched.settings)
+        process.secure(tid)
         return outcomes[: len(sites)]
 
     def go(self) -> Happening | None:
@@ -268,6 +304,10 @@ class Engine:
                 if not self._meet(tid):
                     return None
             thread = self.process.threads.known[tid]
+            if self.process.jumps.regions and (place := way_out.bring_out(self.process, thread, meaning)):
+                if isinstance(place, way_out.Fault):
+                    self._fault(thread, place)
+                return None
             match meaning:
                 case SignalStop(number) if number == SIGTRAP:
                     self._trapped(thread)
@@ -293,6 +333,7 @@ class Engine:
             self.process.threads.known[tid] = Thread(tid)
         elif share_memory(self.process.pid, tid):
             self.process.threads.known[tid] = Thread(tid, guest=True)
+            self.process.set_gate()
         else:
             upkeep.free_child(self.process, tid)
             return False
@@ -360,6 +401,22 @@ class Engine:
             ptrace.set_registers(tid, points.enter(route, at_site))
         ptrace.cont(tid)
 
+    def _fault(self, thread: Thread, fault: way_out.Fault) -> None:
+        """A displaced instruction of a window faults. The program's handler may return to it, in the middle of the
+        window: all threads held, the jump gives way to a trap before the signal is delivered.
+        """
+        threads = self.process.threads
+        threads.held[thread.tid] = fault.signal << 8 | 0x7F
+        self.hold()
+        if thread.tid not in threads.held:
+            raise ProcessGone(thread.tid)
+        tid = self.process.spare_thread()
+        if tid is None:
+            raise ProcessGone(self.process.pid)
+        with inject.seccomp_suspended(tid, OPTIONS):
+            self._prepare_traps([Site(fault.site, self.process.jumps.withdraw(fault.site))], tid)
+            self.process.tracepoints.insert()
+
     def _foreign_trap(self, thread: Thread) -> None:
         """A SIGTRAP of the program's own. It enters its handler with every other thread held.
 
@@ -406,3 +463,7 @@ class Engine:
             if (site, rsp) == (registers.rip, registers.rsp):
                 return False
         return not thread.guest
+
+
+def _trapped(way: Way | Refuse, reason: str | None) -> Outcome:
+    return NotJumped(way, reason) if reason and isinstance(way, Way) else way

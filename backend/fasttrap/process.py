@@ -7,10 +7,12 @@ The one place of mutable state beside the tables that it holds; `engine`, `upkee
 import contextlib
 from array import array
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from backend.errors import TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals
 from backend.fasttrap.inject import Gate
+from backend.fasttrap.jumps import Jumps
 from backend.fasttrap.loop import Control
 from backend.fasttrap.sigtrap import Sigtrap, Watched
 from backend.fasttrap.tracee import PLAIN_STOP, Thread, Threads
@@ -19,9 +21,23 @@ from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
 from scratch.slots import Tid
+from scratch.trampoline import GATE_GUARDED, GATE_OPEN, ClauseCall
 
 SI_KERNEL = 0x80
 """si_code of the SIGTRAP that an int3 raises."""
+
+
+class Installed(Protocol):
+    """The clauses in the traced process itself, where trampolines call them."""
+
+    def unit_call(self, number: int) -> ClauseCall | str:
+        """Return what a trampoline does for the site of this number, or why its clauses can't run there."""
+
+    def contains(self, tid: int, pc: int) -> bool:
+        """Tell whether a stopped thread with this pc executes clauses, or other code on their behalf."""
+
+    def set_gate(self, gate: int) -> None:
+        """Say whose hits count: GATE_SHUT, GATE_OPEN or GATE_GUARDED of scratch.trampoline."""
 
 
 @dataclass(slots=True)
@@ -34,6 +50,9 @@ class Process:
     borrowed: Gate
     """Where calls are injected as long as there is no gate of our own."""
     control: Control
+    jumps: Jumps
+    installed: Installed | None = None
+    """The clauses in the process itself, as soon as a jump has needed them."""
     sigtrap: Sigtrap = field(default_factory=Sigtrap)
     watched: Watched = field(default_factory=Watched)
     unusual: set[int] = field(default_factory=set)
@@ -132,9 +151,16 @@ class Process:
             self.unusual.add(thread.tid)
         self.control.every_hit = len(self.unusual)
 
+    def set_gate(self) -> None:
+        """Have clauses in the process look who runs them as long as there are guests, which don't count."""
+        if self.installed is not None:
+            guests = any(thread.guest for thread in self.threads.known.values())
+            self.installed.set_gate(GATE_GUARDED if guests else GATE_OPEN)
+
     def forget(self, tid: int) -> bool:
         """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""
         self.threads.forget(tid)
+        self.set_gate()
         self.tracepoints.space.chunks.release(Tid(tid))
         self.unusual.discard(tid)
         self.repeating.discard(tid)

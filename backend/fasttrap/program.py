@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Final
 
 from backend import emit
 from backend.engine import NO_HURRY_NS, Plan
-from backend.errors import ProcessGone
+from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap.cells import Atomic, CellStore, NativeCells
+from backend.fasttrap.inject import Gate
+from backend.fasttrap.process import Installed
 from backend.fasttrap.records import RecordQueue
 from backend.fasttrap.regions import (
     CONSTANTS,
@@ -41,6 +43,7 @@ from backend.fasttrap.regions import (
 )
 from backend.fasttrap.runtime import EXPORTED, assembly
 from backend.fasttrap.target import HIT, NativeMachine, NativeSizes, emit_hit
+from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.native_call import native_function
 from backend.linux.shared_memory import SharedMemory
@@ -152,6 +155,11 @@ class Clauses:
         process `pid` is stopped there. Also good in processes forked from this one while this context lasts.
         """
         return self.code.address(HIT)
+
+    def install(self, tid: int, gate: Gate, memory: Memory, /) -> Installed:
+        """See jump_arming.ClausesForTarget."""
+        del gate, memory
+        raise CannotInject(tid, "these clauses run in the tracer only")
 
     def __enter__(self) -> Clauses:
         return self

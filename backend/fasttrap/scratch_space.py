@@ -130,7 +130,7 @@ class ScratchSpace:
         while start < len(sites):
             end = bisect_right(sites, sites[start] + CLUSTER)
             cluster = array("Q", sites[start:end])
-            size = _whole_pages(HEADER_SIZE + len(cluster) * (SLOT_SIZE + TABLE_ENTRY_SIZE))
+            size = whole_pages(HEADER_SIZE + len(cluster) * (SLOT_SIZE + TABLE_ENTRY_SIZE))
             address = _map_near(tid, gate, size, (cluster[0], cluster[-1] + 1))
             if address is None:
                 address = _map_anywhere(tid, gate, size)
@@ -149,17 +149,30 @@ class ScratchSpace:
 
 def _map_near(tid: int, gate: Gate, size: int, code: tuple[int, int]) -> int | None:
     """Map `size` bytes within reach of all of the code; return the address, None if there is no room."""
-    taken = [
+    for address in islice(candidates(taken(tid), code, size), _TRIES):
+        if map_at(tid, gate, address, size):
+            return address
+    return None
+
+
+def taken(tid: int) -> list[Mapped]:
+    """Return what the process has mapped, and which way it may grow."""
+    return [
         Mapped(mapping.start, mapping.end, _GROWTH.get(mapping.path, Growth.NONE))
         for mapping in procfs.mappings(tid)
     ]
-    for address in islice(candidates(taken, code, size), _TRIES):
-        result = _map(tid, gate, address, size, _MAP_FIXED_NOREPLACE)
-        if result == address:
-            return result
-        if result != -errno.EEXIST:
-            raise _refused(tid, result)
-    return None
+
+
+def map_at(tid: int, gate: Gate, address: int, size: int) -> bool:
+    """Map executable memory at this address, by a call injected into the stopped thread `tid`; False if something
+    is there.
+
+    Raises CannotInject when the kernel refuses executable memory.
+    """
+    result = _map(tid, gate, address, size, _MAP_FIXED_NOREPLACE)
+    if result not in (address, -errno.EEXIST):
+        raise _refused(tid, result)
+    return result == address
 
 
 def _map_anywhere(tid: int, gate: Gate, size: int) -> int:
@@ -182,5 +195,6 @@ _GROWTH = {"[heap]": Growth.UP, "[stack]": Growth.DOWN}
 _TRIES = 8
 
 
-def _whole_pages(size: int) -> int:
+def whole_pages(size: int) -> int:
+    """Round a number of bytes up to whole pages."""
     return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE

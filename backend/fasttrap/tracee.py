@@ -83,6 +83,8 @@ class Thread:
     waiting: list[SignalInfo] = field(default_factory=list)
     """Signals that were reported and not delivered yet; while not `finishing` they have been sent anew."""
 
+    late: bool = False
+    """It runs on in a trampoline or in clauses, the signals in `waiting` not sent anew yet, and will be stopped."""
     blocks_trap: bool = False
     """SIGTRAP is in its signal mask, and put back there after each trap."""
     has_own_action: bool = False
@@ -131,7 +133,7 @@ class Threads:
             for tid in new:
                 with contextlib.suppress(ProcessLookupError):
                     if tid not in self.held:  # else a thread of ours has just made it, and it is ours already
-                        ptrace.seize(tid, OPTIONS)
+                        _seize(tid)
                     self.known[tid] = Thread(tid)
             self.hold_all()
             if not new:
@@ -209,6 +211,18 @@ class Threads:
         self.held.pop(tid, None)
         self.inside_call.discard(tid)
         self._expected.discard(tid)
+
+
+def _seize(tid: int) -> None:
+    """Seize a thread, unless it is ours already: one of ours may be just making it."""
+    try:
+        ptrace.seize(tid, OPTIONS)
+    except PermissionError:
+        tracer = procfs.status(tid).tracer_pid
+        if tracer == 0:  # another's that has just ended
+            ptrace.seize(tid, OPTIONS)
+        elif tracer != os.getpid():
+            raise
 
 
 def _in_vfork(tid: int) -> bool:

@@ -34,17 +34,35 @@ from scratch.displaced import (
 from scratch.instruction import Undecodable
 from scratch.instruction import decode as decode_instruction
 from scratch.slots import SiteAddress, Tid
+from scratch.windows import Window
 
-Outcome = Way | Refuse
+
+@dataclass(frozen=True, slots=True)
+class Jumped:
+    """A site is served by a jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotJumped:
+    """A site that was to be served by a jump is served by a trap, and why."""
+
+    way: Way
+    reason: str
+
+
+Outcome = Jumped | Way | NotJumped | Refuse
 """How a site is served, or why it isn't."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An address to be armed, and the number by which the clauses know it; UNCOUNTED if none does."""
+    """An address to be armed, and the number by which the clauses know it; UNCOUNTED if none does. With a window it
+    is served by a jump, if that can be.
+    """
 
     address: int
     identifier: int
+    window: Window | None = None
 
 
 UNCOUNTED = (1 << 64) - 1
@@ -109,7 +127,9 @@ class Tracepoints:
         self._control = control
         self.table.install(control)
 
-    def prepare(self, sites: Sequence[Site], tid: int, gate: Gate, *, shadow_stack: bool) -> list[Outcome]:
+    def prepare(
+        self, sites: Sequence[Site], tid: int, gate: Gate, *, shadow_stack: bool
+    ) -> list[Way | Refuse]:
         """Make everything ready for an int3 at each site that can be served; return how each is, in the order
         given.
 

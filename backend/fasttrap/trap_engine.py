@@ -10,13 +10,13 @@ import select
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from backend.engine import Answer, Plan, Refusal, SiteCoverage, Unserved, Way, covered, refusals
+from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserved, Way, covered, refusals
 from backend.errors import ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
-from backend.fasttrap.tracepoints import Outcome, judge
+from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
 from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
@@ -203,4 +203,14 @@ def foresee(plan: Plan, pid: int | None) -> list[Answer]:
 
 
 def _answer(outcome: Outcome) -> Answer:
-    return Unserved(outcome.reason) if isinstance(outcome, Refuse) else _WAYS[outcome]
+    match outcome:
+        case Refuse(reason):
+            return Unserved(reason)
+        case Jumped():
+            return Way.JUMP
+        case NotJumped(way, reason):
+            return Trapped(_WAYS[way], reason)
+        case displaced.Way() as way:
+            return _WAYS[way]
+        case never:
+            assert_never(never)

@@ -110,6 +110,7 @@ def free_child(process: Process, child: int) -> None:
     try:
         text.restore(memory, process.tracepoints.displaced)
         safety.disarmed(memory, process.tracepoints.space.regions)
+        process.jumps.restore_copy(memory)
         if process.sigtrap.safe or process.sigtrap.program.is_handler:
             with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
                 gate = process.tracepoints.space.gate(memory, process.borrowed)
@@ -119,6 +120,12 @@ def free_child(process: Process, child: int) -> None:
     finally:
         memory.close()
     ptrace.detach(child)
+
+
+def ignore_traps(process: Process, thread: Thread) -> None:
+    """Have SIGTRAP ignored again after a forced one, where no book is kept of it. The stop becomes a plain one."""
+    with contextlib.suppress(CannotInject):
+        _write_action(process, thread, disposition.Action(disposition.IGNORE))
 
 
 def ignore_again(tid: int) -> None:

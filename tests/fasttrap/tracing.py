@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -18,10 +19,17 @@ import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from backend.errors import CannotInject
 from backend.fasttrap.engine import Ended, Happening
+from backend.fasttrap.inject import Gate, Syscall, call
+from backend.fasttrap.tracee import Memory
 from backend.fasttrap.tracepoints import Outcome, Site
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
+from scratch.instruction import Instruction, Kind, decode
+from scratch.placement import REACH
+from scratch.trampoline import ClauseCall, InlineCount, Shards
+from scratch.windows import Window
 from tests.harness.triggers import WAIT
 
 TIMEOUT_S = 60.0
@@ -62,20 +70,59 @@ def libc_of(pid: int) -> Path:
     return Path(next(m.path for m in procfs.mappings(pid) if m.path.endswith("/libc.so.6")))
 
 
+@cache
+def counts_file() -> int:
+    """The file behind all counts: a Tracing makes it anew, and triggers get it under the same number."""
+    return os.memfd_create("counts")
+
+
+COUNTS_AT = 64
+"""Where the counts are in it; the gate of jumps is at its beginning."""
+COUNTS_SIZE = COUNTS_AT + 8 * MOST_SITES
+
+
+@dataclass(frozen=True, slots=True)
+class CountsInTarget:
+    """What a jump counts: the same words, which are at `address` in the traced process and at `here` in this one."""
+
+    address: int
+    here: int
+    pid: int
+
+    def unit_call(self, number: int) -> ClauseCall:
+        return InlineCount(self.address, (self.address + COUNTS_AT + 8 * number,), Shards(0, 0))
+
+    def contains(self, _tid: int, _pc: int) -> bool:
+        return False
+
+    def set_gate(self, gate: int) -> None:
+        (ctypes.c_uint32 * 2).from_address(self.here)[:] = [gate, self.pid]
+
+
 @dataclass(frozen=True, slots=True)
 class NativeCount:
     """`void hit(site, registers, pid, tid)` that adds 1 to word `site` of an array."""
 
     engine: llvm.ExecutionEngine
+    memory: int
     whole_registers: bool = False
 
     @property
     def hit(self) -> int:
         return int(self.engine.get_function_address("hit"))
 
+    def install(self, tid: int, gate: Gate, memory: Memory, /) -> CountsInTarget:
+        del memory
+        protection, shared = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED
+        address = call(tid, gate, Syscall.MMAP, 0, COUNTS_SIZE, protection, shared, counts_file(), 0)
+        if address < 0:
+            raise CannotInject(tid, f"no counts (error {-address})")
+        return CountsInTarget(address, self.memory, tid)
 
-def count_at(address: int) -> NativeCount:
-    """Compile clauses that count in the array at this address: shared memory, so that both processes see it."""
+
+def count_at(memory: int) -> NativeCount:
+    """Compile clauses that count in the memory at this address, which is shared: both processes see it."""
+    address = memory + COUNTS_AT
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = llvm.parse_assembly(
@@ -92,18 +139,40 @@ def count_at(address: int) -> NativeCount:
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    return NativeCount(engine)
+    return NativeCount(engine, memory)
+
+
+_PLAIN = (Kind.COMMON, Kind.RIP_RELATIVE)
+
+
+def plain_window(address: int, code: bytes) -> Window | None:
+    """The window of a function that begins with 5 bytes of instructions that may lie anywhere, and that nothing
+    enters in the middle.
+    """
+    found: list[Instruction] = []
+    end = address
+    while end < address + 5:
+        instruction = decode(code[end - address :], end)
+        if not isinstance(instruction, Instruction) or instruction.kind not in _PLAIN:
+            return None
+        found.append(instruction)
+        end = instruction.next
+    text = b"".join(instruction.code for instruction in found)
+    return Window(address, end, tuple(found), (address - REACH, address + REACH), ((address, text),))
 
 
 class Tracing:
-    """A tracer whose clauses count hits, and the names of what they count."""
+    """A tracer whose clauses count hits, and the names of what they count. With `jumps` sites get them if they can."""
 
-    def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, 8 * MOST_SITES)
-        self._counts = (ctypes.c_uint64 * MOST_SITES).from_buffer(self._shared)
+    def __init__(self, *, jumps: bool = False) -> None:
+        os.ftruncate(counts_file(), 0)
+        os.ftruncate(counts_file(), COUNTS_SIZE)
+        self._jumps = jumps
+        self._shared = mmap.mmap(counts_file(), COUNTS_SIZE)
+        self._counts = (ctypes.c_uint64 * MOST_SITES).from_buffer(self._shared, COUNTS_AT)
         self._names: list[str] = []
         self.tracer = Tracer()
-        self.tracer.load(count_at, ctypes.addressof(self._counts))
+        self.tracer.load(count_at, ctypes.addressof(self._counts) - COUNTS_AT)
 
     def __enter__(self) -> "Tracing":
         return self
@@ -124,10 +193,16 @@ class Tracing:
         """Put a site at the entry of each function of a file that the held process has mapped."""
         offsets, base = function_offsets(program), load_address(self.tracer.pid, program)
         sites = [
-            Site(base + offsets[name], len(self._names) + number) for number, name in enumerate(functions)
+            Site(base + offsets[name], len(self._names) + number, self._window(base + offsets[name]))
+            for number, name in enumerate(functions)
         ]
         self._names += functions
         return dict(zip(functions, self.tracer.arm(sites), strict=True))
+
+    def _window(self, address: int) -> Window | None:
+        if not self._jumps:
+            return None
+        return plain_window(address, procfs.read_memory(self.tracer.pid, address, 32))
 
     def arm_all(self, program: Path) -> list[Outcome]:
         """Put a site at the entry of every function of a file."""
@@ -154,6 +229,7 @@ def trigger(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | WAIT,
+        pass_fds=(counts_file(),),
     ) as process:
         try:
             assert output(process).readline() == "ready\n"
@@ -163,9 +239,11 @@ def trigger(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def traced(program: Path, functions: Sequence[str], *arguments: str) -> Iterator["Traced"]:
+def traced(
+    program: Path, functions: Sequence[str], *arguments: str, jumps: bool = False
+) -> Iterator["Traced"]:
     """A trigger that runs under trace, its functions armed."""
-    with trigger(program, *arguments) as process, Tracing() as tracing:
+    with trigger(program, *arguments) as process, Tracing(jumps=jumps) as tracing:
         tracing.tracer.attach(process.pid)
         tracing.arm(program, functions)
         tracing.tracer.go()

@@ -28,7 +28,7 @@ def checked(document: Any) -> Any:
     assert document["version"] == 1
     parts = [*document["modules"], document["total"]]
     for part in parts:
-        assert set(part) - {"name"} == {"sites", "served", "refused", "hits"}
+        assert set(part) - {"name"} == {"sites", "served", "refused", "trapped", "hits"}
         assert set(part["served"]) == WAYS
         assert part["sites"] == sum(part["served"].values()) + sum(part["refused"].values())
         assert all(type(count) is int and count > 0 for count in part["refused"].values())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from backend.coverage import Coverage, Row, render_json, render_text, tabulate
-from backend.engine import Answer, SiteCoverage, Unserved, Way
+from backend.engine import Answer, SiteCoverage, Trapped, Unserved, Way
 from dlang.command_line import UsageError, parse
 
 
@@ -65,6 +65,17 @@ def test_text_without_a_run_has_no_hits() -> None:
     assert text == f"{'':16}    sites\n{'libc.so.6':16}        1\n  uprobe stepped        1\n"
 
 
+def test_text_tells_why_a_site_is_not_served_by_a_jump() -> None:
+    sites = [site("m", Way.JUMP), site("m", Trapped(Way.OUT_OF_LINE, "too short"))]
+    lines = render_text(tabulate(sites, (), traced=False)).splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["out-of-line", "copy", "1"],
+        ["jump", "to", "a", "trampoline", "1"],
+        ["of", "these", "not", "by", "a", "jump", "1"],
+        ["too", "short", "1"],
+    ]
+
+
 def test_text_of_no_sites_is_a_total_of_none() -> None:
     text = render_text(Coverage((), traced=True))
     assert text.splitlines()[1].split() == ["total", "0", "0"]
@@ -75,7 +86,7 @@ def test_text_does_not_pass_control_characters_on() -> None:
 
 
 def test_json_has_every_way_and_keeps_names_that_are_not_unicode() -> None:
-    row = Row("caf\udce9", {Way.OUT_OF_LINE: 1}, {}, {Way.OUT_OF_LINE: 5})
+    row = Row("caf\udce9", {Way.OUT_OF_LINE: 1}, {}, {"too short": 1}, {Way.OUT_OF_LINE: 5})
     document = json.loads(render_json(Coverage((row,), traced=True)))
     (module,) = document["modules"]
     assert module["name"] == "caf\udce9"

@@ -1,0 +1,179 @@
+"""Memory in the traced process for trampolines: where it lies, and the record in it of what their jumps displaced.
+
+Regions are mapped readable and executable, never writable, within reach of the jumps that lead there, and are
+never unmapped: a thread may be inside. A region begins with its record. Whoever finds it, a tracer that comes
+after another was killed, knows from it what to put back into the text. Not here: what a trampoline is
+(`scratch.trampoline`), and the writing of the text (`jumps`).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from backend.fasttrap.inject import Gate
+from backend.fasttrap.scratch_space import map_at, taken, whole_pages
+from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.tracee import Memory
+from backend.linux import procfs
+from backend.linux.procfs import MappedRange
+from scratch.placement import Mapped, candidates_within
+
+MAGIC: Final = b"dtrap: jumps, 1\0"
+"""The first bytes of a region; the number is the version of the record."""
+PATCH_LIMIT: Final = 16
+"""Bytes of text that one patch may displace."""
+ALIGNMENT: Final = 16
+"""Of a trampoline: what processors fetch at once."""
+MOST_REGIONS: Final = 1024
+"""Each costs the process a mapping, of which the kernel allows 65,530."""
+
+_HEAD = struct.Struct("<16sQQ")
+_ENTRY = struct.Struct(f"<QQ{PATCH_LIMIT}s{PATCH_LIMIT}s")
+_RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
+_TRIES = 8
+_WIDE = 1 << 30
+"""Trampolines whose jumps reach farther than that share a region if such a stretch suits all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Bytes of the program's text that a jump takes, as they were and as they are: as many."""
+
+    address: int
+    original: bytes
+    written: bytes
+
+    def pack(self) -> bytes:
+        return _ENTRY.pack(self.address, len(self.original), self.original, self.written)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> "Patch":
+        address, size, original, written = _ENTRY.unpack(raw)
+        return cls(address, original[:size], written[:size])
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`size` bytes at `start`: the record, with room for `capacity` patches, then trampolines from `code` on."""
+
+    start: int
+    size: int
+    capacity: int
+    code: int
+
+    def holds(self, pc: int) -> bool:
+        return self.start <= pc < self.start + self.size
+
+    def record(self, patches: Sequence[Patch]) -> bytes:
+        """Return the record that says that these patches are in place."""
+        assert len(patches) <= self.capacity, (len(patches), self)
+        head = _HEAD.pack(MAGIC, self.size, len(patches))
+        return head + b"".join(patch.pack() for patch in patches)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Trampolines of at most `size` bytes, anywhere in [low, high) of `within`, which displace `patches` stretches
+    of text.
+    """
+
+    within: tuple[int, int]
+    size: int
+    patches: int
+
+
+def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Region | None]:
+    """Map room for trampolines, by calls injected into the held thread `tid`; return where each can be, None where
+    no room is left.
+
+    Trampolines of one region take their room in the order of `needs`. Raises CannotInject when the kernel refuses
+    executable memory.
+    """
+    found: list[Region | None] = [None] * len(needs)
+    occupied = taken(tid)
+    for count, group in enumerate(_groups(needs)):
+        if count == MOST_REGIONS:
+            break
+        members = [needs[place] for place in group]
+        region = _map(members, occupied, tid, gate)
+        if region is not None:
+            occupied.append(Mapped(region.start, region.start + region.size))
+            for place in group:
+                found[place] = region
+    return found
+
+
+def _map(members: Sequence[Need], occupied: Sequence[Mapped], tid: int, gate: Gate) -> Region | None:
+    capacity = sum(need.patches for need in members)
+    record = whole_pages(_HEAD.size + capacity * _ENTRY.size)
+    size = record + whole_pages(_room(members))
+    low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
+    for address in islice(candidates_within(occupied, (low - record, high), size), _TRIES):
+        if map_at(tid, gate, address, size):
+            return Region(address, size, capacity, address + record)
+    return None
+
+
+def _room(members: Sequence[Need]) -> int:
+    return sum(need.size + ALIGNMENT for need in members)
+
+
+def _groups(needs: Sequence[Need]) -> Iterator[list[int]]:
+    """Yield places in `needs` of those that a region can serve together: half of what suits each suits all."""
+    order = sorted(range(len(needs)), key=lambda place: (_width(needs[place]), needs[place].within))
+    group: list[int] = []
+    low, high, room = 0, 0, 0
+    for place in order:
+        need = needs[place]
+        both = max(low, need.within[0]), min(high, need.within[1])
+        enough = min(_WIDE, _width(need) // 2)
+        if group and both[1] - both[0] < max(enough, room + need.size + ALIGNMENT):
+            yield group
+            group = []
+        if not group:
+            both, room = need.within, 0
+        group.append(place)
+        (low, high), room = both, room + need.size + ALIGNMENT
+    if group:
+        yield group
+
+
+def _width(need: Need) -> int:
+    return need.within[1] - need.within[0]
+
+
+# --- records of others --------------------------------------------------------------------------------------
+
+
+def recorded(pid: int, memory: Memory) -> dict[int, list[Patch]]:
+    """Return the patches that records in a process say are in place, by the address of their region."""
+    found: dict[int, list[Patch]] = {}
+    for mapping in procfs.mappings(pid):
+        if mapping.executable and mapping.readable and not mapping.writable and not mapping.path:
+            found |= _records_in(mapping, memory)
+    return found
+
+
+def _records_in(mapping: MappedRange, memory: Memory) -> dict[int, list[Patch]]:
+    """Return those of one mapping, at the beginning of any of its pages: the kernel merges neighbours."""
+    found = {}
+    at = int(mapping.start)
+    while at < mapping.end:
+        magic, size, count = _HEAD.unpack(memory.read(at, _HEAD.size))
+        length = count * _ENTRY.size
+        if magic == MAGIC and PAGE_SIZE <= size <= mapping.end - at and _HEAD.size + length <= size:
+            raw = memory.read(at + _HEAD.size, length) if length else b""
+            found[at] = [Patch.unpack(entry) for (entry,) in _RAW_ENTRY.iter_unpack(raw)]
+            at += whole_pages(size)
+        else:
+            at += PAGE_SIZE
+    return found
+
+
+def retire(memory: Memory, region_start: int) -> None:
+    """Let the record of a region say that nothing is in place any more."""
+    head = memory.read(region_start, _HEAD.size)
+    magic, size, _ = _HEAD.unpack(head)
+    memory.write(region_start, _HEAD.pack(magic, size, 0))
