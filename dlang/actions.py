@@ -127,6 +127,10 @@ ACTIONS: Final = {
     row.name: row
     for row in (
         Function("trace", (Parameter("@", _anything),), 1, "prints one value"),
+        Function("tracemem", (Parameter("@", _anything), _SIZE, _SIZE), 2, "prints memory in hexadecimal"),
+        Function(
+            "print", (Parameter("void *", _anything),), 1, "prints what a pointer points to, by its type"
+        ),
         Function("printf", (Parameter("string", is_text),), 1, "prints values by a format", variadic=True),
         Function("printa", (Parameter("@", _anything),), 1, "prints aggregations", variadic=True),
         Function("exit", (_INT,), 1, "stops tracing with an exit status"),
@@ -210,11 +214,9 @@ KNOWN_BUT_NOT_COMPILED: Final = frozenset(
         "mutex_owner",
         "panic",
         "pcap",
-        "print",
         "progenyof",
         "stack",
         "sym",
-        "tracemem",
         "func",
         "getmajor",
         "getminor",

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from dlang import ast
 from dlang.actions import ACTIONS, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
+from dlang.check_dump import memory, printed
 from dlang.check_expression import check_expression
 from dlang.check_operator import convert, decayed, is_scalar, to_string
 from dlang.check_order import Order
@@ -31,11 +32,13 @@ from dlang.program import (
     CopyOutString,
     DenormalizeAction,
     DiscardAction,
+    DumpAction,
     Evaluate,
     ExitAction,
     FreopenAction,
     NormalizeAction,
     PrintaAction,
+    PrintAction,
     PrintfAction,
     RecordField,
     SetOptionAction,
@@ -383,6 +386,13 @@ def _action(node: ast.Call, body: Body) -> Statement:
             return body.add(PrintfAction(bit, *_formatted(node, body)))
         case "printa":
             return body.add(_printa(node, bit, body))
+        case "tracemem":
+            bytes_, shown = memory(node, body.names)
+            field, most = body.place(bytes_), None if shown is None else body.place(shown)
+            return body.add(DumpAction(bit, field, most))
+        case "print":
+            address, found = printed(node, body.names)
+            return body.add(PrintAction(bit, body.place(address), body.place(found)))
         case "ustack":
             return body.add(StackAction(bit, body.place(recorded(node, body.names))))
         case name if name in RECORDING:

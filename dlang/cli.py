@@ -431,8 +431,15 @@ def _output_options(options: Options) -> OutputOptions:
         key_position=options.aggsortkeypos,
         aggregation_position=options.aggsortpos,
     )
-    testing = "_DTRACE_TESTING" in os.environ
-    return OutputOptions(options.quiet, options.flowindent, testing, sort, options.specsize)
+    return OutputOptions(
+        options.quiet,
+        options.flowindent,
+        "_DTRACE_TESTING" in os.environ,
+        options.rawbytes,
+        options.printsize,
+        sort,
+        options.specsize,
+    )
 
 
 def _option_setter(options: Options) -> SetOptions:

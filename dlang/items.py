@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dlang.aggregations import Aggregation
 from dlang.printf_format import Format
 from dlang.printf_render import TypedValue
-from dlang.types import SymbolPart
+from dlang.types import SymbolPart, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,22 @@ class Trace:
     """trace() of an integer, pointer or string."""
 
     value: TypedValue
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """tracemem(): the bytes to be shown."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """print(): a value of a type, and where it is."""
+
+    address: int
+    type: Type
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,8 @@ class SetOption:
 Item = (
     Printf
     | Trace
+    | Dump
+    | Print
     | Stack
     | Symbol
     | Printa
@@ -166,7 +184,7 @@ Item = (
     | SetOption
 )
 _OF_NO_AGGREGATION = (
-    Printf | Trace | Stack | Symbol | Exit | Speculate | Discard | System | Freopen | SetOption
+    Printf | Trace | Dump | Print | Stack | Symbol | Exit | Speculate | Discard | System | Freopen | SetOption
 )
 
 

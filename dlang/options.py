@@ -75,6 +75,8 @@ class Options:
     droptags: bool = False
     empty: bool = False
     stackindent: int = 14
+    rawbytes: bool = False
+    printsize: int = 1024
     ustackframes: int = 100
     maxframes: int = 127
     noresolve: bool = False
@@ -270,8 +272,10 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
     Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
     Effective("nspec", _INTEGER, "nspec", "speculations at one time"),
+    Effective("printsize", _SIZE, "printsize", "bytes that print() shows of a value"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
     Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
+    Effective("rawbytes", _SWITCH, "rawbytes", "show bytes as a dump, also where they are text"),
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
     ),
@@ -320,9 +324,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("pcapsize", _SIZE, "a program that captures packets is refused"),
     Accepted("pgmax", _INTEGER, _PROCESSES),
     Accepted("preallocate", _SIZE, "it is for tests of DTrace itself"),
-    Accepted("printsize", _SIZE, "a program that calls print() is refused"),
-    Accepted("rawbytes", _SWITCH, "a program that traces arrays of bytes is refused"),
-    Accepted("scratchsize", _SIZE, "a program that calls alloca() is refused"),
+    Accepted("scratchsize", _SIZE, "a firing has as much memory of its own as it can have"),
     Accepted("stackframes", _INTEGER, _STACKS),
     Accepted("stdc", _one_of("a", "c", "s", "t"), "it chooses a dialect of a preprocessor other than GNU's"),
     Accepted("strip", _SWITCH, _LINKING),

@@ -15,15 +15,18 @@ from typing import assert_never
 from dlang.aggregation_store import AggregationStore, EngineRequest, Entry, SortOptions, Value
 from dlang.aggregations import DISTRIBUTIONS, KeyValue, to_signed, unsigned_result
 from dlang.distribution import distribution_text
+from dlang.dump import bytes_text, hex_dump, typed_dump
 from dlang.escape import padded, printable, printable_name, until_zero
 from dlang.items import (
     Clear,
     Commit,
     Denormalize,
     Discard,
+    Dump,
     Exit,
     Freopen,
     Normalize,
+    Print,
     Printa,
     Printf,
     ProbeName,
@@ -41,7 +44,7 @@ from dlang.options import INVALID_NAME, OptionError
 from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
 from dlang.speculations import Speculations
 from dlang.symbol_text import AddressNames
-from dlang.types import IntegerType, PointerType, StackType, SymbolPart, SymbolType, Type, wrap
+from dlang.types import IntegerType, PointerType, StackType, StringType, SymbolPart, SymbolType, Type, wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class OutputOptions:
     quiet: bool = False
     flowindent: bool = False
     testing: bool = False
+    rawbytes: bool = False
+    printsize: int = 1024
     sort: SortOptions = field(default_factory=SortOptions)
     speculation_size: int = 4 << 20
 
@@ -212,13 +217,28 @@ class Printer:
         return (row_heading(options) if heading else "") + row_start(options, row)
 
     def _item(
-        self, item: Printf | Trace | Stack | Symbol | Printa | Clear | Truncate | Normalize | Denormalize
+        self,
+        item: Printf
+        | Trace
+        | Dump
+        | Print
+        | Stack
+        | Symbol
+        | Printa
+        | Clear
+        | Truncate
+        | Normalize
+        | Denormalize,
     ) -> tuple[str, tuple[EngineRequest, ...]]:
         match item:
             case Printf(format=format_, values=values):
                 return render(format_, values, self._names), ()
             case Trace(value=value):
-                return trace_text(value, quiet=self._options.quiet), ()
+                return trace_text(value, quiet=self._options.quiet, raw=self._options.rawbytes), ()
+            case Dump(data=data):
+                return hex_dump(data), ()
+            case Print(address=address, type=type_, data=data):
+                return typed_dump(address, type_, data, self._options.printsize), ()
             case Stack(frames=frames):
                 return self._names.stack(frames), ()
             case Symbol(address=address, part=part):
@@ -307,8 +327,10 @@ _TRACE_COLUMNS = {(8, True): 19, (4, True): 10, (2, True): 5, (1, True): 3} | {
 }
 
 
-def trace_text(typed: TypedValue, *, quiet: bool) -> str:
+def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False) -> str:
     """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs."""
+    if isinstance(typed.value, bytes) and not isinstance(typed.type, StringType):
+        return bytes_text(typed.value, 33, raw=raw, quiet=quiet)
     if isinstance(typed.value, bytes):
         text = printable(until_zero(typed.value))
         return text if quiet else f"  {padded(text, 33)}"
@@ -329,6 +351,8 @@ def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
     if isinstance(key, bytes):
         if isinstance(type_, StackType):
             return names.stack(key)
+        if not isinstance(type_, StringType):
+            return bytes_text(key, 50, raw=False)
         return f"  {padded(printable(until_zero(key)), 50)}"
     if isinstance(type_, SymbolType):
         return symbol_text(key, type_.part, names)

@@ -111,7 +111,7 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressN
     if isinstance(value, bytes) and isinstance(typed.type, FloatType):
         flags = "".join(sorted(layout.flags & set("#0-+ ")))
         precision = f".{layout.precision}" if layout.precision else ""
-        return f"%{flags}{layout.width or ''}{precision}{part.kind.radix}" % _float(value)
+        return f"%{flags}{layout.width or ''}{precision}{part.kind.radix}" % floating(value)
     if isinstance(value, bytes):
         if style is Style.STACK:
             # The width is the frames' indentation; DTrace takes it with `-` only.
@@ -154,7 +154,7 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressN
             assert_never(style)
 
 
-def _float(raw: bytes) -> float:
+def floating(raw: bytes) -> float:
     """Return a floating-point number of 4, 8 or 16 bytes; the last is the x87's of 80 bits."""
     if len(raw) < 16:
         return float(struct.unpack("<f" if len(raw) == 4 else "<d", raw)[0])

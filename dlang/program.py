@@ -610,8 +610,26 @@ class SetOptionAction(Node):
     fields: tuple[RecordField, ...]
 
 
+class DumpAction(Node):
+    """tracemem(): `field` has the bytes, `shown` how many of them are to be shown, None for all."""
+
+    bit: int
+    field: RecordField
+    shown: RecordField | None
+
+
+class PrintAction(Node):
+    """print(): where the value is, and the value."""
+
+    bit: int
+    address: RecordField
+    field: RecordField
+
+
 Action = (
     TraceAction
+    | DumpAction
+    | PrintAction
     | PrintfAction
     | StackAction
     | SymbolAction
@@ -646,6 +664,10 @@ def fields_of(action: Action) -> tuple[RecordField, ...]:
             return (field,)
         case StackAction(field=field) | SymbolAction(field=field):
             return (field,)
+        case DumpAction(field=field, shown=shown):
+            return (field,) if shown is None else (field, shown)
+        case PrintAction(address=address, field=field):
+            return (address, field)
         case TruncateAction(field=RecordField() as field):
             return (field,)
         case _:

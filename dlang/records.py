@@ -15,10 +15,12 @@ from dlang.items import (
     Commit,
     Denormalize,
     Discard,
+    Dump,
     Exit,
     Freopen,
     Item,
     Normalize,
+    Print,
     Printa,
     Printf,
     ProbeName,
@@ -40,11 +42,13 @@ from dlang.program import (
     CommitAction,
     DenormalizeAction,
     DiscardAction,
+    DumpAction,
     Enabling,
     ExitAction,
     FreopenAction,
     NormalizeAction,
     PrintaAction,
+    PrintAction,
     PrintfAction,
     ProbeText,
     RecordField,
@@ -57,7 +61,7 @@ from dlang.program import (
     TraceAction,
     TruncateAction,
 )
-from dlang.types import SymbolType, stored_size
+from dlang.types import SymbolType, size_of, stored_size
 
 _HEADER: Final = struct.Struct("<IIIIQ")
 _FAULT: Final = struct.Struct("<QQQ")
@@ -109,6 +113,15 @@ def _item(action: Action, record: bytes, name: ProbeName, string_size: int) -> I
             return Trace(value(field))
         case PrintfAction(format=format_, fields=fields):
             return Printf(format_, tuple(value(field) for field in fields))
+        case DumpAction(field=field, shown=shown):
+            data = value(field).value
+            assert isinstance(data, bytes)
+            most = len(data) if shown is None else number(shown)
+            return Dump(data[:most] if 0 <= most <= len(data) else data)
+        case PrintAction(address=address, field=field):
+            type_ = field.value.type
+            data = _raw(field, record, string_size)[: size_of(type_, string_size)]
+            return Print(number(address) & (1 << 64) - 1, type_, data)
         case StackAction(field=field):
             return Stack(stack_of(_raw(field, record, string_size)))
         case SymbolAction(field=field):

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: tracemem() wants an address.
+ * SECTION: Actions
+ */
+BEGIN { tracemem("abc", 4); }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: An array has a length or keys.
+ * SECTION: Types and declarations
+ */
+int a[];
+BEGIN {  }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A bit-field is an integer.
+ * SECTION: Types and declarations
+ */
+struct s { char *a : 3; };
+BEGIN {  }

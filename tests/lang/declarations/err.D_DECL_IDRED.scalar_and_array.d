@@ -1,0 +1,7 @@
+/*
+ * ASSERTION: A variable is an associative array or is not.
+ * SECTION: Types and declarations
+ */
+int a[int];
+int a;
+BEGIN {  }

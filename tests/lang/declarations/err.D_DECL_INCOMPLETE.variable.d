@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A variable needs a whole type.
+ * SECTION: Types and declarations
+ */
+struct unknown x;
+BEGIN {  }

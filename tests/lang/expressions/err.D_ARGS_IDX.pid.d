@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: The pid provider has no typed arguments.
+ * SECTION: Expressions
+ */
+dtrace:::BEGIN { trace(args[0]); }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: Arguments are a clause's.
+ * SECTION: Expressions
+ */
+inline int first = args[0];
+BEGIN {  }

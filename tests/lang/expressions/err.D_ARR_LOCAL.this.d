@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A clause-local variable is no associative array.
+ * SECTION: Expressions
+ */
+BEGIN { this->a["x"] = 1; }

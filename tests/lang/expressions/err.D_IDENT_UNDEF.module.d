@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: The kernel's symbols are out of reach.
+ * SECTION: Expressions
+ */
+BEGIN { trace(vmlinux`x); }

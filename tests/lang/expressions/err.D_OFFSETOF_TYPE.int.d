@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: offsetof wants a structure.
+ * SECTION: Expressions
+ */
+BEGIN { trace(offsetof(int, a)); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An associative array has been assigned to before.
+ * SECTION: Expressions
+ */
+BEGIN { trace(a[1]); }
