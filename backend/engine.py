@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from backend.probes import END_ID, Probe, Probes
+from backend.probes import END_ID, ERROR_ID, Probe, Probes
 from backend.site_table import SiteKind, Sites, branch_condition
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
@@ -169,11 +169,13 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
     made: list[Unit] = []
 
     def unit(number: int, kind: UnitKind) -> int:
-        key = fired.set_of[number], kind, number == END_ID
+        # END comes after exit(), and so may ERROR: its clauses run when the fault is reported.
+        after_exit = number in (END_ID, ERROR_ID)
+        key = fired.set_of[number], kind, after_exit
         if key not in units:
             units[key] = len(made)
             own = tuple(enablings[place][0] for place in fired.sets[fired.set_of[number]])
-            made.append(Unit(f"u{len(made)}", kind, own, after_exit=number == END_ID))
+            made.append(Unit(f"u{len(made)}", kind, own, after_exit=after_exit))
         return units[key]
 
     for number in fired.order:

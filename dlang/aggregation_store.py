@@ -57,21 +57,25 @@ EngineRequest = ResetCells | DeleteKeys
 
 @dataclass(frozen=True, slots=True)
 class SortOptions:
-    """Options aggsortkey, aggsortrev, aggsortkeypos and aggsortpos (d-language.md §9, "Options")."""
+    """Options aggsortkey, aggsortrev, aggsortkeypos and aggsortpos (d-language.md §9, "Options"); and aggzoom, which
+    goes with the values to whoever prints them."""
 
     by_key: bool = False
     reverse: bool = False
     key_position: int = 0
     aggregation_position: int = 0
+    zoomed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One cell with what is needed to print it. `normal` is a nonzero 64-bit word."""
+    """One cell with what is needed to print it. `normal` is a nonzero 64-bit word; `zoomed` says that a
+    distribution's longest bar fills its columns."""
 
     aggregation: Aggregation
     cell: Cell
     normal: int
+    zoomed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ class AggregationStore:
             Entry(
                 key,
                 tuple(
-                    Value(state.aggregation, cell, state.normal)
+                    Value(state.aggregation, cell, state.normal, options.zoomed)
                     for state, cell in zip(states, rows[key], strict=True)
                 ),
             )

@@ -153,7 +153,9 @@ def _aggregate(
     body.order.check_aggregation(whole.span)
     if not isinstance(node, ast.Call) or node.function.name not in _AGGREGATING:
         message = f"@{name} must be assigned the result of an aggregating function"
-        fail("D_AGG_FUNC", whole.span, message, f"for example: @{name} = count()")
+        # `@` alone is what people write for the one that messages call `@_`.
+        shown = "" if name == "_" else name
+        fail("D_AGG_FUNC", whole.span, message, f"for example: @{shown} = count()")
     function = _AGGREGATING[node.function.name]
     keys = tuple(_key(key, names) for key in key_nodes)
     for number, (key, key_node) in enumerate(zip(keys, key_nodes, strict=True), 1):

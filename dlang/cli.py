@@ -430,6 +430,7 @@ def _output_options(options: Options) -> OutputOptions:
         reverse=options.aggsortrev,
         key_position=options.aggsortkeypos,
         aggregation_position=options.aggsortpos,
+        zoomed=options.aggzoom,
     )
     return OutputOptions(
         options.quiet,

@@ -8,6 +8,7 @@ tests/reference `agg-*quantize*`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Final
 
 from dlang.aggregations import FIRST_BUCKET, WORD, Aggregation, Cell, scale_of, to_signed
@@ -17,7 +18,7 @@ _BAR_COLUMNS: Final = 40
 _HEADING: Final = f"{'value':>16} {'------------- Distribution -------------':>41} {'count':<9}"
 
 
-def distribution_text(aggregation: Aggregation, cell: Cell, normal: int) -> str:
+def distribution_text(aggregation: Aggregation, cell: Cell, normal: int, *, zoomed: bool = False) -> str:
     """Return a newline, the heading and a line for each bucket shown, each ended by a newline.
 
     Bars are drawn from the counts before normalization, the numbers after it (as the reference does); a count
@@ -27,7 +28,9 @@ def distribution_text(aggregation: Aggregation, cell: Cell, normal: int) -> str:
     counts = [to_signed(word) for word in cell[FIRST_BUCKET:]]
     first, last = _shown(scale, counts)
     shown = counts[first : last + 1]
-    bar = _Bar(sum(map(abs, shown)), any(count > 0 for count in shown), any(count < 0 for count in shown))
+    # Zoomed, the longest bar takes 95 of a hundred parts of its columns.
+    total = Fraction(max(map(abs, shown)) * 100, 95) if zoomed else Fraction(sum(map(abs, shown)))
+    bar = _Bar(total, any(count > 0 for count in shown), any(count < 0 for count in shown))
     lines = [
         f"{label(scale, first + row, first):>16} {bar.draw(count)} {to_signed(count % WORD // normal):<9}"
         for row, count in enumerate(shown)
@@ -47,7 +50,7 @@ class _Bar:
 
     __slots__ = ("_negatives", "_positives", "_total")
 
-    def __init__(self, total: int, positives: bool, negatives: bool) -> None:
+    def __init__(self, total: Fraction, positives: bool, negatives: bool) -> None:
         self._total = total
         self._positives = positives
         self._negatives = negatives
@@ -63,4 +66,4 @@ class _Bar:
 
     def _ats(self, count: int, columns: int) -> str:
         """Return floor(|count| * columns / total + 1/2) marks."""
-        return "@" * ((2 * columns * abs(count) + self._total) // (2 * self._total)) if self._total else ""
+        return "@" * int((2 * columns * abs(count) + self._total) / (2 * self._total)) if self._total else ""

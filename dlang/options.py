@@ -62,6 +62,7 @@ class Options:
     aggsortrev: bool = False
     aggsortkeypos: int = 0
     aggsortpos: int = 0
+    aggzoom: bool = False
     aggrate_ns: int = 0
     switchrate_ns: int = 0
     statusrate_ns: int = 1_000_000_000
@@ -255,6 +256,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("aggsortkeypos", _INTEGER, "aggsortkeypos", "which part of a key sorts first"),
     Effective("aggsortpos", _INTEGER, "aggsortpos", "which aggregation of a printa() sorts"),
     Effective("aggsortrev", _SWITCH, "aggsortrev", "sort aggregations in reverse"),
+    Effective("aggzoom", _SWITCH, "aggzoom", "draw bars in proportion to the longest"),
     Effective("argref", _SWITCH, "argref", "operands may stay unused"),
     Effective("cpp", _SWITCH, "cpp", "scripts go through the C preprocessor"),
     Effective("cpppath", _TEXT, "cpppath", "the preprocessor's program"),
@@ -338,7 +340,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("version", _TEXT, "dtrap has one version of the language"),
     Refused("agghist", "bars in the lines of aggregations"),
     Refused("aggpack", "distributions in one line"),
-    Refused("aggzoom", "bars in proportion to the longest"),
     Refused("bpflog", "the log of the kernel's verifier"),
     Refused("core", "a core dump at exit"),
     Refused("cpu", "tracing on one processor"),
@@ -362,6 +363,7 @@ _WHILE_TRACING: Final = frozenset(
         "aggsortkeypos",
         "aggsortpos",
         "aggsortrev",
+        "aggzoom",
         "flowindent",
         "printsize",
         "quiet",

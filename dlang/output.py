@@ -368,7 +368,7 @@ def symbol_text(address: int, part: SymbolPart, names: AddressNames) -> str:
 
 def _value_text(value: Value) -> str:
     if value.aggregation.function in DISTRIBUTIONS:
-        return distribution_text(value.aggregation, value.cell, value.normal)
+        return distribution_text(value.aggregation, value.cell, value.normal, zoomed=value.zoomed)
     return f" {to_signed(unsigned_result(value.aggregation, value.cell, value.normal)):16d}"
 
 
