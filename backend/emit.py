@@ -59,6 +59,11 @@ def native_object(module: ir.Module, support: str, exported: Collection[str]) ->
         for name in (*linked.functions, *linked.global_variables):
             if not name.is_declaration and name.name not in exported:
                 name.linkage = "internal"
+        for variable in linked.global_variables:
+            if variable.name in exported:
+                variable.visibility = (
+                    "hidden"  # else the code would look for it in a table that a linker fills
+                )
         linked.verify()
         _passes().run(linked, llvm.create_pass_builder(machine, llvm.PipelineTuningOptions()))
         return bytes(machine.emit_object(linked))

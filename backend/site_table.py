@@ -137,6 +137,10 @@ class Sites(Sequence[Site]):
             chosen._kinds.append(self._kinds[index])
         return chosen
 
+    def touch(self, module: str) -> bool:
+        """Say whether an object of this name has sites, in this table or those that it was taken from."""
+        return any(function.object.name == module for function in self._functions)
+
     def kinds(self) -> frozenset[SiteKind]:
         """Return which kinds there are."""
         return frozenset(map(_KINDS.__getitem__, set(self._kinds)))

@@ -125,7 +125,7 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
     clause = enabling.clause
     frame.enabling = enabling.number
     following = b.append_basic_block("next_clause")
-    if not unit.after_exit and _may_stop(frame.program):
+    if not unit.after_exit and may_stop(frame.program):
         _continue_when(
             b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0)),
             following,
@@ -152,7 +152,8 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
     b.position_at_end(following)
 
 
-def _may_stop(program: TypedProgram) -> bool:
+def may_stop(program: TypedProgram) -> bool:
+    """Say whether some clause ends the run, so that all others look first whether one has."""
     return any(isinstance(action, ExitAction) for clause in program.clauses for action in clause.actions)
 
 

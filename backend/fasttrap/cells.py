@@ -31,10 +31,12 @@ class Atomic:
 
 @dataclass(frozen=True, slots=True)
 class CellStore:
-    """One aggregation's cells: at `offset` of the memory; `shape` is None for a table."""
+    """One aggregation's cells: at these offsets of the memory; of a table there may be several copies, whose cells add
+    up. `shape` is None for a table.
+    """
 
     store: Store
-    offset: int
+    offsets: range
     shape: HashShape | None
 
 
@@ -58,9 +60,14 @@ class NativeCells:
         self._memory = memory
         self._atomic = atomic
         self._retired: list[_Retired] = []
+        self.keeps_entries = False
+        """Clauses run in the traced process too, where nobody can tell when a deleted entry is in use no more: it
+        stays, without a value.
+        """
         for own in stores.values():
             if isinstance(own.store, TableStore):
-                self._fill(own.store, own.offset)
+                for offset in own.offsets:
+                    self._fill(own.store, offset)
 
     def _fill(self, table: TableStore, offset: int) -> None:
         """Write the identity into every cell of a table; the memory is all zeros."""
@@ -93,13 +100,13 @@ class NativeCells:
             self._memory.words[(cell_at >> 3) + number] = word
 
     def _delete(self, own: CellStore, cell_at: int) -> None:
-        if own.shape is None:
+        if own.shape is None or self.keeps_entries:
             self._write(cell_at, identity(own.store.aggregation))
             return
         entry = cell_at - own.shape.key_size - 8
         # The exchange is in order with the reading after it: a hit that begins later finds the entry deleted.
         self._atomic.exchange(self._memory.address + entry, EntryState.RETIRED)
-        self._retired.append(_Retired(self._firing(), own.offset, entry))
+        self._retired.append(_Retired(self._firing(), own.offsets[0], entry))
         self._release()
 
     def _firing(self) -> int:
@@ -125,13 +132,14 @@ class NativeCells:
         size = 8 * cell_words(aggregation)
         match own.store:
             case TableStore() as table:
-                for slot in self._used_slots(own.offset, size, table.slots):
-                    statement, site = table.slot_owner(slot)
-                    cell_at = own.offset + slot * size
-                    yield cell_at, self._key(statement, site, b""), self._cell(cell_at, size)
+                for offset in own.offsets:
+                    for slot in self._used_slots(offset, size, table.slots):
+                        statement, site = table.slot_owner(slot)
+                        cell_at = offset + slot * size
+                        yield cell_at, self._key(statement, site, b""), self._cell(cell_at, size)
             case HashStore():
                 assert own.shape is not None
-                for entry in self._used_entries(own.offset, own.shape):
+                for entry in self._used_entries(own.offsets[0], own.shape):
                     cell_at = entry + 8 + own.shape.key_size
                     raw = bytes(self._memory.bytes[entry + 8 : cell_at])
                     cell = self._cell(cell_at, size)

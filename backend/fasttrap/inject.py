@@ -50,8 +50,10 @@ _SEARCH_LIMIT = 1 << 24
 class Syscall(IntEnum):
     """Numbers of the system calls that are injected. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
 
+    CLOSE = 3
     MMAP = 9
     RT_SIGACTION = 13
+    MEMFD_CREATE = 319
 
 
 @dataclass(frozen=True, slots=True)

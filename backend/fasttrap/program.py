@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import threading
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
@@ -24,8 +25,9 @@ from backend import emit
 from backend.engine import NO_HURRY_NS, Plan
 from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap.cells import Atomic, CellStore, NativeCells
+from backend.fasttrap.in_target import Installed, install
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.process import Installed
+from backend.fasttrap.inside import InsideCode, compile_inside
 from backend.fasttrap.records import RecordQueue
 from backend.fasttrap.regions import (
     CONSTANTS,
@@ -41,12 +43,13 @@ from backend.fasttrap.regions import (
     UNWIND,
     Regions,
 )
-from backend.fasttrap.runtime import EXPORTED, assembly
-from backend.fasttrap.target import HIT, NativeMachine, NativeSizes, emit_hit
+from backend.fasttrap.runtime import EXPORTED, Where, assembly
+from backend.fasttrap.target import HIT, Layout, NativeMachine, NativeSizes, emit_hit
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.native_call import native_function
 from backend.linux.shared_memory import SharedMemory
+from backend.linux.timer import Timer
 from backend.object_cache import compiled
 from backend.probes import Probe
 from dlang.aggregation_store import EngineRequest
@@ -68,21 +71,26 @@ from dlang.lower import lower
 from dlang.notices import Drop
 from dlang.target import UnitKind
 from dlang.unwind_format import SMALLEST_POOL_BITS
+from scratch.trampoline import SHARDS_BITS
 
 if TYPE_CHECKING:
     from backend.stack_tables import ProcessRows, StackTables
 
+_LOOK_EVERY_NS: Final = 20_000_000
 _CONTEXT_WORDS: Final = 10
 """arg0 to arg9 of a consumer's probe."""
 
 
 @dataclass(frozen=True, slots=True)
 class NativeOptions:
-    """Sizes in bytes, as DTrace's options bufsize, aggsize and dynvarsize give them."""
+    """Sizes in bytes, as DTrace's options bufsize, aggsize and dynvarsize give them. `inside`: clauses are compiled
+    for the traced process as well as for the tracer.
+    """
 
     buffer_size: int = 4 << 20
     aggregation_size: int = 4 << 20
     dynamic_size: int = 1 << 20
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +128,15 @@ class Descriptors:
 class Image:
     """Compiled clauses on their way to a process that was forked after `descriptors` were opened.
 
-    Plain values. `size` is the memory's, `ring_size` that of the records at its end, in bytes.
-    `whole_registers`: clauses read more registers than rip.
+    Plain values. `whole_registers`: clauses read more registers than rip. `inside`: the same clauses for the traced
+    process, if they were asked for.
     """
 
     code: bytes
     descriptors: Descriptors
-    size: int
-    ring_size: int
+    regions: Regions
     whole_registers: bool
+    inside: InsideCode | None
 
 
 class Clauses:
@@ -138,13 +146,15 @@ class Clauses:
     """
 
     def __init__(self, image: Image) -> None:
-        self.memory = SharedMemory(image.descriptors.memory, image.size, image.ring_size)
+        regions = image.regions
+        self.memory = SharedMemory(image.descriptors.memory, regions.size, regions.places[RECORDS][1])
         try:
             self.code = emit.NativeCode(image.code)
         except BaseException:
             self.memory.close()
             raise
         self.whole_registers = image.whole_registers
+        self._image = image
         native_function(self.code.address("place_memory"), 1)(self.memory.address)
 
     @property
@@ -157,9 +167,10 @@ class Clauses:
         return self.code.address(HIT)
 
     def install(self, tid: int, gate: Gate, memory: Memory, /) -> Installed:
-        """See jump_arming.ClausesForTarget."""
-        del gate, memory
-        raise CannotInject(tid, "these clauses run in the tracer only")
+        """See jump_arming.ClausesForTarget, and in_target.install."""
+        if self._image.inside is None:
+            raise CannotInject(tid, "these clauses run in the tracer only")
+        return install(tid, gate, memory, self._image.inside, self._image.regions, self.memory)
 
     def __enter__(self) -> Clauses:
         return self
@@ -201,49 +212,61 @@ class NativeProgram:
             ring=ring_size,
             aggregations=options.aggregation_size,
             dynamic=options.dynamic_size,
+            shard_bits=SHARDS_BITS if options.inside else 0,
         )
         pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
-        machine = NativeMachine(plan.program, stores(plan.program, len(plan.names)), sizes, pool_bits)
-        lower(plan.program, plan.units, machine.stores, machine)
+        layout = Layout(plan.program, stores(plan.program, len(plan.names)), sizes, pool_bits)
+        machine = NativeMachine(layout, Where.OUTSIDE)
+        lower(plan.program, plan.units, layout.stores, machine)
         emit_hit(machine, plan.units)
-        regions = machine.regions()
+        within = NativeMachine(layout, Where.INSIDE) if options.inside else None
+        if within is not None:
+            own = [unit for unit in plan.units if unit.kind is not UnitKind.CONSUMER]
+            lower(plan.program, own, layout.stores, within)
+        regions = layout.regions()
+        machine.settle(regions)
+        inside = None
+        if within is not None:
+            within.settle(regions)
+            inside = compile_inside(within, plan, regions)
         exported = (HIT, *EXPORTED, *(unit.name for unit in plan.units))
-        support = assembly()
+        support = assembly(Where.OUTSIDE)
         code = compiled(
             "x86-64",
             f"{machine.module}{support}",
             lambda: emit.native_object(machine.module, support, exported),
         )
-        self.image = Image(code, descriptors, regions.size, ring_size, machine.whole_registers)
-        self.clauses = Clauses(self.image)
-        try:
-            self._begin(machine, regions)
-            self._make_tables(machine, regions, rows)
+        self.image = Image(code, descriptors, regions, machine.whole_registers, inside)
+        self._timer: Timer | None = None
+        with ExitStack() as stack:
+            self.clauses = stack.enter_context(Clauses(self.image))
+            self._poll = stack.enter_context(select.epoll())
+            self._begin(layout, regions)
+            self._make_tables(layout, regions, rows)
             self.refresh()
-        except BaseException:
-            self.clauses.close()
-            raise
+            self._stack = stack.pop_all()
 
-    def _begin(self, machine: NativeMachine, regions: Regions) -> None:
+    def _begin(self, layout: Layout, regions: Regions) -> None:
         """Write what clauses find in the memory, and take up the consumer's part."""
         descriptors = self.image.descriptors
         address = self.clauses.code.address
         atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
         self._state = regions.offset(STATE)
-        self._hits = regions.places.get(HITS)
+        self._hits = regions.copies(HITS) if HITS in regions.places else range(0)
+        self._hits_size = 8 * self._plan.numbers
         self._write_header(descriptors.event)
-        self._write_tables(machine, regions)
+        self._write_tables(layout, regions)
         self._records = RecordQueue(
             self.clauses.memory,
-            regions.offset(RECORDS),
-            self.image.ring_size,
+            *regions.places[RECORDS],
             descriptors.event,
             atomic.exchange,
         )
-        self._cells = NativeCells(self._plan, _cell_stores(machine, regions), self.clauses.memory, atomic)
+        self._poll.register(self._records.fileno(), select.EPOLLIN)
+        self._cells = NativeCells(self._plan, _cell_stores(layout, regions), self.clauses.memory, atomic)
         self._set_word(STATE_RANDOM, int.from_bytes(os.urandom(8), "little"))
 
-    def _make_tables(self, machine: NativeMachine, regions: Regions, rows: ProcessRows | None) -> None:
+    def _make_tables(self, layout: Layout, regions: Regions, rows: ProcessRows | None) -> None:
         """Write the tables that stacks are unwound by, where clauses ask for stacks."""
         if rows is None or UNWIND not in regions.places:
             return
@@ -251,7 +274,7 @@ class NativeProgram:
 
         offset, size = regions.places[UNWIND]
         memory = self.clauses.memory.bytes[offset : offset + size]
-        self._tables = StackTables(rows, memory, machine.pool_bits)
+        self._tables = StackTables(rows, memory, layout.pool_bits)
 
     def __enter__(self) -> NativeProgram:
         return self
@@ -261,7 +284,7 @@ class NativeProgram:
     ) -> None:
         if self._tables is not None:
             self._tables.close()
-        self.clauses.close()
+        self._stack.close()
 
     # --- what clauses find in the memory
 
@@ -270,10 +293,10 @@ class NativeProgram:
         words[HEADER_SEED >> 3] = int.from_bytes(os.urandom(8), "little")
         words[HEADER_EVENT_FD >> 3] = event_fd
 
-    def _write_tables(self, machine: NativeMachine, regions: Regions) -> None:
+    def _write_tables(self, layout: Layout, regions: Regions) -> None:
         """Write constants, what is known of sites by their numbers, and the names that clauses read as strings."""
         if CONSTANTS in regions.places:
-            self._write(regions, CONSTANTS, machine.pool.contents())
+            self._write(regions, CONSTANTS, layout.pool.contents())
         self._write(regions, UNITS, self._plan.unit_of.tobytes())
         if PLACES in regions.places:
             words = array("Q", bytes(8 * self._plan.numbers))
@@ -290,7 +313,7 @@ class NativeProgram:
             size, limit = self._plan.program.string_size, self._plan.program.string_limit
             texts = (
                 probe_text(name, field).encode("utf-8", "surrogateescape")
-                for field in machine.text_fields
+                for field in layout.text_fields
                 for name in self._plan.names
             )
             self._write(regions, NAMES, b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts))
@@ -312,8 +335,21 @@ class NativeProgram:
         function = native_function(self.clauses.code.address(unit.name), 4)
         function(probe.id, context.buffer_info()[0], os.getpid(), threading.get_native_id())
 
+    def move_to(self, path: str) -> None:
+        """Go over to the memory in this file, in which the traced process runs clauses from now on.
+
+        It tells nobody of records; we look for them by ourselves.
+        """
+        moved = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.clauses.memory.move_to(moved)
+        os.close(moved)
+        self._cells.keeps_entries = True
+        if self._timer is None:
+            self._timer = self._stack.enter_context(closing(Timer(_LOOK_EVERY_NS)))
+            self._poll.register(self._timer.fileno(), select.EPOLLIN)
+
     def fileno(self) -> int:
-        return self._records.fileno()
+        return self._poll.fileno()
 
     @property
     def patience_ns(self) -> int:
@@ -322,6 +358,8 @@ class NativeProgram:
     def drain(self, limit: int) -> list[bytes]:
         if self._tables is not None:
             self._tables.refresh_if_missed()
+        if self._timer is not None:
+            self._timer.take()
         return self._records.drain(limit)
 
     def abandon_unfinished(self) -> None:
@@ -343,11 +381,13 @@ class NativeProgram:
 
     def hits(self) -> dict[int, int]:
         """Return the hits of each site that was hit, by its number; none where the plan doesn't count them."""
-        if self._hits is None:
-            return {}
-        offset, size = self._hits
-        counts = self.clauses.memory.words[offset >> 3 : offset + size >> 3].tolist()
-        return {number: count for number, count in enumerate(counts) if count}
+        found: dict[int, int] = {}
+        for offset in self._hits:
+            counts = self.clauses.memory.words[offset >> 3 : offset + self._hits_size >> 3].tolist()
+            for number, count in enumerate(counts):
+                if count:
+                    found[number] = found.get(number, 0) + count
+        return found
 
     def refresh(self) -> None:
         if self._tables is not None:
@@ -363,12 +403,12 @@ class NativeProgram:
         self.clauses.memory.words[self._state + offset >> 3] = value & WORD_MASK
 
 
-def _cell_stores(machine: NativeMachine, regions: Regions) -> dict[str, CellStore]:
+def _cell_stores(layout: Layout, regions: Regions) -> dict[str, CellStore]:
     """Return the stores of the aggregations that some clause uses."""
     found = {}
-    for name, store in machine.stores.items():
+    for name, store in layout.stores.items():
         region = f"@{name}"
         if region in regions.places:
-            shape = machine.shape(region) if isinstance(store, HashStore) else None
-            found[name] = CellStore(store, regions.offset(region), shape)
+            shape = layout.shape(region) if isinstance(store, HashStore) else None
+            found[name] = CellStore(store, regions.copies(region), shape)
     return found

@@ -39,15 +39,15 @@ class RecordQueue:
         self._mask = size - 1
         self._event_fd = event_fd
         self._exchange = exchange
-        self._abandoned = False
+        self._abandoned = 0
 
     def fileno(self) -> int:
         """Return an eventfd that is readable while there are records."""
         return self._event_fd
 
     def abandon_unfinished(self) -> None:
-        """Stop waiting for records that are being written: the process that was at it is no more."""
-        self._abandoned = True
+        """Stop waiting for records that are being written by now: the process that was at it is no more."""
+        self._abandoned = self._memory.words[HEADER_RING_HEAD >> 3]
         os.eventfd_write(self._event_fd, 1)
 
     def drain(self, limit: int) -> list[bytes]:
@@ -71,7 +71,7 @@ class RecordQueue:
             at = start + (position & self._mask)
             word = words[at >> 3]
             if not word & (RECORD_BUSY | RECORD_LENGTH) or word & RECORD_BUSY:
-                if not self._abandoned:
+                if position >= self._abandoned:
                     break
                 word |= RECORD_DISCARDED
             length = word & RECORD_LENGTH

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from scratch.trampoline import Shards
+
 # --- the header ---------------------------------------------------------------------------------------------
 
 HEADER_FIRINGS: Final = 0
@@ -25,7 +27,25 @@ HEADER_RING_HEAD: Final = 64
 """Bytes of records reserved since the beginning, headers included."""
 HEADER_RING_TAIL: Final = 128
 """Bytes of records consumed since the beginning."""
-HEADER_SIZE: Final = 192
+HEADER_POOL: Final = 192
+"""A bit for each slot of the pool of a firing's own memory that is taken, where clauses run in the traced process."""
+HEADER_GATE: Final = 256
+"""Two 32-bit words for the clauses that run in the traced process: scratch.trampoline's gate, and its process ID as
+its own namespace has it."""
+HEADER_PROCESS: Final = 264
+"""Its process ID as we have it."""
+HEADER_CLOCK: Final = 272
+HEADER_PROCESSOR: Final = 280
+"""Where it has the vdso's clock_gettime and getcpu."""
+HEADER_FS_BASE: Final = 288
+"""Nonzero where its threads may execute `rdfsbase`."""
+HEADER_SIZE: Final = 320
+
+POOL_SLOTS: Final = 64
+TID_BITS: Final = 22
+"""Thread IDs are smaller than 1 << TID_BITS: PID_MAX_LIMIT, include/linux/threads.h."""
+TIDS_BITS: Final = 12
+"""The table of thread IDs has 1 << TIDS_BITS words: a hash of where a thread runs above, its ID below."""
 
 # --- the ring -----------------------------------------------------------------------------------------------
 
@@ -84,7 +104,7 @@ class HashShape:
 
 # --- all of it ----------------------------------------------------------------------------------------------
 
-STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, UNWIND, RECORDS = (
+STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, UNWIND, POOL, TIDS, RECORDS = (
     "state",
     "constants",
     "names",
@@ -94,32 +114,63 @@ STATE, CONSTANTS, NAMES, UNITS, HITS, NEXT, PLACES, THREADS, UNWIND, RECORDS = (
     "places",
     "threads",
     "unwind",
+    "pool",
+    "tids",
     "records",
 )
 """The regions by name; an aggregation's has `@` before its own name. By the number of a site UNITS
 holds 4 bytes: the number of the unit it fires; NEXT 4: the number of another site at the same address, whose unit
 comes next, 0 behind the last; HITS 8: how often it was hit; PLACES 8, where it is a return: the ID of its probe, and
-its offset in the function. UNWIND: dlang/unwind_format.py."""
+its offset in the function. UNWIND: dlang/unwind_format.py. POOL is a firing's own memory, TIDS a table of thread IDs,
+both for clauses that run in the traced process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Offset and size in bytes of each region, and of the memory: whole pages, the ring at its end."""
+    """Offset and size in bytes of each region, and of the memory: whole pages, the ring at its end.
+
+    There are copies of the regions named in `sharded`, as `shards` says; the offset is the first one's.
+    """
 
     places: Mapping[str, tuple[int, int]]
     size: int
+    sharded: frozenset[str]
+    shards: Shards
 
     def offset(self, name: str) -> int:
         return self.places[name][0]
 
+    def copies(self, name: str) -> range:
+        """Return the offsets of all copies of a region."""
+        offset = self.offset(name)
+        count = 1 << self.shards.bits if name in self.sharded else 1
+        return range(offset, offset + (count << self.shards.stride_bits), 1 << self.shards.stride_bits)
 
-def lay_out(sizes: Mapping[str, int], ring_size: int) -> Regions:
-    """Return the places of regions of these sizes, cache lines apart, and of the ring behind them."""
+
+_SHARDED_LIMIT: Final = 256 << 20
+"""Bytes that all copies of counters may take; where they would take more there are fewer copies."""
+
+
+def lay_out(
+    sizes: Mapping[str, int], ring_size: int, sharded: frozenset[str] = frozenset(), shard_bits: int = 0
+) -> Regions:
+    """Return the places of regions of these sizes, cache lines apart, and of the ring behind them; of those in
+    `sharded` at most 1 << `shard_bits` copies."""
     places: dict[str, tuple[int, int]] = {}
     end = HEADER_SIZE
     for name, size in sizes.items():
-        places[name] = end, size
-        end += -(-size // 64) * 64
+        if name not in sharded:
+            places[name] = end, size
+            end += -(-size // 64) * 64
+    first = end = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
+    for name in sizes:
+        if name in sharded:
+            places[name] = end, sizes[name]
+            end += -(-sizes[name] // 64) * 64
+    stride_bits = max(end - first - 1, mmap.PAGESIZE - 1).bit_length()
+    while shard_bits and 1 << stride_bits + shard_bits > _SHARDED_LIMIT:
+        shard_bits -= 1
+    end = first + ((1 << stride_bits + shard_bits) if sharded else 0)
     end = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
     places[RECORDS] = end, ring_size
-    return Regions(places, end + ring_size)
+    return Regions(places, end + ring_size, sharded, Shards(shard_bits, stride_bits))

@@ -1,9 +1,10 @@
-"""The native machine: D's intrinsics as x86-64 code over shared memory, for the tracer and for dtrap itself.
+"""The native machine: D's intrinsics as x86-64 code over shared memory: for the tracer and dtrap, and for the traced
+process itself.
 
-Every function is `unit(site, context, pid, tid)`: for a hit the context is the stopped thread's struct
-user_regs_struct with rip at the site, for the consumer the eleven words that the BPF machine's have. Nothing
-in the code says where the memory is: one pointer does, set when the code is loaded. What takes more than a
-few instructions is in runtime.py. Hands the IR to emit.py and the regions to program.py.
+There is a module for each of the two places, over one memory (`Layout`). What clauses know of a firing, and by
+what signature a unit is called, differs: firing.py. Nothing in the code says where the memory is: one pointer
+does, set when the code is loaded. What takes more than a few instructions is in runtime.py. Hands the IR to
+emit.py and the regions to program.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 import llvmlite.ir as ir
 
+from backend.fasttrap.firing import ARGUMENT_REGISTERS, Firing, InsideFiring, OutsideFiring
 from backend.fasttrap.regions import (
     CONSTANTS,
     HEADER_FIRINGS,
@@ -24,17 +26,21 @@ from backend.fasttrap.regions import (
     NAMES,
     NEXT,
     PLACES,
+    POOL,
+    POOL_SLOTS,
     RECORD_DISCARDED,
     RECORDS,
     STATE,
     THREADS,
+    TIDS,
+    TIDS_BITS,
     UNITS,
     UNWIND,
     HashShape,
     Regions,
     lay_out,
 )
-from backend.fasttrap.runtime import GID_LINE, STACK_COPY_SIZE, UID_LINE, VOID, runtime_function
+from backend.fasttrap.runtime import VOID, Where, runtime_function, stack_copy_size
 from dlang.aggregations import cell_words, identity
 from dlang.branch_condition import CONDITIONS, is_taken
 from dlang.builtins import REGISTER_NUMBER, RESULT_REGISTERS
@@ -45,9 +51,6 @@ from dlang.layout import (
     PLACE_CONDITION_SHIFT,
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
-    STATE_CONSUMER_PARENT,
-    STATE_TARGET_PARENT,
-    STATE_WALL_OFFSET,
     HashStore,
     Store,
     TableStore,
@@ -65,21 +68,21 @@ from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 HIT: Final = "hit"
 """The function of a hit: `void hit(site, context, pid, tid)` runs the unit of the site."""
 
-_MEMORY: Final = "memory"
-_MONOTONIC, _OWN_TIME = 1, 3
-"""CLOCK_MONOTONIC and CLOCK_THREAD_CPUTIME_ID."""
+MEMORY_POINTER: Final = "memory"
+"""The variable of native code that says where the shared memory is."""
+_PLACE: Final = "place."
 _SCRATCH_LIMIT: Final = 1 << 20
-"""Bytes of a firing's own memory, which is on the stack: a thread's is 8 MiB."""
+"""Bytes of a firing's own memory, which outside is on the stack: a thread's is 8 MiB."""
 _LAST_REGISTER: Final = 20
 """user_regs_struct begins in the order of `uregs[]`. What it has beyond the kernel's pt_regs is 0 here as there."""
 _RETURNING: Final = frozenset((UnitKind.RETURN, UnitKind.BRANCH))
-_ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
 
 
 @dataclass(frozen=True, slots=True)
 class NativeSizes:
     """What a run decides, in bytes (`ring` a power of two, whole pages), and how many IDs of probes and how many
-    numbers of sites there are. `shared`: several sites of the run have one address.
+    numbers of sites there are. `shared`: several sites of the run have one address. `shard_bits`: there are
+    1 << shard_bits copies of all counters.
     """
 
     probe_count: int
@@ -88,13 +91,14 @@ class NativeSizes:
     ring: int
     aggregations: int
     dynamic: int
+    shard_bits: int = 0
 
 
-class NativeMachine:
-    """One module and the regions of memory that its functions use.
+class Layout:
+    """The regions that the modules of one run use, and what else they agree on. Grows as code is emitted.
 
-    `whole_registers`: some unit of the process reads registers. `pool_bits` is asked when code unwinds stacks: how
-    large the tables for it are.
+    `scratch_size`: bytes of its own memory that a firing needs at most. `pool_bits` is asked when code unwinds stacks:
+    how large the tables for it are.
     """
 
     def __init__(
@@ -104,52 +108,31 @@ class NativeMachine:
         sizes: NativeSizes,
         pool_bits: Callable[[], int] = lambda: SMALLEST_POOL_BITS,
     ) -> None:
-        self.module = ir.Module(name="dtrap")
         self.program = program
         self.stores = stores
         self.sizes = sizes
         self.text_fields: list[ProbeField] = []
-        self.whole_registers = False
         self.pool = Constants()
         self._ask_pool_bits = pool_bits
-        self._scratch_size = 0
-        self._places: dict[str, ir.GlobalVariable] = {}
-        self._memory = ir.GlobalVariable(self.module, POINTER, _MEMORY)
-        self._memory.initializer = ir.Constant(POINTER, None)
+        self.scratch_size = 0
+        self.used: dict[str, None] = {}
+        """The names of the regions, in the order of first use."""
 
     @cached_property
     def pool_bits(self) -> int:
         """The size of the pool that stacks are unwound by, asked for when code needs it first."""
         return self._ask_pool_bits()
 
-    def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
-        """Add a unit's function, which returns nothing of interest."""
-        function = ir.Function(self.module, ir.FunctionType(I64, [I64, POINTER, I32, I32]), name)
-        return function, _NativeTarget(self, kind, *function.args)
-
-    def need_scratch(self, size: int) -> None:
-        self._scratch_size = max(self._scratch_size, size)
-
-    def scratch(self, b: ir.IRBuilder) -> ir.Value:
-        """Return a function's own memory: it is on the stack."""
-        return stack_words(b, -(-self._scratch_size // 8))
+    @property
+    def scratch_bits(self) -> int:
+        """A slot of the pool has 1 << scratch_bits bytes."""
+        return max(self.scratch_size - 1, 63).bit_length()
 
     def text_field(self, field: ProbeField) -> int:
         """Return the place of a field in the table of site names, which it gets with its first use."""
         if field not in self.text_fields:
             self.text_fields.append(field)
         return self.text_fields.index(field)
-
-    def header(self, b: ir.IRBuilder) -> ir.Value:
-        return b.load(self._memory, typ=POINTER)
-
-    def region(self, b: ir.IRBuilder, name: str) -> ir.Value:
-        """Return the pointer to a region. Where it is turns out when all code is emitted: see `regions`."""
-        if name not in self._places:
-            place = ir.GlobalVariable(self.module, I64, f"place.{name}")
-            place.linkage, place.global_constant = "internal", True
-            self._places[name] = place
-        return at(b, self.header(b), b.load(self._places[name], typ=I64))
 
     def shape(self, name: str) -> HashShape:
         """Return the shape of a hash, by its region's name."""
@@ -167,19 +150,21 @@ class NativeMachine:
         return HashShape(limit, store_.key_size, value_size)
 
     def regions(self) -> Regions:
-        """Lay out the regions that the emitted code uses, and make it know their places. Comes last.
+        """Lay out the regions. Comes when all code is emitted.
 
         Raises OSError where clauses need more memory of their own than there is.
         """
-        if self._scratch_size > _SCRATCH_LIMIT:
-            message = f"clauses need {self._scratch_size} bytes of memory for a firing"
+        if self.scratch_size > _SCRATCH_LIMIT:
+            message = f"clauses need {self.scratch_size} bytes of memory for a firing"
             raise OSError(errno.E2BIG, message)
         sizes = {STATE: state_size(self.program)}
-        sizes |= {name: self._region_size(name) for name in self._places if name not in (STATE, RECORDS)}
-        regions = lay_out(sizes, self.sizes.ring)
-        for name, place in self._places.items():
-            place.initializer = constant(regions.offset(name))
-        return regions
+        sizes |= {name: self._region_size(name) for name in self.used if name not in (STATE, RECORDS)}
+        sharded = frozenset(name for name in sizes if name == HITS or self._table(name) is not None)
+        return lay_out(sizes, self.sizes.ring, sharded, self.sizes.shard_bits)
+
+    def _table(self, name: str) -> TableStore | None:
+        store_ = self.stores.get(name.removeprefix("@"))
+        return store_ if isinstance(store_, TableStore) else None
 
     def _region_size(self, name: str) -> int:
         numbers = self.sizes.number_count
@@ -190,15 +175,85 @@ class NativeMachine:
             NEXT: 4 * numbers,
             HITS: 8 * numbers,
             PLACES: 8 * numbers,
+            POOL: POOL_SLOTS << self.scratch_bits,
+            TIDS: 8 << TIDS_BITS,
         }
         if name == UNWIND:
             return memory_size(self.pool_bits)
         if name in fixed:
             return fixed[name]
-        store_ = self.stores.get(name.removeprefix("@"))
-        if isinstance(store_, TableStore):
-            return 8 * cell_words(store_.aggregation) * store_.slots
+        table = self._table(name)
+        if table is not None:
+            return 8 * cell_words(table.aggregation) * table.slots
         return self.shape(name).size
+
+
+class NativeMachine:
+    """One module, whose code runs in one sort of place. `firings` are those of its functions, by name."""
+
+    def __init__(self, layout: Layout, where: Where) -> None:
+        self.module = ir.Module(name="dtrap")
+        self.layout = layout
+        self.where = where
+        self.pool = layout.pool
+        self.firings: dict[str, Firing] = {}
+        self._numbers: dict[str, ir.GlobalVariable] = {}
+        self._memory = ir.GlobalVariable(self.module, POINTER, MEMORY_POINTER)
+        self._memory.initializer = ir.Constant(POINTER, None)
+
+    @property
+    def whole_registers(self) -> bool:
+        """Whether some unit of the process reads more registers than arguments come in."""
+        return any(firing.whole_registers for firing in self.firings.values())
+
+    def begin(self, name: str, kind: UnitKind) -> tuple[ir.Function, Target]:
+        """Add a unit's function, which returns nothing of interest."""
+        firing: Firing
+        match self.where:
+            case Where.OUTSIDE:
+                function = ir.Function(self.module, ir.FunctionType(I64, [I64, POINTER, I32, I32]), name)
+                firing = OutsideFiring(self, kind is UnitKind.CONSUMER, *function.args)
+            case Where.INSIDE:
+                assert kind is not UnitKind.CONSUMER, name
+                function = ir.Function(self.module, ir.FunctionType(I64, [I64] * 6), name)
+                function.calling_convention = "preserve_mostcc"
+                firing = InsideFiring(self, function.args)
+        self.firings[name] = firing
+        return function, _NativeTarget(self, kind, firing)
+
+    def need_scratch(self, size: int) -> None:
+        self.layout.scratch_size = max(self.layout.scratch_size, size)
+
+    def stack_scratch(self, b: ir.IRBuilder) -> ir.Value:
+        return stack_words(b, -(-self.layout.scratch_size // 8))
+
+    def header(self, b: ir.IRBuilder) -> ir.Value:
+        return b.load(self._memory, typ=POINTER)
+
+    def region(self, b: ir.IRBuilder, name: str) -> ir.Value:
+        """Return the pointer to a region. Where it is turns out when all code is emitted: see `settle`."""
+        self.layout.used[name] = None
+        return at(b, self.header(b), self.number(b, _PLACE + name))
+
+    def number(self, b: ir.IRBuilder, name: str) -> ir.Value:
+        if name not in self._numbers:
+            place = ir.GlobalVariable(self.module, I64, name)
+            place.linkage, place.global_constant = "internal", True
+            self._numbers[name] = place
+        return b.load(self._numbers[name], typ=I64)
+
+    def settle(self, regions: Regions) -> None:
+        """Make the code know where the regions are. Comes last."""
+        shards = regions.shards
+        known = {
+            "scratch_bits": self.layout.scratch_bits,
+            "shard_mask": (1 << shards.bits) - 1,
+            "shard_bits": shards.stride_bits,
+        }
+        for name, number in self._numbers.items():
+            is_place = name.startswith(_PLACE)
+            value = regions.offset(name.removeprefix(_PLACE)) if is_place else known[name]
+            number.initializer = constant(value)
 
 
 def emit_hit(machine: NativeMachine, units: Sequence[Unit]) -> None:
@@ -226,7 +281,7 @@ def emit_hit(machine: NativeMachine, units: Sequence[Unit]) -> None:
             b.call(machine.module.globals[unit.name], (number, *function.args[1:]))
             b.branch(next_)
     b.position_at_end(next_)
-    if machine.sizes.shared:
+    if machine.layout.sizes.shared:
         following = b.load(at(b, machine.region(b, NEXT), b.shl(number, constant(2))), typ=I32)
         number.add_incoming(b.zext(following, I64), next_)
         b.cbranch(b.icmp_unsigned("!=", following, ir.Constant(I32, 0)), each, done)
@@ -243,14 +298,12 @@ class _NativeTarget:
 
     machine: NativeMachine
     kind: UnitKind
-    site_number: ir.Value
-    context: ir.Value
-    process: ir.Value
-    thread: ir.Value
+    firing: Firing
     _slots: dict[str, ir.Value] = field(default_factory=dict)
     _stack_copy: ir.Value | None = None
 
     def _call(self, b: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value:
+        self.firing.uses.add(name)
         return b.call(runtime_function(self.machine.module, name), arguments)
 
     def _slot(self, b: ir.IRBuilder, name: str) -> ir.Value:
@@ -260,22 +313,17 @@ class _NativeTarget:
                 self._slots[name] = stack_words(b, 1)
         return self._slots[name]
 
-    def _pid(self, b: ir.IRBuilder) -> ir.Value:
-        return b.zext(self.process, I64)
-
-    def _tid(self, b: ir.IRBuilder) -> ir.Value:
-        return b.zext(self.thread, I64)
-
     # --- the firing
 
     def site(self, b: ir.IRBuilder) -> ir.Value:
         if self.kind in _RETURNING:
             return b.and_(self._place(b), constant(PLACE_PROBE))
-        return self.site_number
+        return self.firing.site_number(b)
 
     def _place(self, b: ir.IRBuilder) -> ir.Value:
         """Return what the table of places has for the site."""
-        return load(b, at(b, self.machine.region(b, PLACES), b.shl(self.site_number, constant(3))))
+        number = self.firing.site_number(b)
+        return load(b, at(b, self.machine.region(b, PLACES), b.shl(number, constant(3))))
 
     def leaves(self, b: ir.IRBuilder) -> ir.Value:
         condition = b.and_(b.lshr(self._place(b), constant(PLACE_CONDITION_SHIFT)), constant(CONDITIONS - 1))
@@ -283,90 +331,66 @@ class _NativeTarget:
 
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
-            return load(b, self.context, 8 * number)
+            return self.firing.consumer_argument(b, number)
         if self.kind in _RETURNING:
             if number == 0:
                 return b.ashr(self._place(b), constant(PLACE_OFFSET_SHIFT))
             return self.register(b, RESULT_REGISTERS[number]) if number in RESULT_REGISTERS else constant(0)
-        if number < len(_ARGUMENT_REGISTERS):
-            return self.register(b, _ARGUMENT_REGISTERS[number])
+        if number < len(ARGUMENT_REGISTERS):
+            return self.register(b, ARGUMENT_REGISTERS[number])
         # Behind the return address: System V ABI, AMD64 supplement, 3.2.3.
         place = self._slot(b, "argument")
         stack = self.register(b, REGISTER_NUMBER["RSP"])
-        offset = 8 * (1 + number - len(_ARGUMENT_REGISTERS))
+        offset = 8 * (1 + number - len(ARGUMENT_REGISTERS))
         self.read_user(b, place, constant(8), b.add(stack, constant(offset)))
         return load(b, place)
 
     def register(self, b: ir.IRBuilder, index: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER or index > _LAST_REGISTER:
             return constant(0)
-        self.machine.whole_registers = True
-        return load(b, self.context, 8 * index)
+        return self.firing.register(b, index)
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        own = self.kind is UnitKind.CONSUMER
         match fact:
-            case Fact.PID:
-                return b.sext(self.process, I64)
-            case Fact.TID:
-                return b.sext(self.thread, I64)
-            case Fact.PPID:
-                return load(b, self.state(b), STATE_CONSUMER_PARENT if own else STATE_TARGET_PARENT)
-            case Fact.UID:
-                return self._call(b, "credential", self._tid(b), constant(UID_LINE))
-            case Fact.GID:
-                return self._call(b, "credential", self._tid(b), constant(GID_LINE))
-            case Fact.CPU if own:
-                return self._call(b, "own_processor")
-            case Fact.CPU:
-                # Not where this code runs: the tracer follows the process, but not from hit to hit.
-                return self._call(b, "thread_processor", self._tid(b))
-            case Fact.TIMESTAMP:
-                return self._call(b, "clock", constant(_MONOTONIC))
-            case Fact.WALLTIMESTAMP:
-                offset = load(b, self.state(b), STATE_WALL_OFFSET)
-                return b.add(self._call(b, "clock", constant(_MONOTONIC)), offset)
-            case Fact.VTIMESTAMP if own:
-                return self._call(b, "clock", constant(_OWN_TIME))
-            case Fact.VTIMESTAMP:
-                return self._call(b, "thread_time", self._tid(b))
             case Fact.PROBE_ID:
                 return self.site(b)
             case Fact.ENABLING_ID:
                 raise AssertionError("the enabling is known when code is generated")
+            case _:
+                return self.firing.fact(b, fact)
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
-        self._call(b, "thread_name", self._tid(b), destination)
+        self.firing.command_name(b, destination)
 
     # --- memory
 
     def read_user(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
-        return self._call(b, "read_user", self._pid(b), destination, size, address)
+        return self._call(b, "read_user", self.firing.process_to_read(b), destination, size, address)
 
     def read_user_string(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
-        return self._call(b, "read_user_string", self._pid(b), destination, size, address)
+        return self._call(b, "read_user_string", self.firing.process_to_read(b), destination, size, address)
 
     def read_stack(self, b: ir.IRBuilder, place: ir.Value, address: ir.Value) -> ir.Value:
         """Read a word by way of a copy of the stack that lasts as long as the firing: a system call reads a piece."""
         if self._stack_copy is None:
             with b.goto_entry_block():
-                self._stack_copy = stack_words(b, STACK_COPY_SIZE // 8)
+                self._stack_copy = stack_words(b, stack_copy_size(self.machine.where) // 8)
                 store(b, 0, self._stack_copy)
                 store(b, 0, self._stack_copy, 8)
-        return self._call(b, "read_stack", self._pid(b), self._stack_copy, address, place)
+        return self._call(b, "read_stack", self.firing.process_to_read(b), self._stack_copy, address, place)
 
     def unwind_tables(self, b: ir.IRBuilder) -> tuple[ir.Value, int]:
-        return self.machine.region(b, UNWIND), self.machine.pool_bits
+        return self.machine.region(b, UNWIND), self.machine.layout.pool_bits
 
     def write_user(self, b: ir.IRBuilder, address: ir.Value, size: ir.Value, source: ir.Value) -> ir.Value:
-        return self._call(b, "write_user", self._pid(b), source, size, address)
+        return self._call(b, "write_user", self.firing.process_to_read(b), source, size, address)
 
     def send_signal(self, b: ir.IRBuilder, number: ir.Value) -> None:
-        self._call(b, "send_signal", self._pid(b), self._tid(b), number)
+        self._call(b, "send_signal", self.firing.process(b), self.firing.thread(b), number)
 
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         self._call(b, "copy_string", destination, constant(size), source)
@@ -382,41 +406,42 @@ class _NativeTarget:
 
     def site_text(self, b: ir.IRBuilder, site: ir.Value, field: ProbeField) -> ir.Value:
         """Return a pointer into the names: for each field, in the order of first use, a table by site."""
-        column = self.machine.text_field(field)
-        row = b.mul(site, constant(self.machine.program.string_size))
-        table = column * self.machine.sizes.probe_count * self.machine.program.string_size
+        column = self.machine.layout.text_field(field)
+        row = b.mul(site, constant(self.machine.layout.program.string_size))
+        table = column * self.machine.layout.sizes.probe_count * self.machine.layout.program.string_size
         return at(b, at(b, self.machine.region(b, NAMES), table), row)
 
     def scratch(self, b: ir.IRBuilder) -> ir.Value:
-        with b.goto_entry_block():
-            return self.machine.scratch(b)
+        return self.firing.scratch(b)
 
     def release_scratch(self, b: ir.IRBuilder, scratch: ir.Value) -> None:
-        """Do nothing: it goes with the function's stack."""
+        self.firing.release_scratch(b, scratch)
 
     # --- hashes and tables
 
     def _hash(self, b: ir.IRBuilder, name: str, key: ir.Value) -> list[ir.Value]:
         """Return what every function on hashes wants to know."""
-        shape = self.machine.shape(name)
+        shape = self.machine.layout.shape(name)
         mask, key_size, entry_size = map(constant, ((1 << shape.bits) - 1, shape.key_size, shape.entry_size))
         return [self.machine.region(b, name), mask, key_size, entry_size, key, self.machine.header(b)]
 
     def _found_or_made(self, b: ir.IRBuilder, name: str, key: ir.Value, new: bytes) -> ir.Value:
-        limit = constant(self.machine.shape(name).limit)
+        limit = constant(self.machine.layout.shape(name).limit)
         value = at(b, self.constants(b), self.machine.pool.place(new))
         return self._call(b, "hash_make", *self._hash(b, name, key), limit, value)
 
     def _thread_key(self, b: ir.IRBuilder) -> ir.Value:
         key = self._slot(b, "thread")
-        store(b, b.or_(b.shl(self._pid(b), constant(32)), self._tid(b)), key)
+        store(b, b.or_(b.shl(self.firing.process(b), constant(32)), self.firing.thread(b)), key)
         return key
 
     def thread_block(self, b: ir.IRBuilder) -> ir.Value:
         return self._call(b, "hash_find", *self._hash(b, THREADS, self._thread_key(b)))
 
     def new_thread_block(self, b: ir.IRBuilder) -> ir.Value:
-        return self._found_or_made(b, THREADS, self._thread_key(b), bytes(self.machine.program.thread_size))
+        return self._found_or_made(
+            b, THREADS, self._thread_key(b), bytes(self.machine.layout.program.thread_size)
+        )
 
     def free_thread_block(self, b: ir.IRBuilder) -> None:
         self._call(b, "hash_free", *self._hash(b, THREADS, self._thread_key(b)))
@@ -425,25 +450,26 @@ class _NativeTarget:
         return self._call(b, "hash_find", *self._hash(b, array_name(array), key))
 
     def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
-        zeros = bytes(stored_size(array.type, self.machine.program.string_size))
+        zeros = bytes(stored_size(array.type, self.machine.layout.program.string_size))
         return self._found_or_made(b, array_name(array), key, zeros)
 
     def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
         self._call(b, "hash_free", *self._hash(b, array_name(array), key))
 
     def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
-        size = 8 * cell_words(self.machine.stores[aggregation].aggregation)
-        return at(b, self.machine.region(b, f"@{aggregation}"), b.mul(slot, constant(size)))
+        size = 8 * cell_words(self.machine.layout.stores[aggregation].aggregation)
+        first = at(b, self.machine.region(b, f"@{aggregation}"), b.mul(slot, constant(size)))
+        return self.firing.counters(b, first)
 
     def hash_cell(self, b: ir.IRBuilder, aggregation: str, key: ir.Value) -> ir.Value:
-        function = self.machine.stores[aggregation].aggregation
+        function = self.machine.layout.stores[aggregation].aggregation
         new = struct.pack(f"<{cell_words(function)}Q", *identity(function))
         return self._found_or_made(b, f"@{aggregation}", key, new)
 
     # --- records
 
     def _ring(self, b: ir.IRBuilder) -> list[ir.Value]:
-        mask = constant(self.machine.sizes.ring - 1)
+        mask = constant(self.machine.layout.sizes.ring - 1)
         return [self.machine.header(b), self.machine.region(b, RECORDS), mask]
 
     def reserve_record(self, b: ir.IRBuilder, size: int) -> ir.Value:
@@ -456,5 +482,6 @@ class _NativeTarget:
         self._call(b, "finish_record", *self._ring(b), record, constant(RECORD_DISCARDED))
 
     def count_hit(self, b: ir.IRBuilder) -> None:
-        place = b.shl(self.site_number, constant(3))
-        add_atomically(b, at(b, self.machine.region(b, HITS), place), constant(1))
+        place = b.shl(self.firing.site_number(b), constant(3))
+        first = at(b, self.machine.region(b, HITS), place)
+        add_atomically(b, self.firing.counters(b, first), constant(1))

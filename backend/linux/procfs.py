@@ -38,6 +38,7 @@ class AuxiliaryKey(IntEnum):
     PHNUM = 5
     BASE = 7
     ENTRY = 9
+    HWCAP2 = 26
     SYSINFO_EHDR = 33
 
 

@@ -26,20 +26,30 @@ class SharedMemory:
         if os.fstat(fd).st_size < size:
             os.ftruncate(fd, size)
         self._size = size + doubled
+        self._doubled = doubled
         anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         self.address = _map(None, self._size, 0, anonymous, -1, 0)
         try:
-            access = mmap.PROT_READ | mmap.PROT_WRITE
-            shared = mmap.MAP_SHARED | _MAP_FIXED
-            _map(self.address, size, access, shared, fd, 0)
-            if doubled:
-                _map(self.address + size, doubled, access, shared, fd, size - doubled)
+            self.move_to(fd)
         except OSError:
             self._unmap()
             raise
         array = (ctypes.c_ubyte * self._size).from_address(self.address)
         self.bytes = memoryview(array).cast("B")
         self.words = self.bytes.cast("Q")
+
+    def move_to(self, fd: int) -> None:
+        """Map another file in its place, at the same address; its contents are what is seen from now on.
+
+        `fd` is the file that it is in.
+        """
+        size = self._size - self._doubled
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        shared = mmap.MAP_SHARED | _MAP_FIXED
+        _map(self.address, size, access, shared, fd, 0)
+        if self._doubled:
+            _map(self.address + size, self._doubled, access, shared, fd, size - self._doubled)
+        self.fd = fd
 
     def __enter__(self) -> "SharedMemory":
         return self

@@ -26,7 +26,8 @@ from elftools.elf.elffile import ELFFile
 
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
 from backend.fasttrap.regions import HEADER_FIRINGS
-from backend.fasttrap.target import NativeMachine, NativeSizes
+from backend.fasttrap.runtime import Where
+from backend.fasttrap.target import Layout, NativeMachine, NativeSizes
 from backend.linux.libc import libc
 from backend.linux.native_call import native_function
 from dlang.aggregation_store import DeleteKeys
@@ -303,14 +304,13 @@ def test_code_uses_general_registers_only() -> None:
 
 def test_memory_of_a_firing_has_a_limit() -> None:
     plan = process_plan("BEGIN { trace(1); }")
-    machine = NativeMachine(
-        plan.program, {}, NativeSizes(1, 1, shared=False, ring=4096, aggregations=0, dynamic=0)
-    )
+    layout = Layout(plan.program, {}, NativeSizes(1, 1, shared=False, ring=4096, aggregations=0, dynamic=0))
+    machine = NativeMachine(layout, Where.OUTSIDE)
     machine.need_scratch(1 << 20)
-    machine.regions()
+    layout.regions()
     machine.need_scratch((1 << 20) + 8)
     with pytest.raises(OSError, match="clauses need 1048584 bytes of memory for a firing"):
-        machine.regions()
+        layout.regions()
 
 
 # --- variables and hashes -----------------------------------------------------------------------------------
