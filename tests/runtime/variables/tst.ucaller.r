@@ -1,0 +1,5 @@
+eight calls`main
+text calls`main
+eight 1
+text 1
+
