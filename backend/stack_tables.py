@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+import backend.prologues
+import backend.unwind_rows
+import dlang.unwind_format
 from backend.errors import MalformedElf, ProcessGone
 from backend.object_cache import kept
 from backend.objects import LoadedObject
 from backend.process_objects import ProcessObjects
 from backend.process_symbols import Symbols
-from backend.symbols_elf import ElfFile
 from backend.unwind_rows import Rows, unwind_rows
 from dlang.unwind_format import (
     ACTIVE,
@@ -37,8 +39,8 @@ from dlang.unwind_format import (
     SMALLEST_POOL_BITS,
 )
 
-_FORMAT: Final = "unwind rows 1"
-"""To be changed with what rows are: kept ones are of no use then."""
+_MAKERS: Final = (backend.unwind_rows, backend.prologues, dlang.unwind_format)
+"""The modules that decide what rows are: with a change of one, those kept on disk are of no use."""
 _WORTH_KEEPING: Final = 1 << 19
 """Bytes of `.eh_frame` from which its rows are kept on disk: a third of a second of work."""
 _ROOM: Final = 4 << 20
@@ -72,10 +74,16 @@ class ProcessRows:
             file = self._symbols.image(loaded)
             if file is None:
                 return None
+
+            def read() -> Rows | None:
+                return unwind_rows(file, lambda: self._symbols.names(loaded).functions)
+
             section = file.section(".eh_frame")
             if section is None or section.size_bytes < _WORTH_KEEPING or not file.build_id:
-                return unwind_rows(file)
-            return _unpacked(kept(f"{_FORMAT}\n{file.build_id.hex()}", (), lambda: _packed(file)))
+                return read()
+            stamp = f"unwind rows\n{file.build_id.hex()}"
+            makers = (__file__, *(str(maker.__file__) for maker in _MAKERS))
+            return _unpacked(kept(stamp, makers, lambda: _packed(read())))
         except (MalformedElf, ProcessGone):
             return None
 
@@ -101,8 +109,7 @@ def _pool_bytes(rows: Rows) -> int:
     return 8 * len(rows.rows) + 4 * len(rows.blocks) + 8
 
 
-def _packed(file: ElfFile) -> bytes:
-    rows = unwind_rows(file)
+def _packed(rows: Rows | None) -> bytes:
     if rows is None:
         return b""
     return _KEPT_HEAD.pack(rows.base, len(rows.rows)) + rows.rows.tobytes() + rows.blocks.tobytes()

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import MalformedElf
+from backend.prologues import Entry, guessed_entries
+from backend.symbols import Function
 from backend.symbols_elf import ElfFile
 from dlang.unwind_format import (
     BLOCK_BITS,
@@ -32,6 +34,8 @@ _RETURN_ADDRESS: Final = 16
 _LARGEST_TEXT: Final = 1 << 31
 _MOST_STEPS: Final = 1 << 16
 """Instructions of one entry that are followed: a hostile one could go on for as long as its section."""
+_MOSTLY_COVERED: Final = 0.9
+"""Where entries cover this much of the text, the rest is padding and what the linker made."""
 _RESTORER: Final = bytes.fromhex("48c7c00f0000000f05")
 """`mov $15, %rax; syscall`: rt_sigreturn, what every C library returns from a signal's handler with."""
 
@@ -86,38 +90,38 @@ _State = tuple[int | None, int]
 where that can't be said."""
 
 
-def unwind_rows(file: ElfFile) -> Rows | None:
-    """Return the rows of an object; None where it has no `.eh_frame`. Raises MalformedElf."""
+def unwind_rows(file: ElfFile, functions: Callable[[], Sequence[Function]] = lambda: ()) -> Rows | None:
+    """Return the rows of an object; None where nothing is known. Raises MalformedElf.
+
+    `functions` is asked where much of the text has no entry in `.eh_frame`: see backend/prologues.py.
+    """
     section = file.section(".eh_frame")
     text = [part for part in file.sections if part.executable]
-    if section is None or not text:
-        return None
-    data = file.section_bytes(section)
-    if not data:
+    if not text:
         return None
     base = min(part.address for part in text)
     end = max(part.address + part.size_bytes for part in text)
     if end - base >= _LARGEST_TEXT:
         raise MalformedElf(f"text of {end - base} bytes")
-    # What has no entry: Go keeps frame pointers and writes none; elsewhere nothing is known.
-    gap = FRAME_POINTER_RULE if file.section(".gopclntab") is not None else END_RULE
-    found = joined_rows(data, section.address, base, end, gap, _signal_returns(file))
-    return Rows(base, found, _blocks(found, end - base))
+    found: list[Entry] = []
+    if section is not None:
+        found = entries(file.section_bytes(section), section.address, _signal_returns(file))
+    covered = sum(length for _, length, _ in found)
+    if covered < _MOSTLY_COVERED * sum(part.size_bytes for part in text):
+        found += guessed_entries(file, functions(), found)
+    # Go keeps frame pointers and writes no tables; elsewhere nothing is known of what has no entry.
+    go = file.section(".gopclntab") is not None
+    if not found and not go:
+        return None
+    rows = joined_rows(found, base, end, FRAME_POINTER_RULE if go else END_RULE)
+    return Rows(base, rows, _blocks(rows, end - base))
 
 
-def joined_rows(
-    data: bytes,
-    address: int,
-    base: int,
-    end: int,
-    gap: int = END_RULE,
-    signal_returns: Sequence[int] = (),
-) -> array[int]:
-    """Return the rows of all entries of an `.eh_frame` at `address`, for the text from `base` to `end`.
+def joined_rows(entries: list[Entry], base: int, end: int, gap: int = END_RULE) -> array[int]:
+    """Return the rows of all entries in the order of their addresses, for the text from `base` to `end`.
 
-    `gap` is the rule of what lies between entries; `signal_returns` see _signal_returns.
+    `gap` is the rule of what lies between entries.
     """
-    entries = _entries(data, address, signal_returns)
     entries.sort()
     rows = array("Q", [gap])
     last_rule, covered = gap, 0
@@ -178,11 +182,9 @@ def _signal_returns(file: ElfFile) -> list[int]:
 # --- entries ------------------------------------------------------------------------------------------------
 
 
-def _entries(
-    data: bytes, address: int, signal_returns: Sequence[int]
-) -> list[tuple[int, int, tuple[tuple[int, int], ...]]]:
-    """Return the start, the length and the rows (from where in the function, which rule) of each function."""
-    found: list[tuple[int, int, tuple[tuple[int, int], ...]]] = []
+def entries(data: bytes, address: int, signal_returns: Sequence[int] = ()) -> list[Entry]:
+    """Return the entries of an `.eh_frame` at `address`, one for each function; `signal_returns` see above."""
+    found: list[Entry] = []
     commons: dict[int, _Common] = {}
     # Functions of the same shape have the same instructions.
     known: dict[tuple[int, bytes], tuple[tuple[int, int], ...]] = {}

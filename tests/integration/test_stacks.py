@@ -64,3 +64,22 @@ def test_what_has_no_name_shows_the_object_and_the_address_in_it(triggers: Trigg
         assert second.startswith("stripped`0x") and len(second) < len("stripped`0x") + 6
         assert symbol == second
         assert module == "stripped"
+
+
+@pytest.mark.requires_uprobes
+@pytest.mark.parametrize("engine", ENGINES)
+def test_code_without_tables_is_followed_by_its_frame_pointers(engine: str, tmp_path: Path) -> None:
+    flags = (
+        "-O1",
+        "-fno-omit-frame-pointer",
+        "-fno-asynchronous-unwind-tables",
+        "-fno-optimize-sibling-calls",
+    )
+    program = compile_c(SOURCES / "calls.c", tmp_path / "calls", flags)
+    clause = "{ @[probename, usym(ucaller), ustackdepth > 2] = count(); }"
+    probes = "pid$target:calls:text:entry, pid$target:calls:text:return"
+    traced = run("-q", "-x", f"engine={engine}", "-n", f"{probes} {clause}", "-c", str(program))
+    assert sorted(line.split() for line in traced.stdout.splitlines() if line) == [
+        ["entry", "calls`main", "1", "3"],
+        ["return", "calls`main", "1", "3"],
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.symbols_elf import file_image, read_elf
-from backend.unwind_rows import Rows, joined_rows, unwind_rows
+from backend.unwind_rows import Rows, entries, joined_rows, unwind_rows
 from dlang.unwind_format import BLOCK_BITS, SAVED_AT_RBP, Way
 from tests.harness.triggers import Triggers
 
@@ -106,6 +106,6 @@ def test_a_file_that_lies_gives_rows_or_none() -> None:
         data = bytearray(good)
         for _ in range(200):
             data[generator.randrange(len(data))] = generator.randrange(256)
-        rows = list(joined_rows(bytes(data), section.address, 0x1000, 1 << 28))
+        rows = list(joined_rows(entries(bytes(data), section.address), 0x1000, 1 << 28))
         assert list(rows) == sorted(rows)
         assert all(row < 1 << 63 for row in rows)
