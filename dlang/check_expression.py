@@ -42,6 +42,7 @@ from dlang.check_place import (
 )
 from dlang.check_type import declared_type
 from dlang.diagnostics import did_you_mean, fail, unsupported
+from dlang.layout import COPY_LIMIT
 from dlang.names import Names, character_constant, expand_macro, integer_constant
 from dlang.program import (
     Allocate,
@@ -125,6 +126,10 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
         case ast.Binary():
             return _binary(node, names)
         case ast.Conditional(condition=condition, then=then, otherwise=otherwise):
+            for branch in (then, otherwise):
+                _no_action(branch, "action cannot be used in a conditional context")
+                if isinstance(branch, ast.AggregationName):
+                    fail("D_OP_DYN", branch.span, "operator ?: operands cannot be of dynamic type")
             values = [check_expression(part, names) for part in (condition, then, otherwise)]
             return choice(values[0], values[1], values[2], node)
         case ast.Assignment():
@@ -310,7 +315,18 @@ def _step(node: ast.Step, names: Names) -> Value:
     return Step(place.type, place, amount if operator == "++" else -amount, node.prefix)
 
 
+def _no_action(node: ast.Expression, message: str) -> None:
+    """Raise D_OP_ACT for an action where only a value can be."""
+    if isinstance(node, ast.Call) and node.function.name in ACTIONS:
+        fail("D_OP_ACT", node.span, message)
+
+
 def _binary(node: ast.Binary, names: Names) -> Value:
+    if node.operator == ",":
+        for side in (node.left, node.right):
+            _no_action(side, "operator , operands cannot be actions")
+            if isinstance(side, ast.AggregationName):
+                fail("D_OP_DYN", side.span, "operator , operands cannot be of dynamic type")
     left = check_expression(node.left, names)
     right = check_expression(node.right, names)
     operator = node.operator
@@ -482,6 +498,9 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyin":
             return CopyIn(VOID_POINTER, arguments[0], arguments[1], node.span)
         case "alloca":
+            if isinstance(arguments[0], Constant) and arguments[0].value > COPY_LIMIT:
+                message = f"alloca({arguments[0].value}) size larger than scratchsize {COPY_LIMIT}"
+                fail("D_ALLOCA_SIZE", node.span, message)
             return Allocate(VOID_POINTER, arguments[0], node.span)
         case "copyinto":
             return CopyInto(VOID, arguments[0], arguments[1], arguments[2], node.span)

@@ -283,6 +283,9 @@ def _unexpected(token: Token, text: str) -> CompileError:
         return _syntax(span, f"extra {token} in input stream")
     if token == "/" and opened and "{" not in opened:
         return _syntax(span, f"closing {_CLOSING[opened[-1]]} expected in predicate before /")
+    if token in ("auto", "register", "static"):
+        words = "specified storage class not appropriate in D"
+        return CompileError(Diagnostic("D_DECL_BADCLASS", span, words))
     hint = _NOT_YET.get(str(token), "")
     if not before.strip():
         hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
