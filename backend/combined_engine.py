@@ -34,6 +34,10 @@ class CombinedEngine:
     ) -> None:
         self._poll.close()
 
+    @property
+    def samples(self) -> bool:
+        return self._first.samples
+
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
         self._first.fire(probe, arguments)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from backend.probes import END_ID, ERROR_ID, Probe, Probes
+from backend.probes import END_ID, ERROR_ID, Probe, Probes, Profile
 from backend.site_table import SiteKind, Sites, branch_condition
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
@@ -111,7 +111,13 @@ NO_HURRY_NS: Final = 1_000_000_000
 
 
 class Engine(Protocol):
-    """Executes a plan's clauses. A context manager: leaving it takes every probe away."""
+    """Executes a plan's clauses. A context manager: leaving it takes every probe away.
+
+    `samples`: the engine fires profile-N probes itself, in whatever each processor is at; else the session does.
+    """
+
+    @property
+    def samples(self) -> bool: ...
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
         """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
@@ -182,7 +188,8 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
         owner = probes.names.function(number)
         if owner is None:
             events.append(probes.events[number])
-            unit_of[number] = unit(number, UnitKind.CONSUMER)
+            sampled = isinstance(probes.events[number].event, Profile)
+            unit_of[number] = unit(number, UnitKind.SAMPLE if sampled else UnitKind.CONSUMER)
             continue
         function, kind, offset = owner
         known_as = number
@@ -235,9 +242,20 @@ class _Fired:
             self.set_of[number] = larger[before]
 
 
+def without_samples(plan: Plan) -> Plan:
+    """Return the plan for an engine that can't look at what a processor is at: the consumer fires profile-N."""
+    units = (
+        replace(unit, kind=UnitKind.CONSUMER) if unit.kind is UnitKind.SAMPLE else unit for unit in plan.units
+    )
+    return replace(plan, units=tuple(units))
+
+
 def counting_hits(plan: Plan) -> Plan:
     """Return the plan with code in it that counts the hits of each site, for Engine.coverage."""
-    units = (replace(unit, counts_hits=unit.kind is not UnitKind.CONSUMER) for unit in plan.units)
+    units = (
+        replace(unit, counts_hits=unit.kind not in (UnitKind.CONSUMER, UnitKind.SAMPLE))
+        for unit in plan.units
+    )
     return replace(plan, units=tuple(units))
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, overload
 
 from backend.site_table import SiteKind
-from dlang.diagnostics import did_you_mean, fail, unsupported
+from dlang.diagnostics import did_you_mean, fail
 from dlang.items import ProbeName
 from dlang.probe_description import ProbeDescription, is_glob, matcher
 from dlang.source import Span
@@ -65,6 +65,13 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile-N probe's event: fires every `period_ns` nanoseconds, on every processor."""
+
+    period_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """BEGIN, END or ERROR."""
 
@@ -75,7 +82,7 @@ class Probe:
 
     id: int
     name: ProbeName
-    event: Tick | Fixed
+    event: Tick | Profile | Fixed
 
 
 class ProbeNames(Sequence[ProbeName]):
@@ -169,7 +176,7 @@ class Probes:
             and not description.function
             and matcher(description.provider)("profile")
         ):
-            found.extend(self._match_timed(timed, description.name, span))
+            found.extend(self._match_timed(timed, description.name))
         return found
 
     def _numbered(self, number: int, span: Span) -> list[int]:
@@ -204,13 +211,12 @@ class Probes:
                 if accepts(name):
                     yield number
 
-    def _match_timed(self, match: re.Match[str], name: str, span: Span) -> Iterator[int]:
+    def _match_timed(self, match: re.Match[str], name: str) -> Iterator[int]:
         period = period_ns(int(match[2]), match[3])
         if period is None:
             return
-        if match[1] == "profile":
-            unsupported(span, "profile-N probes")
-        yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), Tick(period))
+        event = Profile(period) if match[1] == "profile" else Tick(period)
+        yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), event)
 
     def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> Sequence[int]:
         if pid == 0:
@@ -255,7 +261,7 @@ class Probes:
             self._ids[key] = self.names.add_of_function(probes, SiteKind.OFFSET, 0)
         return self._ids[key]
 
-    def _add(self, key: str, name: ProbeName, event: Tick | Fixed) -> int:
+    def _add(self, key: str, name: ProbeName, event: Tick | Profile | Fixed) -> int:
         if key not in self._ids:
             number = self._ids[key] = self.names.add(name)
             self.events[number] = Probe(number, name, event)

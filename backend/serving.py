@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from backend.choice import Choice, choose, restricted
 from backend.combined_engine import CombinedEngine
-from backend.engine import Engine, Plan, SiteCoverage
+from backend.engine import Engine, Plan, SiteCoverage, without_samples
 from backend.linux.bpf_features import missing_privilege
 from backend.traced import Traced
 
@@ -90,7 +90,7 @@ def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
     pid = _pid(plan, traced)
     if traced.process is not None and pid is not None:
         traced.process.hold_without_tracing()
-    return traced.stack.enter_context(TrapEngine(plan, pid, sizes, traced.rows()))
+    return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows()))
 
 
 def _pid(plan: Plan, traced: Traced) -> int | None:

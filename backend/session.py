@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from backend.engine import Engine, Plan, Refusal
 from backend.errors import ProcessGone
 from backend.keys_by_name import KeysByName
-from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Tick
+from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Profile, Tick
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
 from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice
@@ -131,7 +131,7 @@ class Session:
         poll.register(wakeup, select.POLLIN)
         if process is not None:
             poll.register(process.fileno(), select.POLLIN)
-        timers = _Timers(self._plan.probes)
+        timers = _Timers(self._plan.probes, Tick if self._engine.samples else (Tick, Profile))
         refresh_ns = time.monotonic_ns() + _REFRESH_NS
         report_ns = time.monotonic_ns() + self._options.status_ns
         while not self._ending(process):
@@ -271,12 +271,12 @@ class _Timers:
     A tick that could not be served in time is made up for once, not as often as it was missed.
     """
 
-    def __init__(self, probes: Sequence[Probe]) -> None:
+    def __init__(self, probes: Sequence[Probe], kinds: type[Tick] | tuple[type[Tick], type[Profile]]) -> None:
         now_ns = time.monotonic_ns()
         self._heap = [
             (now_ns + probe.event.period_ns, order, probe, probe.event.period_ns)
             for order, probe in enumerate(probes)
-            if isinstance(probe.event, Tick)
+            if isinstance(probe.event, kinds)
         ]
         heapq.heapify(self._heap)
 

@@ -123,11 +123,13 @@ class Target(Protocol):
 
 class UnitKind(enum.Enum):
     """Who fires a function's probes: a thread of the traced process, somewhere or where it returns from a
-    function, perhaps only if a conditional jump is taken; or the consumer (BEGIN, END, tick)."""
+    function, perhaps only if a conditional jump is taken; whatever a processor is at (profile); or the consumer (BEGIN,
+    END, tick)."""
 
     PROCESS = "process"
     RETURN = "return"
     BRANCH = "branch"
+    SAMPLE = "sample"
     CONSUMER = "consumer"
 
 

@@ -6,6 +6,7 @@ sites armed, and let go again, all in `attach`. A plan without sites needs no tr
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -21,7 +22,7 @@ from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from backend.objects import loaded_objects
-from backend.probes import Probe
+from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
@@ -76,8 +77,22 @@ class TrapEngine:
     ) -> None:
         self._stack.close()
 
+    @property
+    def samples(self) -> bool:
+        return False
+
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
-        self._program.fire(probe, arguments)
+        """Fire a probe here; profile-N on each processor that we may run on, one after the other."""
+        if not isinstance(probe.event, Profile):
+            self._program.fire(probe, arguments)
+            return
+        allowed = os.sched_getaffinity(0)
+        try:
+            for processor in allowed:
+                os.sched_setaffinity(0, {processor})
+                self._program.fire(probe, arguments)
+        finally:
+            os.sched_setaffinity(0, allowed)
 
     def attach(self) -> tuple[Refusal, ...]:
         """Seize the process, arm every site, let it run. Raises CannotGrab, CannotInject, ProcessGone."""

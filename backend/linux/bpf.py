@@ -86,10 +86,11 @@ class Update(IntEnum):
 
 class ProgramKind(IntEnum):
     """enum bpf_prog_type: uprobes run KPROBE programs; BEGIN, END, tick and sched_switch run RAW_TRACEPOINT
-    ones.
+    ones, profile-N PERF_EVENT ones.
     """
 
     KPROBE = 2
+    PERF_EVENT = 7
     RAW_TRACEPOINT = 17
 
 
@@ -104,6 +105,7 @@ class AttachType(IntEnum):
     """enum bpf_attach_type; NONE is what programs of the older kinds are loaded with."""
 
     NONE = 0
+    PERF_EVENT = 41
     TRACE_UPROBE_MULTI = 48
 
 
@@ -412,6 +414,15 @@ def raw_tracepoint_open(name: str, prog_fd: int) -> int:
     buffer = ctypes.create_string_buffer(name.encode())
     attributes = bpf_attr.RawTracepointOpen(ctypes.addressof(buffer), prog_fd)
     return _checked(Command.RAW_TRACEPOINT_OPEN, attributes, f"tracepoint {name}")
+
+
+def perf_event_link(prog_fd: int, event_fd: int, cookie: int) -> int:
+    """Return the fd of a link that runs a PERF_EVENT program at each overflow of a perf event until it is closed.
+
+    `cookie` is what bpf_get_attach_cookie gives there. Since Linux 5.15.
+    """
+    attributes = bpf_attr.LinkPerfEvent(prog_fd, event_fd, AttachType.PERF_EVENT, 0, cookie)
+    return _checked(Command.LINK_CREATE, attributes, "a sampling timer")
 
 
 def uprobe_multi_link(

@@ -98,6 +98,18 @@ class RawTracepointOpen(ctypes.Structure):
     _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32))
 
 
+class LinkPerfEvent(ctypes.Structure):
+    """union bpf_attr, member link_create, with its perf_event part (since 5.15)."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("bpf_cookie", ctypes.c_uint64),
+    )
+
+
 class LinkUprobeMulti(ctypes.Structure):
     """union bpf_attr, member link_create, with its uprobe_multi part (since 6.6)."""
 

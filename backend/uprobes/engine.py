@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from backend.engine import NO_HURRY_NS, Answer, Plan, Refusal, SiteCoverage, covered, refusals
 from backend.errors import ProcessGone
-from backend.linux import bpf, bpf_features, procfs
+from backend.linux import bpf, bpf_features, perf_event, procfs
 from backend.linux.ring_buffer import RingBuffer
 from backend.object_cache import compiled
-from backend.probes import Probe
+from backend.probes import Probe, Profile
 from backend.uprobes.cells import Cells
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
 from backend.uprobes.target import (
@@ -91,6 +91,7 @@ class KernelEngine:
         self._pid = pid
         self._stack = ExitStack()
         self._links: list[int] = []
+        self._samplers: list[int] = []
         self._answers: Sequence[Answer] | None = None
         self._singly = options.singly
         self._narrowing: Narrowing | None = None
@@ -141,6 +142,7 @@ class KernelEngine:
             UnitKind.PROCESS: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.RETURN: (bpf.ProgramKind.KPROBE, self._attach_type()),
             UnitKind.BRANCH: (bpf.ProgramKind.KPROBE, self._attach_type()),
+            UnitKind.SAMPLE: (bpf.ProgramKind.PERF_EVENT, bpf.AttachType.NONE),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
         programs = [
@@ -209,7 +211,12 @@ class KernelEngine:
             context = [*arguments, *[0] * (CONTEXT_WORDS - 1 - len(arguments)), probe.id]
             bpf.prog_test_run(program, context)
 
+    @property
+    def samples(self) -> bool:
+        return True
+
     def attach(self) -> tuple[Refusal, ...]:
+        self._sample()
         if self._machine.uses_virtual_time:
             program = self._loaded.programs[PROGRAM_PREFIX + SCHED_SWITCH]
             self._stack.callback(os.close, bpf.raw_tracepoint_open(SCHED_SWITCH, program))
@@ -224,7 +231,20 @@ class KernelEngine:
         self._answers = armed.answers
         return refusals(self._plan, armed.answers)
 
+    def _sample(self) -> None:
+        """Set up a timer on every processor for each profile-N probe."""
+        for probe in self._plan.probes:
+            if isinstance(probe.event, Profile):
+                unit = self._plan.units[self._plan.unit_of[probe.id]]
+                program = self._loaded.programs[PROGRAM_PREFIX + unit.name]
+                for processor in perf_event.online_processors():
+                    timer = perf_event.open_timer(probe.event.period_ns, processor)
+                    self._samplers.append(timer)
+                    self._samplers.append(bpf.perf_event_link(program, timer, probe.id))
+
     def detach(self) -> None:
+        while self._samplers:
+            os.close(self._samplers.pop())
         if self._links:
             from backend.uprobes.attach import detach
 

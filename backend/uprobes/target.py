@@ -304,6 +304,8 @@ class _BpfTarget:
     def argument(self, b: ir.IRBuilder, number: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER:
             return load(b, self.context, 8 * number)
+        if self.kind is UnitKind.SAMPLE:
+            return self._sampled(b, number)
         if self.kind in _RETURNING:
             if number == 0:
                 return b.ashr(self._place(b), constant(PLACE_OFFSET_SHIFT))
@@ -319,9 +321,25 @@ class _BpfTarget:
         _call(b, Helper.PROBE_READ_USER, [place, constant(8), b.add(stack, constant(offset))])
         return load(b, place)
 
+    def _sampled(self, b: ir.IRBuilder, number: int) -> ir.Value:
+        """Return where the processor was: arg0 in the kernel, arg1 in a process; the other one is 0."""
+        if number > 1:
+            return constant(0)
+        place = load(b, self.context, 8 * REGISTER_NUMBER["RIP"])
+        in_process = self._is_in_process(b)
+        return b.select(in_process if number else b.not_(in_process), place, constant(0))
+
+    def _is_in_process(self, b: ir.IRBuilder) -> ir.Value:
+        """Say whether a sample's registers are a process's: by the privilege level in CS."""
+        level = b.and_(load(b, self.context, 8 * REGISTER_NUMBER["CS"]), constant(3))
+        return b.icmp_unsigned("!=", level, constant(0))
+
     def register(self, b: ir.IRBuilder, index: int) -> ir.Value:
         if self.kind is UnitKind.CONSUMER or index > _LAST_SAVED_REGISTER:
             return constant(0)
+        if self.kind is UnitKind.SAMPLE:
+            # The kernel's are nobody's business.
+            return b.select(self._is_in_process(b), load(b, self.context, 8 * index), constant(0))
         return load(b, self.context, 8 * index)
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
@@ -432,7 +450,7 @@ class _BpfTarget:
         The helpers that don't sleep can't read a page that the process has not touched yet: the string constant
         that it is just about to use, for one.
         """
-        sleeps = self.kind is not UnitKind.CONSUMER and self.machine.options.may_sleep
+        sleeps = self.kind not in (UnitKind.CONSUMER, UnitKind.SAMPLE) and self.machine.options.may_sleep
         if sleeps:
             self.machine.sleeping.add(self.name)
         return sleeps
