@@ -12,8 +12,8 @@ from tests.harness.triggers import Triggers
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, triggers: Triggers, folder: Path, *operands: str) -> Run:
-    command = str(triggers.path("chores"))
+def run(name: str, triggers: Triggers, folder: Path, *operands: str, trigger: str = "chores") -> Run:
+    command = str(triggers.path(trigger))
     found = run_dtrap(["-s", str(EXAMPLES / name), *operands, "-c", command], folder)
     assert found.status == 0, found
     return found
@@ -64,6 +64,34 @@ def test_lockhold(triggers: Triggers, tmp_path: Path) -> None:
     text = run("lockhold.d", triggers, tmp_path).stdout
     # One more is what exit() locks.
     assert sum(histogram(text, "waited").values()) == sum(histogram(text, "held").values()) == 8
+
+
+def test_funclatency(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("funclatency.d", triggers, tmp_path, "a.out", "factorial", trigger="returns").stdout
+    assert sum(histogram(text, "factorial").values()) == 5
+    # longjmp is no return, and what it left behind is not taken for the next call's beginning.
+    text = run("funclatency.d", triggers, tmp_path, "a.out", "leaves", trigger="returns").stdout
+    assert sum(histogram(text, "leaves").values()) == 2
+
+
+def test_slowcalls(triggers: Triggers, tmp_path: Path) -> None:
+    rows = words(run("slowcalls.d", triggers, tmp_path, "a.out", "factorial", "0", trigger="returns").stdout)
+    assert rows[0] == ["THREAD", "MICROSECONDS", "FUNCTION", "ARG0", "ARG1", "RESULT"]
+    calls = [(row[3], row[5]) for row in rows[1:] if row]
+    assert calls == [("1", "1"), ("2", "2"), ("3", "6"), ("4", "18"), ("5", "78")]
+    spent = [int(row[1]) for row in rows[1:] if row]
+    assert spent == sorted(spent)
+
+
+def test_callflow(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("callflow.d", triggers, tmp_path, "a.out", "passed_on", trigger="returns").stdout
+    flow = [line[4:].rstrip() for line in text.splitlines() if line.strip()]
+    # A jump to another function is a return; so what it jumps to is called by nobody inside.
+    assert flow == ["FUNCTION", *[" -> passed_on", " <- passed_on"] * 2], text
+    text = run("callflow.d", triggers, tmp_path, "a.out", "factorial", trigger="returns").stdout
+    flow = [line[4:].rstrip() for line in text.splitlines() if line.strip()]
+    down = [f"{'  ' * depth} -> factorial" for depth in range(5)]
+    assert flow == ["FUNCTION", *down, *(line.replace("->", "<-") for line in reversed(down))], text
 
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.d")), ids=lambda path: path.name)
