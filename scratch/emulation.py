@@ -24,6 +24,9 @@ _RAX: Final = 0
 _RCX: Final = 1
 _RSP: Final = 4
 
+JUMPS: Final = frozenset((Kind.JMP, Kind.JCC, Kind.LOOP, Kind.JRCXZ, Kind.INDIRECT_JMP, Kind.RET))
+"""What is emulated by changing registers alone."""
+
 ReadWord = Callable[[int], int | None]
 """Return the 8 bytes at an address as a number, or None if they can't be read."""
 

@@ -10,8 +10,11 @@ original pc.
 - Any other signal before the instruction: the signal waits, an int3 is put where the copy completes, and the
   thread runs on to it; then the signal is delivered there. Nothing is counted twice, whatever the handler
   does.
-- Copies that don't come back (returns, indirect branches), those that borrow a register, and system calls,
-  which may block for ever: pc := site, and the next hit there with the same stack pointer is the repetition.
+- Copies that don't come back in one place (returns, jumps): the instruction's effect is computed, and the
+  signal delivered where it leads. (A Go program's handler goes on elsewhere, in another thread: a repetition could
+  not be told from a hit.)
+- What faults there, calls, copies that borrow a register, and system calls, which may block for ever: pc := site,
+  and the next hit there with the same stack pointer is the repetition.
 - A system call that was interrupted and may be restarted stays in its copy, which is its own and immutable:
   the kernel steps back by 2 bytes into it.
 """
@@ -22,11 +25,12 @@ from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 
 from backend.fasttrap.inject import WALL
-from backend.fasttrap.tracee import Thread, signal_set
+from backend.fasttrap.tracee import Memory, Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
-from backend.linux import ptrace, threads
+from backend.linux import procfs, ptrace, threads
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import Interrupted, SignalStop, decode
+from scratch import emulation
 from scratch.displaced import Resume, State
 
 FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
@@ -76,8 +80,42 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
             ptrace.set_instruction_pointer(thread.tid, stopping.copy.slot + place)
         ptrace.cont(thread.tid)
     else:
-        _repeat_after_handler(thread, route, resume)
+        if not _completed_by_us(thread, route, resume, tracepoints.memory, pid):
+            _repeat_after_handler(thread, route, resume)
         ptrace.cont(thread.tid, number)
+
+
+def _completed_by_us(thread: Thread, route: Route, resume: Resume, memory: Memory, pid: int) -> bool:
+    """Produce the effect of a displaced jump or return that has not begun; False if it can't be done here.
+
+    With a shadow stack only the processor can: it compares a return with what the call has left there.
+    """
+    instruction = route.plan.instruction
+    if instruction.kind not in emulation.JUMPS or "shstk" in procfs.status(pid).thread_features:
+        return False
+    home = resumed(ptrace.registers(thread.tid), resume)
+    before = emulation.Registers(
+        tuple(getattr(home, name) for name in _BY_NUMBER), home.rip, home.eflags, home.fs_base, home.gs_base
+    )
+
+    def read_word(address: int) -> int | None:
+        try:
+            word = memory.read(address, 8)
+        except OSError:
+            return None
+        return int.from_bytes(word, "little") if len(word) == 8 else None
+
+    after = emulation.emulate(instruction, before, read_word, lambda _address, _value: False)
+    if not isinstance(after, emulation.Registers):
+        return False
+    general = dict(zip(_BY_NUMBER, after.general, strict=True))
+    ptrace.set_registers(thread.tid, replace(home, rip=after.rip, **general))
+    return True
+
+
+_BY_NUMBER = (
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+)  # fmt: skip
 
 
 def _name_the_site(tid: int, route: Route) -> None:

@@ -1,9 +1,12 @@
 """Signals, faults and interrupted system calls of a traced program are what they are without us."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.fasttrap.tracing import traced
 from tests.harness.triggers import Triggers
+from tests.integration.running import run
 
 STORMED = ["first_push", "first_ret", "first_jmp", "first_rep", "first_call"]
 
@@ -36,3 +39,13 @@ def test_displaced_system_call_restarts_or_is_interrupted_as_the_handler_says(tr
     with traced(triggers.path("restarts"), ["probed"]) as run:
         assert run.finish() == "1 1 1 -4 -4 -4 \n"
         assert run.tracing.hits == {"probed": 6}
+
+
+def test_return_that_was_hit_is_carried_out_before_a_handler_runs(triggers: Triggers, tmp_path: Path) -> None:
+    # The handler of a Go program has the goroutine go on in another thread: coming back would be another hit.
+    program, counted = "pid$target:a.out:only_ret:return { @ = count(); }", tmp_path / "counted"
+    command = str(triggers.path("steps_over"))
+    result = run("-q", "-x", "engine=fasttrap", "-n", program, "-o", counted, "-c", command)
+    assert counted.read_text().split() == ["60000"], result
+    met, signals = map(int, result.stdout.split())
+    assert met * 10 < signals
