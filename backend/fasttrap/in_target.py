@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -257,7 +257,7 @@ def install(
             shared = _SHARED | _FIXED
             inject(Syscall.MMAP, base, regions.size, _READ_WRITE, shared, theirs, 0)
             inject(Syscall.MMAP, base + regions.size, ring, _READ_WRITE, shared, theirs, regions.size - ring)
-            _copy(memory, regions.size, ours)
+            _copy(memory, ours)
             memory.move_to(ours)
             pid = procfs.status(tid).tgid
             installed = Installed(inside, regions, memory, surroundings(pid), base, code, ours)
@@ -270,24 +270,14 @@ def install(
     return installed
 
 
-def _copy(memory: SharedMemory, size: int, fd: int) -> None:
-    """Write what is not zero of the memory into a file of that size."""
+def _copy(memory: SharedMemory, fd: int) -> None:
+    """Write what is not zero of the memory into an empty file of its size."""
     empty = bytes(mmap.PAGESIZE)
-    for offset in _pages_in_use(memory.fd, size):
-        page = memory.bytes[offset : offset + mmap.PAGESIZE]
-        if page != empty:
-            os.pwrite(fd, page, offset)
-
-
-def _pages_in_use(fd: int, size: int) -> Iterator[int]:
-    """Yield the offsets of the pages of a file that were ever touched."""
-    offset = 0
-    with suppress(OSError):  # ENXIO: no data behind
-        while offset < size:
-            offset = os.lseek(fd, offset, os.SEEK_DATA)
-            end = os.lseek(fd, offset, os.SEEK_HOLE)
-            yield from range(offset, min(end, size), mmap.PAGESIZE)
-            offset = end
+    for used in memory.used():
+        for offset in range(used.start, used.stop, mmap.PAGESIZE):
+            page = memory.bytes[offset : offset + mmap.PAGESIZE]
+            if page != empty:
+                os.pwrite(fd, page, offset)
 
 
 def _pages(size: int) -> int:
