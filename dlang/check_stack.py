@@ -25,6 +25,7 @@ RECORDING: Final = frozenset(["ustack", *_PARTS])
 
 def recorded(node: ast.Call, names: Names) -> Value:
     """Return what a call of one of RECORDING records; the number of its arguments was checked."""
+    names.records_addresses = True
     if node.function.name == "ustack":
         return _stack(node, names)
     argument = node.arguments[0]

@@ -269,11 +269,20 @@ class _Run:
                 zero_allowed=self.options.zdefs or listing_,
             )
             self._check_operands(texts, names)
+            self._read_symbols(names)
         except FailedText as error:
             raise Failure(
                 render(error.diagnostic, error.text.source, with_tag=self.options.errtags)
             ) from None
         return compiled
+
+    def _read_symbols(self, names: Names) -> None:
+        """Read the symbols of the process of -p or -c where they are wanted, though no probe of its asked for them."""
+        process = self.traced.process
+        if names.records_addresses and process is not None and self.line.mode is Mode.RUN:
+            # Without them stacks are addresses.
+            with suppress(CompileError):
+                self.traced.symbols_of(process.pid, Span(0, 0))
 
     def _macros(self, texts: Sequence[ProgramText]) -> Macros:
         variables = {

@@ -54,8 +54,8 @@ class Names:
 
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
     checked, None outside of clauses. `stack_frames` is how many frames ustack() records, `most_frames` how many it
-    does at most. `most_speculations` is option nspec; `speculates`, `destructive` and
-    `copies_out` say what the program was found to do.
+    does at most. `most_speculations` is option nspec; `speculates`, `destructive`,
+    `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
 
     macros: Macros
@@ -79,6 +79,7 @@ class Names:
     speculates: bool = False
     destructive: bool = False
     copies_out: bool = False
+    records_addresses: bool = False
 
     @property
     def string_size(self) -> int:

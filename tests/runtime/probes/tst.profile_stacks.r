@@ -1,0 +1,2 @@
+spins`spin profile
+
