@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,19 @@ def test_callflow(triggers: Triggers, tmp_path: Path) -> None:
     flow = [line[4:].rstrip() for line in text.splitlines() if line.strip()]
     down = [f"{'  ' * depth} -> factorial" for depth in range(5)]
     assert flow == ["FUNCTION", *down, *(line.replace("->", "<-") for line in reversed(down))], text
+
+
+def test_callers(triggers: Triggers, tmp_path: Path) -> None:
+    text = run("callers.d", triggers, tmp_path, "libc.so.6", "calloc").stdout
+    folding = ["awk", "-f", str(EXAMPLES / "fold.awk")]
+    folded = subprocess.run(folding, input=text, capture_output=True, check=True, text=True).stdout
+    stacks = [line.rsplit(" ", 1) for line in folded.splitlines()]
+    assert sum(int(count) for _, count in stacks) == 3
+    for stack, _ in stacks:
+        frames = stack.split(";")
+        assert frames[0] == "chores`_start"
+        assert "chores`main" in frames
+        assert frames[-1] == "libc.so.6`calloc"
 
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.d")), ids=lambda path: path.name)
