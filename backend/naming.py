@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 from backend.objects import LoadedObject
+from backend.perf_map import PerfMap
 from backend.process_objects import ProcessObjects
 from backend.process_symbols import Symbols
 from backend.symbols import Function
@@ -21,13 +22,19 @@ _RANGE_END_KEY = 1 << 64
 class ProcessNames:
     """dlang.symbol_text.Resolver of one process; answers are kept, since stacks have most frames in common.
 
-    `shown` makes of a function's name the one to show: see backend/demangling.py.
+    `made` knows what the process has made at run time; `shown` makes of a function's name the one to show: see
+    backend/demangling.py.
     """
 
     def __init__(
-        self, objects: ProcessObjects, symbols: Symbols, shown: Callable[[str], str] | None = None
+        self,
+        objects: ProcessObjects,
+        symbols: Symbols,
+        made: PerfMap,
+        shown: Callable[[str], str] | None = None,
     ) -> None:
         self._objects = objects
+        self._made = made
         self._shown = shown
         self._symbols = symbols
         self._known: dict[tuple[int, bool], Location] = {}
@@ -47,7 +54,11 @@ class ProcessNames:
         if loaded is None and self._objects.look():
             loaded = self._object_at(address)
         if loaded is None:
-            return None
+            made = self._made.at(address - 1 if returned else address)
+            if made is None:
+                return None
+            start, _, name = made
+            return Location(self._made.name, address, name, address - start, 0)
         own = address - loaded.bias
         # Behind a call that doesn't return there may be another function, or none; a signal's handler returns to a
         # function's first byte.

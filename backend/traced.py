@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,9 +81,18 @@ class Traced:
         objects = self.objects()
         if objects is None or self.process is None:
             return None
+        from backend.linux import procfs
         from backend.naming import ProcessNames
+        from backend.perf_map import PerfMap
 
-        return ProcessNames(objects, self.symbols[self.process.pid], shown)
+        pid = self.process.pid
+        inner_pid, user = pid, os.getuid()
+        # One that has just ended has written what it has written.
+        with suppress(ProcessGone):
+            status = procfs.status(pid)
+            inner_pid, user = (status.namespace_pids or (pid,))[-1], status.uid
+        made = PerfMap(pid, inner_pid, user)
+        return ProcessNames(objects, self.symbols[pid], made, shown)
 
     def _read_symbols(self, pid: int, span: Span) -> Symbols:
         from backend.linux.procfs import Memory
