@@ -45,7 +45,7 @@ def choose(
         return Choice(
             none, sites, kernel_runs=False, reasons=(f"fasttrap serves all sites: {kernel_unusable}",)
         )
-    refused = _refused_by_kernel(sites)
+    refused = refused_by_kernel(sites)
     if not refused:
         return Choice(sites, none, kernel_runs=True, reasons=("uprobes serve all sites",))
     count = f"{len(refused)} of {len(sites)} sites that the kernel would refuse or execute wrongly"
@@ -73,7 +73,7 @@ def restricted(plan: Plan, sites: Sites) -> Plan:
     return replace(plan, sites=sites)
 
 
-def _refused_by_kernel(sites: Sites) -> set[int]:
+def refused_by_kernel(sites: Sites) -> set[int]:
     """Return the places in the table of the sites that are not the kernel's to serve.
 
     Those are whole addresses: two engines must not write their breakpoints over one instruction.

@@ -8,12 +8,18 @@ from __future__ import annotations
 import select
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from backend.choice import refused_by_kernel
 from backend.engine import Engine, Refusal, SiteCoverage
 from backend.probes import Probe
+from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key, merge
 from dlang.notices import Drop
+
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
 
 
 class CombinedEngine:
@@ -43,6 +49,16 @@ class CombinedEngine:
 
     def attach(self) -> tuple[Refusal, ...]:
         return (*self._first.attach(), *self._second.attach())
+
+    @property
+    def loading(self) -> bool:
+        return self._first.loading or self._second.loading
+
+    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:
+        refused = refused_by_kernel(sites)
+        kernel = sites.at(place for place in range(len(sites)) if place not in refused)
+        trap = sites.at(sorted(refused))
+        return (*self._first.extend(kernel, symbols), *self._second.extend(trap, symbols))
 
     def detach(self) -> None:
         self._first.detach()

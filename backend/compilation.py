@@ -21,8 +21,11 @@ from dlang.parse import parse
 from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError
 from dlang.program import Clause, Enabling
 from dlang.source import Source, Span
+from dlang.target import UnitKind
 
 _LONGEST_DESCRIPTION: Final = 4096
+_PID_PROVIDER: Final = re.compile(r"pid[0-9]+\Z")
+_ABSOLUTE, _RETURN = "-", "return"
 _MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
 
 
@@ -37,11 +40,12 @@ class ProgramText:
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """`matched` is how many probes the descriptions of each text matched, in the order of the texts; `listed` are
-    the IDs of all, in the order in which they were matched first."""
+    the IDs of all, in the order in which they were matched first. `descriptions` are those of the plan's enablings."""
 
     plan: Plan
     matched: tuple[int, ...]
     listed: Sequence[int]
+    descriptions: tuple[ProbeDescription, ...]
 
 
 class FailedText(Exception):
@@ -60,6 +64,7 @@ def compile_texts(
     enablings: list[tuple[Enabling, Sequence[int]]] = []
     clauses: list[Clause] = []
     matched = []
+    descriptions: list[ProbeDescription] = []
     for text in texts:
         try:
             program = parse(text.source)
@@ -67,33 +72,56 @@ def compile_texts(
                 fail("D_EMPTY", Span(0, 0), "empty D program translation unit")
             own = check(program, text.source, names)
             found = [
-                (clause, probe_list)
+                (clause, description, probe_list)
                 for clause in own
-                for probe_list in _match_clause(clause, text, names, probes, zero_allowed=zero_allowed)
+                for description, probe_list in _match_clause(
+                    clause, text, names, probes, zero_allowed=zero_allowed
+                )
             ]
         except CompileError as error:
             raise FailedText(text, error.diagnostic) from None
         clauses.extend(own)
-        for clause, probe_list in found:
+        for clause, description, probe_list in found:
+            descriptions.append(description)
             enablings.append((Enabling(len(enablings), clause), probe_list))
-        matched.append(sum(len(probe_list) for _, probe_list in found))
+        matched.append(sum(len(probe_list) for _, _, probe_list in found))
     listed = list(dict.fromkeys(chain.from_iterable(numbers for _, numbers in enablings)))
-    return Compiled(plan(assemble(clauses, names), enablings, probes), tuple(matched), listed)
+    later = [
+        _kinds_later(description, numbers)
+        for description, (_, numbers) in zip(descriptions, enablings, strict=True)
+    ]
+    made = plan(assemble(clauses, names), enablings, probes, later)
+    return Compiled(made, tuple(matched), listed, tuple(descriptions))
 
 
 def _match_clause(
     clause: Clause, text: ProgramText, names: Names, probes: Probes, *, zero_allowed: bool
-) -> list[Sequence[int]]:
-    """Return the IDs of the probes of each of a clause's descriptions."""
-    found: list[Sequence[int]] = []
+) -> list[tuple[ProbeDescription, Sequence[int]]]:
+    """Return each of a clause's descriptions, with the IDs of its probes."""
+    found: list[tuple[ProbeDescription, Sequence[int]]] = []
     for node in clause.descriptions:
         description = _description(node.text, node.span, text.level, names)
         matched = probes.match(description, node.span)
         if not matched and not zero_allowed:
             message = f"probe description {description} does not match any probes"
             fail("D_PDESC_ZERO", node.span, message, probes.hint(description, node.span))
-        found.append(matched)
+        found.append((description, matched))
     return found
+
+
+def _kinds_later(description: ProbeDescription, matched: Sequence[int]) -> frozenset[UnitKind]:
+    """Return of which kinds the probes are that a description may match in a library not loaded yet; `matched` are
+    those that it matches now.
+    """
+    of_process = _PID_PROVIDER.match(description.provider) and description.function != _ABSOLUTE
+    if not of_process or (matched and not probe_description.is_glob(description.module)):
+        return frozenset()
+    kinds = set()
+    if description.name != _RETURN:
+        kinds.add(UnitKind.PROCESS)
+    if probe_description.matches(description.name, _RETURN):
+        kinds |= {UnitKind.RETURN, UnitKind.BRANCH}
+    return frozenset(kinds)
 
 
 def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDescription:

@@ -6,10 +6,10 @@ import enum
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from backend.probes import END_ID, ERROR_ID, Probe, Probes, Profile
-from backend.site_table import SiteKind, Sites, branch_condition
+from backend.site_table import Site, SiteKind, Sites, branch_condition
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.items import ProbeName
@@ -18,6 +18,9 @@ from dlang.lower import Unit
 from dlang.notices import Drop
 from dlang.program import Enabling, TypedProgram
 from dlang.target import UnitKind
+
+if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
 
 NO_UNIT: Final = 0xFFFFFFFF
 """In place of a unit's: of a number that nobody wants."""
@@ -29,6 +32,9 @@ class Plan:
 
     `names` holds each probe's name by ID. `unit_of` leads from a number (a site's, or the ID of one of the
     consumer's probes) to the place in `units` of what it fires, NO_UNIT where nobody wants it.
+
+    A plan that may grow (`growth`) has `room` for so many numbers, and in `alone` the unit of each single enabling
+    (its place) that may match functions of libraries loaded later. `names`, `sites` and `unit_of` then get longer.
     """
 
     program: TypedProgram
@@ -38,16 +44,35 @@ class Plan:
     sites: Sites
     units: tuple[Unit, ...]
     unit_of: array[int]
+    room: int
+    alone: Mapping[tuple[int, UnitKind], int]
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether libraries that are loaded later may have functions for it."""
+        return bool(self.alone)
+
+    @property
+    def name_room(self) -> int:
+        """How many names there may be."""
+        return max(self.room, len(self.names))
+
+    @property
+    def number_room(self) -> int:
+        """How many numbers there may be."""
+        return max(self.room, self.numbers)
 
     @property
     def numbers(self) -> int:
         """How many numbers there are: the IDs of all probes, and what their further sites are known by."""
         return len(self.unit_of)
 
-    def places(self) -> Iterator[tuple[int, int]]:
-        """Yield number and word of each site of a return, for the table that its clauses look into: `place_word`."""
-        for site in self.sites:
-            if site.kind in _RETURNING:
+    def places(self, sites: Iterable[Site]) -> Iterator[tuple[int, int]]:
+        """Yield number and word of each of these sites that is a return's, for the table that its clauses look into:
+        `place_word`.
+        """
+        for site in sites:
+            if site.kind in RETURNING:
                 condition = branch_condition(site.code) if site.kind is SiteKind.BRANCH else 0
                 yield site.number, place_word(site.probe, site.offset, condition)
 
@@ -125,6 +150,16 @@ class Engine(Protocol):
     def attach(self) -> tuple[Refusal, ...]:
         """Place all probes; returns those that could not be."""
 
+    @property
+    def loading(self) -> bool:
+        """Whether the process has just loaded libraries, and is held until `extend`."""
+
+    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:
+        """Place the probes of libraries loaded later, which have `symbols`; returns those that could not be.
+
+        The plan's tables have the sites' numbers by now; its `sites` get longer by them here.
+        """
+
     def detach(self) -> None:
         """Take all probes away; counts and records stay."""
 
@@ -160,10 +195,16 @@ class Engine(Protocol):
         """
 
 
-def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int]]], probes: Probes) -> Plan:
+def plan(
+    program: TypedProgram,
+    enablings: Sequence[tuple[Enabling, Iterable[int]]],
+    probes: Probes,
+    later: Sequence[frozenset[UnitKind]] = (),
+) -> Plan:
     """Return the plan: each probe's clauses in program order, and one unit for each distinct set of them.
 
-    `enablings` come with the IDs of the probes that they match.
+    `enablings` come with the IDs of the probes that they match; `later` says of which kinds those are that each may
+    match in libraries loaded later.
     """
     fired = _Fired(len(probes.names))
     for place, (_, numbers) in enumerate(enablings):
@@ -174,15 +215,17 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
     sites = Sites()
     made: list[Unit] = []
 
-    def unit(number: int, kind: UnitKind) -> int:
-        # END comes after exit(), and so may ERROR: its clauses run when the fault is reported.
-        after_exit = number in (END_ID, ERROR_ID)
-        key = fired.set_of[number], kind, after_exit
+    def unit_for(set_: int, kind: UnitKind, *, after_exit: bool) -> int:
+        key = set_, kind, after_exit
         if key not in units:
             units[key] = len(made)
-            own = tuple(enablings[place][0] for place in fired.sets[fired.set_of[number]])
+            own = tuple(enablings[place][0] for place in fired.sets[set_])
             made.append(Unit(f"u{len(made)}", kind, own, after_exit=after_exit))
         return units[key]
+
+    def unit(number: int, kind: UnitKind) -> int:
+        # END comes after exit(), and so may ERROR: its clauses run when the fault is reported.
+        return unit_for(fired.set_of[number], kind, after_exit=number in (END_ID, ERROR_ID))
 
     for number in fired.order:
         owner = probes.names.function(number)
@@ -195,11 +238,16 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
         known_as = number
         for place, how in function.sites(kind, offset):
             sites.add(function.function, how, place, number, known_as)
-            unit_of[known_as] = unit(number, _RETURNING.get(how, UnitKind.PROCESS))
+            unit_of[known_as] = unit(number, RETURNING.get(how, UnitKind.PROCESS))
             # Of the next one, which is nobody's ID.
             known_as = len(unit_of)
             unit_of.append(NO_UNIT)
         unit_of.pop()
+    alone = {
+        (place, kind): unit_for(fired.set_alone(place), kind, after_exit=False)
+        for place, kinds in enumerate(later)
+        for kind in sorted(kinds, key=lambda kind: kind.value)
+    }
     return Plan(
         program=program,
         enablings=tuple(enabling for enabling, _ in enablings),
@@ -208,14 +256,19 @@ def plan(program: TypedProgram, enablings: Sequence[tuple[Enabling, Iterable[int
         sites=sites,
         units=tuple(made),
         unit_of=unit_of,
+        room=len(unit_of) + _LATER_NUMBERS if alone else 0,
+        alone=alone,
     )
 
 
-_RETURNING: Final = {
+RETURNING: Final = {
     SiteKind.RETURN: UnitKind.RETURN,
     SiteKind.URETPROBE: UnitKind.RETURN,
     SiteKind.BRANCH: UnitKind.BRANCH,
 }
+"""What fires at sites of returns; at all others it is UnitKind.PROCESS."""
+_LATER_NUMBERS: Final = 4096
+"""How many sites there may be in libraries loaded later: their functions, mostly."""
 
 
 class _Fired:
@@ -226,6 +279,13 @@ class _Fired:
         self.sets: list[tuple[int, ...]] = [()]
         self.set_of = array("I", bytes(4 * count))
         self._places: dict[tuple[int, ...], int] = {(): 0}
+
+    def set_alone(self, enabling: int) -> int:
+        """Return the place in `sets` of one enabling alone."""
+        place = self._places.setdefault((enabling,), len(self.sets))
+        if place == len(self.sets):
+            self.sets.append((enabling,))
+        return place
 
     def add(self, enabling: int, numbers: Iterable[int]) -> None:
         """Take in the probes of an enabling."""

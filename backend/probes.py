@@ -100,6 +100,11 @@ class ProbeNames(Sequence[ProbeName]):
         self._details.append(0)
         return len(self._owners) - 1
 
+    def reserve(self, numbers: int) -> None:
+        """Give names to nothing until so many numbers have one."""
+        while len(self) < numbers:
+            self.add(ProbeName("", "", "", ""))
+
     def add_of_function(self, function: FunctionProbes, kind: SiteKind, offset: int) -> int:
         """Take in the probe of a function, and return its ID."""
         self._owners.append(function)
@@ -228,6 +233,18 @@ class Probes:
         symbols = self.symbols_of(pid, span)
         if description.function == function_probes.ABSOLUTE:
             return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
+        return self._match_within(pid, description, span, symbols)
+
+    def match_within(self, description: ProbeDescription, pid: int, symbols: Symbols) -> Sequence[int]:
+        """Return the IDs of the probes that a description of process `pid` matches in objects loaded later. Raises
+        CompileError."""
+        return self._match_within(pid, description, Span(0, 0), symbols)
+
+    def _match_within(
+        self, pid: int, description: ProbeDescription, span: Span, symbols: Symbols
+    ) -> Sequence[int]:
+        from backend import function_probes
+
         matched = function_probes.functions_of(description, symbols, span)
         name = description.name
         self.left_out.extend(

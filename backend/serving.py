@@ -5,15 +5,20 @@ Each engine is imported by the runs that use it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from backend.choice import Choice, choose, restricted
 from backend.combined_engine import CombinedEngine
 from backend.engine import Engine, Plan, SiteCoverage, without_samples
 from backend.linux.bpf_features import missing_privilege
+from backend.probes import Probes
 from backend.traced import Traced
+from dlang.probe_description import ProbeDescription
+
+if TYPE_CHECKING:
+    from backend.growth import Growth
 
 
 class NoEngine(Exception):
@@ -93,8 +98,20 @@ def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
     return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows()))
 
 
+def growth_of(
+    plan: Plan, descriptions: Sequence[ProbeDescription], probes: Probes, traced: Traced
+) -> Growth | None:
+    """Return what looks after libraries that the process loads later; None where no description would match them."""
+    if traced.process is None or not plan.may_grow:
+        return None
+    from backend.growth import Growth
+
+    symbols = traced.symbols[traced.process.pid]
+    return Growth(plan, descriptions, probes, traced.process.pid, symbols.objects, traced.stack)
+
+
 def _pid(plan: Plan, traced: Traced) -> int | None:
-    return traced.process.pid if traced.process is not None and plan.sites else None
+    return traced.process.pid if traced.process is not None and (plan.sites or plan.may_grow) else None
 
 
 def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Iterable[SiteCoverage]:

@@ -21,6 +21,7 @@ from backend.engine import Engine, Plan, Refusal
 from backend.errors import ProcessGone
 from backend.keys_by_name import KeysByName
 from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Profile, Tick
+from backend.site_table import Sites
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
 from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice
@@ -39,11 +40,15 @@ from dlang.records import FaultReport, decode
 from dlang.symbol_text import AddressNames
 
 if TYPE_CHECKING:
+    from backend.growth import Grown, Growth
     from backend.target_process import TargetProcess
 
 _BATCH: Final = 4096
 """Records taken at a time."""
 _REFRESH_NS: Final = 1_000_000_000
+_LOOK_NS: Final = 20_000_000
+"""How often it is looked whether the process has loaded libraries, by reading a word or a few of it."""
+_NEVER_NS: Final = 1 << 62
 
 
 class Terminal(Protocol):
@@ -86,9 +91,11 @@ class Session:
         options: SessionOptions,
         terminal: Terminal,
         names: AddressNames = NO_NAMES,
+        growth: Growth | None = None,
     ) -> None:
         self._plan = plan
         self._engine = engine
+        self._growth = growth
         self._keys = KeysByName(engine, names)
         self._options = options
         self._terminal = terminal
@@ -102,8 +109,10 @@ class Session:
         self,
         process: TargetProcess | None,
         refused: Callable[[Sequence[Refusal]], None],
+        grown: Callable[[Grown, Sequence[Refusal]], None],
     ) -> int:
-        """Trace until the run ends; returns the exit status. `refused` is told which probes have no place."""
+        """Trace until the run ends; returns the exit status. `refused` is told which probes have no place, `grown` what
+        libraries loaded later have brought, and which of these probes have none."""
         with self._interruptions() as wakeup:
             self._fire(BEGIN_ID)
             self._consume_batch()
@@ -115,7 +124,7 @@ class Session:
                 self._terminal.flush()
                 if process is not None:
                     process.release()
-                self._loop(process, wakeup)
+                self._loop(process, wakeup, grown)
             self._engine.detach()
             self._consume()
             self._fire(END_ID)
@@ -125,7 +134,12 @@ class Session:
 
     # --- the loop
 
-    def _loop(self, process: TargetProcess | None, wakeup: int) -> None:
+    def _loop(
+        self,
+        process: TargetProcess | None,
+        wakeup: int,
+        grown: Callable[[Grown, Sequence[Refusal]], None],
+    ) -> None:
         poll = select.poll()
         poll.register(self._engine.fileno(), select.POLLIN)
         poll.register(wakeup, select.POLLIN)
@@ -134,6 +148,7 @@ class Session:
         timers = _Timers(self._plan.probes, Tick if self._engine.samples else (Tick, Profile))
         refresh_ns = time.monotonic_ns() + _REFRESH_NS
         report_ns = time.monotonic_ns() + self._options.status_ns
+        look_ns = 0 if self._growth is not None else _NEVER_NS
         while not self._ending(process):
             now_ns = time.monotonic_ns()
             for probe in timers.due(now_ns):
@@ -141,6 +156,9 @@ class Session:
             # One batch at a time: a flood of records must not keep ticks and signals waiting.
             self._consume_batch()
             self._terminal.flush()
+            if self._growth is not None and (self._engine.loading or now_ns >= look_ns):
+                self._look_for_libraries(self._growth, grown)
+                look_ns = now_ns + _LOOK_NS
             if now_ns >= report_ns:
                 self._report_drops()
                 report_ns = now_ns + self._options.status_ns
@@ -150,10 +168,19 @@ class Session:
             if self._ending(process):
                 break
             patience_ns = time.monotonic_ns() + self._engine.patience_ns
-            deadline_ns = min(timers.next_ns, report_ns, refresh_ns, patience_ns)
+            deadline_ns = min(timers.next_ns, report_ns, refresh_ns, look_ns, patience_ns)
             poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
         if self._signals:
             self._terminal.data(self._printer.interrupted())
+
+    def _look_for_libraries(self, growth: Growth, grown: Callable[[Grown, Sequence[Refusal]], None]) -> None:
+        found = growth.look()
+        if found is not None or self._engine.loading:
+            self._engine.refresh()
+        if found is not None:
+            grown(found, self._engine.extend(found.sites, found.symbols))
+        elif self._engine.loading:
+            self._engine.extend(Sites(), None)
 
     def _ending(self, process: TargetProcess | None) -> bool:
         over = process is not None and not process.alive()
@@ -283,7 +310,7 @@ class _Timers:
     @property
     def next_ns(self) -> int:
         """When the next tick is due; far away where there is none."""
-        return self._heap[0][0] if self._heap else 1 << 62
+        return self._heap[0][0] if self._heap else _NEVER_NS
 
     def due(self, now_ns: int) -> Iterator[Probe]:
         """Yield the probes whose time has come."""

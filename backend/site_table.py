@@ -104,6 +104,11 @@ class Sites(Sequence[Site]):
         if kind is SiteKind.OFFSET:
             self._dissected.add(function)
 
+    def extend(self, others: Iterable[Site]) -> None:
+        """Append sites."""
+        for site in others:
+            self.add(site.function, site.kind, site.offset, site.probe, site.number)
+
     def __len__(self) -> int:
         return len(self._offsets)
 

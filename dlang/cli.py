@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from backend.choice import Choice
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
@@ -25,7 +25,7 @@ from backend.errors import (
     VerifierRejected,
 )
 from backend.probes import Probes, listed_by_default
-from backend.serving import EngineOptions, NoEngine, chosen, engine_for, foreseen
+from backend.serving import EngineOptions, NoEngine, chosen, engine_for, foreseen, growth_of
 from backend.session import Session, SessionOptions
 from backend.traced import Traced
 from dlang.aggregation_store import SortOptions
@@ -52,6 +52,9 @@ from dlang.pragmas import apply_control_lines, line_marks
 from dlang.probe_description import Level
 from dlang.source import Source, Span
 from dlang.symbol_text import AddressNames
+
+if TYPE_CHECKING:
+    from backend.growth import Grown
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -341,8 +344,11 @@ class _Run:
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
             engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
-            session = Session(plan, engine, session_options, terminal, self._address_names())
-            status = session.run(self.traced.process, lambda refused: self._left_out(left_out, plan, refused))
+            growth = growth_of(plan, compiled.descriptions, probes, self.traced)
+            session = Session(plan, engine, session_options, terminal, self._address_names(), growth)
+            status = session.run(
+                self.traced.process, lambda refused: self._left_out(left_out, plan, refused), self._grown
+            )
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
         except VerifierRejected as error:
@@ -412,6 +418,14 @@ class _Run:
             raise Failure(f"failed to open {self.line.output} for write: {message}") from None
         self.traced.stack.push(_closing(file))
         return file
+
+    def _grown(self, grown: Grown, refused: Sequence[Refusal]) -> None:
+        """Say what libraries that the process has loaded have brought."""
+        if not self.options.quiet:
+            count = len(grown.sites) - len(refused)
+            _complain(f"{', '.join(grown.modules)} loaded: {count} probe{'' if count == 1 else 's'} armed")
+        for refusal in (*grown.left_out, *refused)[: None if self.line.verbose else _NAMED]:
+            _complain(f"{printable_name(str(refusal.probe))} left out: {refusal.reason}")
 
     def _left_out(self, unplaced: Sequence[Refusal], plan: Plan, refused: Sequence[Refusal]) -> None:
         """Say which matched functions are not traced, and why: each by name where they are few, or with -v.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import disposition, inject, safety, signals, text, upkeep, way_out
+from backend.fasttrap import disposition, safety, signals, text, upkeep, way_out
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -60,7 +60,7 @@ def _settle(process: Process, tid: int) -> None:
         ours = points.was_int3(behind) or points.ends_copy(behind)
         if ours and signal_set(tid, "SigPnd:") & disposition.TRAP_BIT:
             ptrace.cont(tid)
-            process.threads.held[tid] = os.waitpid(tid, inject.WALL)[1]
+            process.threads.held[tid] = process.threads.take(os.P_PID, tid)[1]
             _settle(process, tid)
 
 
@@ -76,7 +76,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
             registers = replace(registers, rip=registers.rip - 1)
         case SignalStop() if process.tracepoints.ends_copy(registers.rip - 1):
             pc -= 1
-        case SignalStop():
+        case SignalStop() if not process.is_spent(thread.tid, registers):
             number = SIGTRAP
     route = process.tracepoints.route_at(pc)
     resume = route and process.tracepoints.translate(route, pc)

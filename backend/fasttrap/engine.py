@@ -100,7 +100,12 @@ class Called:
     """Something outside (a message, the timer) wants the tracer's attention; the process runs."""
 
 
-Happening = Ended | Executed | Called
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The process has loaded libraries, or unloaded some, and the thread that did is held."""
+
+
+Happening = Ended | Executed | Called | Loaded
 
 
 class Engine:
@@ -200,22 +205,28 @@ class Engine:
 
     def _prepare_traps(self, sites: Sequence[Site], tid: int) -> list[Way | Refuse]:
         """Make everything ready for int3s at sites."""
-        if not sites:
-            return []
         process, points = self.process, self.process.tracepoints
+        if not sites and not process.loads:
+            return []
         asked = {site.address for site in sites}
         if not points.table:
             process.watched = sigtrap.watched_sites(process.pid)
         extra = [
             Site(address, UNCOUNTED)
-            for address in process.watched.settings | process.watched.returns
+            for address in process.brought | process.watched.returns
             if address not in asked and points.table.index(address) is None
         ]
         shadow_stack = "shstk" in procfs.status(process.pid).thread_features
-        outcomes = points.prepare([*sites, *extra], tid, process.gate, shadow_stack=shadow_stack)
-        points.bring_all(process.watched.settings)
+        again = [site for site in sites if points.table.index(site.address) is not None]
+        fresh = [site for site in sites if points.table.index(site.address) is None] if again else sites
+        outcomes = points.prepare([*fresh, *extra], tid, process.gate, shadow_stack=shadow_stack)
+        points.bring_all(process.brought)
         process.secure(tid)
-        return outcomes[: len(sites)]
+        if not again:
+            return outcomes[: len(sites)]
+        found = {site.address: outcome for site, outcome in zip(fresh, outcomes, strict=False)}
+        found |= {site.address: points.come_again(site) for site in again}
+        return [found[site.address] for site in sites]
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -310,7 +321,9 @@ class Engine:
                 return None
             match meaning:
                 case SignalStop(number) if number == SIGTRAP:
-                    self._trapped(thread)
+                    happening = self._trapped(thread)
+                    self.process.note(thread)
+                    return happening
                 case SignalStop(number):
                     upkeep.deliver(self.process, thread, number)
                 case GroupStop():
@@ -364,21 +377,25 @@ class Engine:
 
     # --- hits that the loop leaves to us ----------------------------------------------------------------
 
-    def _trapped(self, thread: Thread) -> None:
+    def _trapped(self, thread: Thread) -> Happening | None:
         """A SIGTRAP: a hit of ours, the end of a copy that was being finished, or the program's own."""
         tid = thread.tid
         registers = ptrace.registers(tid)
         if not self.process.is_trap(tid, registers):
-            if not signals.completed(thread, registers, self.process.tracepoints, self.process.pid):
+            if signals.completed(thread, registers, self.process.tracepoints, self.process.pid):
+                return None
+            if self.process.is_spent(tid, registers):
+                ptrace.cont(tid)
+            else:
                 self._foreign_trap(thread)
-            return
+            return None
         points = self.process.tracepoints
         site = registers.rip - 1
         place = points.table.index(site)
         if place is None:  # an int3 of a tracer before us
             ptrace.set_instruction_pointer(tid, site)
             ptrace.cont(tid)
-            return
+            return None
         route = self._route(tid, place)
         at_site = replace(registers, rip=site)
         if self._counts(thread, at_site) and points.table.identifiers[place] != UNCOUNTED:
@@ -399,7 +416,11 @@ class Engine:
             ptrace.set_instruction_pointer(tid, site)
         else:
             ptrace.set_registers(tid, points.enter(route, at_site))
+        if self.process.has_loaded(site):
+            self.process.threads.held[tid] = PLAIN_STOP
+            return Loaded()
         ptrace.cont(tid)
+        return None
 
     def _fault(self, thread: Thread, fault: way_out.Fault) -> None:
         """A displaced instruction of a window faults. The program's handler may return to it, in the middle of the

@@ -7,6 +7,7 @@ The one place of mutable state beside the tables that it holds; `engine`, `upkee
 import contextlib
 from array import array
 from dataclasses import dataclass, field, replace
+from signal import SIGTRAP
 from typing import Protocol
 
 from backend.errors import TraceeEnded
@@ -40,6 +41,16 @@ class Installed(Protocol):
         """Say whose hits count: GATE_SHUT, GATE_OPEN or GATE_GUARDED of scratch.trampoline."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """Where the dynamic linker comes by when it has loaded libraries (backend.link_map): the address of the
+    instruction, and of the word that is zero then.
+    """
+
+    breakpoint: int
+    state: int
+
+
 @dataclass(slots=True)
 class Process:
     """A process whose threads are seized. `control` is the loop's, and kept in step."""
@@ -53,6 +64,7 @@ class Process:
     jumps: Jumps
     installed: Installed | None = None
     """The clauses in the process itself, as soon as a jump has needed them."""
+    loads: "Loads | None" = None
     sigtrap: Sigtrap = field(default_factory=Sigtrap)
     watched: Watched = field(default_factory=Watched)
     unusual: set[int] = field(default_factory=set)
@@ -80,9 +92,35 @@ class Process:
         """Where calls are injected."""
         return self.tracepoints.space.gate(self.tracepoints.memory, self.borrowed)
 
+    @property
+    def brought(self) -> frozenset[int]:
+        """The sites whose every hit comes to the engine."""
+        return self.watched.settings | ({self.loads.breakpoint} if self.loads else frozenset())
+
+    def has_loaded(self, site: int) -> bool:
+        """Tell whether a hit of this site means that libraries have been loaded."""
+        if self.loads is None or site != self.loads.breakpoint:
+            return False
+        try:
+            return self.tracepoints.memory.read(self.loads.state, 4) == bytes(4)
+        except OSError:
+            return False
+
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
         return self.tracepoints.was_int3(registers.rip - 1) and ptrace.signal_info(tid).code == SI_KERNEL
+
+    def is_spent(self, tid: int, registers: Registers) -> bool:
+        """Tell whether a thread stopped with SIGTRAP is back at its site already, put there by a tracer that was killed
+        before it could take the signal away: there is no int3 before it that the program would have executed.
+        """
+        if ptrace.signal_info(tid).code != SI_KERNEL:
+            return False
+        try:
+            before = self.tracepoints.memory.read(registers.rip - 2, 2)
+        except OSError:
+            return False
+        return before[1:] != b"\xcc" and before != b"\xcd\x03"
 
     def secure(self, tid: int) -> None:
         """Before sites are armed: provide for our death, in the name of the held thread `tid`."""
@@ -112,11 +150,17 @@ class Process:
                 registers = ptrace.registers(tid)
                 if self.is_trap(tid, registers) or self.tracepoints.ends_copy(registers.rip - 1):
                     ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+                elif self._waits_for_trap(tid) and self.is_spent(tid, registers):
+                    pass
                 elif isinstance(decode(self.threads.held[tid]), SignalStop):
                     signals.put_off(thread, self.tracepoints, self.pid)
                 self.threads.held[tid] = PLAIN_STOP
                 return tid
         return None
+
+    def _waits_for_trap(self, tid: int) -> bool:
+        meaning = decode(self.threads.held[tid])
+        return isinstance(meaning, SignalStop) and meaning.signal == SIGTRAP
 
     def note_mask(self, thread: Thread) -> None:
         """Take over from the kernel whether a thread has SIGTRAP blocked: at its first stop, before any
@@ -143,7 +187,7 @@ class Process:
         """
         if (thread.repeat is not None) != (thread.tid in self.repeating):
             self.repeating ^= {thread.tid}
-            slow = self.watched.settings
+            slow = self.brought
             self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)
         if thread.usual:
             self.unusual.discard(thread.tid)

@@ -52,6 +52,7 @@ from backend.linux.shared_memory import SharedMemory
 from backend.linux.timer import Timer
 from backend.object_cache import compiled
 from backend.probes import Probe
+from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
@@ -206,16 +207,16 @@ class NativeProgram:
         ring_size = max(mmap.PAGESIZE, 1 << (options.buffer_size - 1).bit_length())
         self.shared = plan.sites.sharing()
         sizes = NativeSizes(
-            probe_count=len(plan.names),
-            number_count=plan.numbers,
-            shared=bool(self.shared),
+            probe_count=plan.name_room,
+            number_count=plan.number_room,
+            shared=bool(self.shared) or plan.may_grow,
             ring=ring_size,
             aggregations=options.aggregation_size,
             dynamic=options.dynamic_size,
             shard_bits=SHARDS_BITS if options.inside else 0,
         )
         pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
-        layout = Layout(plan.program, stores(plan.program, len(plan.names)), sizes, pool_bits)
+        layout = Layout(plan.program, stores(plan.program, plan.name_room), sizes, pool_bits)
         machine = NativeMachine(layout, Where.OUTSIDE)
         lower(plan.program, plan.units, layout.stores, machine)
         emit_hit(machine, plan.units)
@@ -253,9 +254,13 @@ class NativeProgram:
         atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
         self._state = regions.offset(STATE)
         self._hits = regions.copies(HITS) if HITS in regions.places else range(0)
-        self._hits_size = 8 * self._plan.numbers
+        self._hits_size = 8 * self._plan.number_room
         self._write_header(descriptors.event)
-        self._write_tables(layout, regions)
+        self._regions, self._text_fields = regions, tuple(layout.text_fields)
+        if CONSTANTS in regions.places:
+            self._write(regions, CONSTANTS, layout.pool.contents())
+        self._write_names(0)
+        self._write_sites(self._plan.sites)
         self._records = RecordQueue(
             self.clauses.memory,
             *regions.places[RECORDS],
@@ -293,33 +298,37 @@ class NativeProgram:
         words[HEADER_SEED >> 3] = int.from_bytes(os.urandom(8), "little")
         words[HEADER_EVENT_FD >> 3] = event_fd
 
-    def _write_tables(self, layout: Layout, regions: Regions) -> None:
-        """Write constants, what is known of sites by their numbers, and the names that clauses read as strings."""
-        if CONSTANTS in regions.places:
-            self._write(regions, CONSTANTS, layout.pool.contents())
-        self._write(regions, UNITS, self._plan.unit_of.tobytes())
-        if PLACES in regions.places:
-            words = array("Q", bytes(8 * self._plan.numbers))
-            for number, word in self._plan.places():
-                words[number] = word
-            self._write(regions, PLACES, words.tobytes())
-        if NEXT in regions.places:
-            following = array("I", bytes(4 * self._plan.numbers))
-            for numbers in self.shared.values():
-                for number, after in pairwise(numbers):
-                    following[number] = after
-            self._write(regions, NEXT, following.tobytes())
-        if NAMES in regions.places:
-            size, limit = self._plan.program.string_size, self._plan.program.string_limit
-            texts = (
-                probe_text(name, field).encode("utf-8", "surrogateescape")
-                for field in layout.text_fields
-                for name in self._plan.names
-            )
-            self._write(regions, NAMES, b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts))
+    def extend(self, sites: Sites, first_name: int) -> None:
+        """Write what is known of sites that the plan has got since, and of names from `first_name` on."""
+        self.shared |= sites.sharing()
+        self._write_names(first_name)
+        self._write_sites(sites)
 
-    def _write(self, regions: Regions, name: str, contents: bytes) -> None:
-        offset = regions.offset(name)
+    def _write_sites(self, sites: Sites) -> None:
+        """Write what is known of sites by their numbers."""
+        regions, plan = self._regions, self._plan
+        self._write(regions, UNITS, plan.unit_of.tobytes())
+        if PLACES in regions.places:
+            for number, word in plan.places(sites):
+                self._write(regions, PLACES, word.to_bytes(8, "little"), 8 * number)
+        if NEXT in regions.places:
+            for numbers in sites.sharing().values():
+                for number, after in pairwise(numbers):
+                    self._write(regions, NEXT, after.to_bytes(4, "little"), 4 * number)
+
+    def _write_names(self, first: int) -> None:
+        """Write the names that clauses read as strings, from a number on."""
+        if NAMES not in self._regions.places:
+            return
+        size, limit = self._plan.program.string_size, self._plan.program.string_limit
+        names = self._plan.names[first:]
+        for column, field in enumerate(self._text_fields):
+            texts = (probe_text(name, field).encode("utf-8", "surrogateescape") for name in names)
+            contents = b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts)
+            self._write(self._regions, NAMES, contents, size * (column * self._plan.name_room + first))
+
+    def _write(self, regions: Regions, name: str, contents: bytes, at: int = 0) -> None:
+        offset = regions.offset(name) + at
         self.clauses.memory.bytes[offset : offset + len(contents)] = contents
 
     # --- backend.engine.Engine

@@ -161,6 +161,20 @@ class Tracepoints:
         text.insert(self.memory, self._prepared)
         self._prepared = []
 
+    def come_again(self, site: Site) -> Way | Refuse:
+        """Write the int3 at a site that was armed before its library was unloaded; it must have the same code now."""
+        place = self.table.index(site.address)
+        assert place is not None, hex(site.address)
+        code = text.Code(self.memory, {}).at(site.address)
+        judged = judge(code, site.address, shadow_stack=False)
+        route = self._routes.get(site.address)
+        known = route.plan.instruction.code if route else bytes([self.displaced[site.address]])
+        if not code.startswith(known):
+            return Refuse("another library's code was at its address before")
+        self.table.identifiers[place] = site.identifier
+        text.insert(self.memory, [site.address])
+        return judged if isinstance(judged, Refuse) else judged.way
+
     def withdraw(self, site: int) -> None:
         """Take the int3 of a site away, which some threads may have executed already."""
         text.restore(self.memory, {site: self.displaced[site]})

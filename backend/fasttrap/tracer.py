@@ -22,8 +22,9 @@ from typing import Any, NoReturn, TypeVar
 
 from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
 from backend.fasttrap import guardian
-from backend.fasttrap.engine import Called, Engine, Executed, Happening, NativeClauses
+from backend.fasttrap.engine import Called, Engine, Executed, Happening, Loaded, NativeClauses
 from backend.fasttrap.loop import HotLoop
+from backend.fasttrap.process import Loads
 from backend.fasttrap.tracepoints import Outcome, Site
 from backend.linux import interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
@@ -102,6 +103,10 @@ class Tracer:
         """Stop every thread of the process, to arm more sites."""
         self._request("hold")
 
+    def watch_loads(self, breakpoint_: int, state: int) -> None:
+        """From the next `arm` on tell (Loaded) when the process has loaded libraries; see backend.link_map."""
+        self._request("watch_loads", breakpoint_, state)
+
     def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
         outcomes: list[Outcome] = self._request("arm", sites)
@@ -117,8 +122,8 @@ class Tracer:
         return hits
 
     def happening(self) -> Happening:
-        """Return what has happened next, waiting for it: Ended or Executed (held at its new entry point,
-        disarmed).
+        """Return what has happened next, waiting for it: Ended, Executed (held at its new entry point,
+        disarmed) or Loaded (held).
         """
         while not self._happenings:
             self._receive()
@@ -169,7 +174,7 @@ class Tracer:
                 error.__dict__.update(fields)
                 raise error
             case ("happening", happening):
-                self._has_process = isinstance(happening, Executed)
+                self._has_process = isinstance(happening, Executed | Loaded)
                 self._happenings.append(happening)
         return None
 
@@ -285,6 +290,10 @@ class _Service:
             self._engine.hold()
             self._state = "held"
 
+    def watch_loads(self, breakpoint_: int, state: int) -> None:
+        """See Tracer.watch_loads."""
+        self._engine.process.loads = Loads(breakpoint_, state)
+
     def arm(self, sites: Sequence[Site]) -> list[Outcome]:
         """See Tracer.arm."""
         return self._engine.arm(sites)
@@ -338,7 +347,9 @@ class _Service:
             self._tell(happening)
 
     def _tell(self, happening: Happening) -> None:
-        self._state = "held" if isinstance(happening, Executed) else "idle"
+        if isinstance(happening, Loaded):
+            self._engine.hold()
+        self._state = "held" if isinstance(happening, Executed | Loaded) else "idle"
         self._connection.send(("happening", happening))
 
     def _answer(self, name: str, arguments: Sequence[Any]) -> None:

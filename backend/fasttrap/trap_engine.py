@@ -10,20 +10,22 @@ import os
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, assert_never
 
 from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserved, Way, covered, refusals
-from backend.errors import ProcessGone, ProcessNotPermitted, TracerDied
-from backend.fasttrap.engine import Executed
+from backend.errors import CannotInject, ProcessGone, ProcessNotPermitted, TracerDied
+from backend.fasttrap.engine import Executed, Loaded
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
 from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
+from backend.link_map import loader_state
 from backend.linux import procfs
 from backend.objects import loaded_objects
 from backend.probes import Probe, Profile
-from backend.site_table import Site, SiteKind
+from backend.site_table import Site, SiteKind, Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
@@ -31,6 +33,7 @@ from scratch import displaced
 from scratch.displaced import OutOfLine, Refuse
 
 if TYPE_CHECKING:
+    from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows
 
 _NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not with returns=uretprobe")
@@ -56,6 +59,9 @@ class TrapEngine:
         self._tracer: Tracer | None = None
         self._attached = False
         self._answers: Sequence[Answer] | None = None
+        self._named = len(plan.names)
+        self._loading = False
+        self._mapped: frozenset[tuple[_File, int]] = frozenset()
         try:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
@@ -97,19 +103,71 @@ class TrapEngine:
     def attach(self) -> tuple[Refusal, ...]:
         """Seize the process, arm every site, let it run. Raises CannotGrab, CannotInject, ProcessGone."""
         sites = self._plan.sites
-        if self._tracer is None or self._pid is None or not sites:
+        if self._tracer is None or self._pid is None or not (sites or self._plan.may_grow):
             return ()
         self._tracer.load(
             Clauses, self._program.image
         )  # first: it takes time, and from `attach` on the process waits
         self._tracer.attach(self._pid)
         self._attached = True
+        self._watch_loads(self._tracer, self._pid)
         points = self._tracepoints((site.address, site) for site in sites)
         outcomes = self._tracer.arm(list(points.values()))
         self._tracer.go()
         answers = {address: _answer(outcome) for address, outcome in zip(points, outcomes, strict=True)}
         self._answers = [answers.get(site.address, _NO_URETPROBE) for site in sites]
         return refusals(self._plan, self._answers)
+
+    def _watch_loads(self, tracer: Tracer, pid: int) -> None:
+        """Have the process held whenever it has loaded libraries, if the plan wants to know."""
+        self._mapped = _mapped_files(pid)
+        if self._plan.may_grow:
+            with suppress(ProcessGone), procfs.Memory(pid) as memory:
+                loader = loader_state(pid, memory.read)
+                if loader is not None:
+                    tracer.watch_loads(loader.breakpoint, loader.state)
+
+    @property
+    def loading(self) -> bool:
+        return self._loading
+
+    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:  # noqa: ARG002 - the protocol's
+        if self._tracer is None or self._pid is None or not self._attached:
+            return ()
+        self._program.extend(sites, self._named)
+        self._named = len(self._plan.names)
+        places = [(site.address, site) for site in sites]
+        points = self._tracepoints([*places, *self._mapped_anew(self._pid)])
+        outcomes: Sequence[Outcome] = ()
+        try:
+            if points:
+                self._tracer.hold()
+                outcomes = self._tracer.arm(list(points.values()))
+            if points or self._loading:
+                self._tracer.go()
+        except (TracerDied, ProcessGone):
+            self._attached = False
+        except CannotInject as error:
+            outcomes = [Refuse(str(error)) for _ in points]
+            self._tracer.go()
+        self._loading = False
+        answers = {address: _answer(outcome) for address, outcome in zip(points, outcomes, strict=False)}
+        further = [answers.get(site.address, _NO_URETPROBE) for site in sites]
+        self._answers = [*(self._answers or ()), *further]
+        self._plan.sites.extend(sites)
+        return refusals(replace(self._plan, sites=sites), further)
+
+    def _mapped_anew(self, pid: int) -> list[tuple[int, Site]]:
+        """Return sites known before whose file has been mapped since, at another place or once more: a library that
+        was unloaded has come back.
+        """
+        before, self._mapped = self._mapped, _mapped_files(pid)
+        new = {file: bias for file, bias in self._mapped if (file, bias) not in before}
+        return [
+            (new[file] + site.address - site.object.bias, site)
+            for site in self._plan.sites
+            if (file := (site.object.device, site.object.inode)) in new
+        ]
 
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
@@ -139,10 +197,13 @@ class TrapEngine:
         if not ready.poll(0):
             return
         try:
-            if isinstance(self._tracer.happening(), Executed):
-                self._arm_again(self._tracer, self._pid)
-            else:
-                self._attached = False
+            match self._tracer.happening():
+                case Executed():
+                    self._arm_again(self._tracer, self._pid)
+                case Loaded():
+                    self._loading = True
+                case _:
+                    self._attached = False
         except TracerDied:
             self._attached = False
             self._program.abandon_unfinished()
@@ -160,6 +221,7 @@ class TrapEngine:
                 loaded = mapped.get((site.object.device, site.object.inode))
                 if loaded is not None:
                     places.append((loaded.bias + site.address - site.object.bias, site))
+            self._watch_loads(tracer, pid)
             tracer.arm(list(self._tracepoints(places).values()))
         self._program.refresh()
         tracer.go()
@@ -196,6 +258,20 @@ class TrapEngine:
         if self._answers is None:
             self._answers = foresee(self._plan, self._pid)
         return covered(self._plan, self._answers, self._program.hits())
+
+
+_File = tuple[tuple[int, int], int]
+"""Device and inode."""
+
+
+def _mapped_files(pid: int) -> frozenset[tuple[_File, int]]:
+    """Return the files of the process's objects, with what is added to their addresses."""
+    with suppress(ProcessGone, ProcessNotPermitted), ExitStack() as files:
+        objects = loaded_objects(pid, files)
+        return frozenset(
+            ((loaded.device, loaded.inode), loaded.bias) for loaded in objects if loaded.has_file
+        )
+    return frozenset()
 
 
 def foresee(plan: Plan, pid: int | None) -> list[Answer]:

@@ -54,8 +54,9 @@ def arm(plan: Plan, loaded: Loaded, symbols: Symbols, pid: int | None, *, singly
     themselves. Raises OSError where it is no single place that is at fault."""
     links: list[int] = []
     judged = _Judged(plan)
-    # The kernel runs what was attached last first, and of one address the entry comes before the return.
-    for group in sorted(_groups(plan), key=lambda group: -group.kind):
+    # The kernel runs what was attached last first, and of one address the entry comes before the return, and one
+    # clause before those behind it.
+    for group in sorted(_groups(plan), key=lambda group: (-group.kind, -group.unit)):
         points = judged.points(group, symbols)
         section = PROGRAM_PREFIX + plan.units[group.unit].name
         path = group.object.open_path

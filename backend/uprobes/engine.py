@@ -13,7 +13,7 @@ import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from backend.linux import bpf, bpf_features, perf_event, procfs
 from backend.linux.ring_buffer import RingBuffer
 from backend.object_cache import compiled
 from backend.probes import Probe, Profile
+from backend.site_table import Sites
 from backend.uprobes.cells import Cells
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
 from backend.uprobes.target import (
@@ -92,6 +93,7 @@ class KernelEngine:
         self._stack = ExitStack()
         self._links: list[int] = []
         self._samplers: list[int] = []
+        self._named = len(plan.names)
         self._answers: Sequence[Answer] | None = None
         self._singly = options.singly
         self._narrowing: Narrowing | None = None
@@ -102,15 +104,15 @@ class KernelEngine:
             support = absent if self._singly else bpf_features.uprobe_multi_support()
             self._singly = support is absent
             self._narrowing = narrow(pid, support)
-        self._stores = stores(plan.program, len(plan.names))
+        self._stores = stores(plan.program, plan.name_room)
         bpf_options = _bpf_options(plan, options, may_sleep=not self._singly)
         pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
         self._machine = BpfMachine(plan.program, self._stores, bpf_options, pool_bits)
         self._tables: StackTables | None = None
         try:
             self._loaded = self._stack.enter_context(self._load())
-            self._fill_names()
-            self._fill_places()
+            self._fill_names(0)
+            self._fill_places(plan.sites)
             self._state = self._stack.enter_context(
                 mmap.mmap(self._loaded.maps[BpfMachine.STATE], _pages(state_size(plan.program)))
             )
@@ -181,13 +183,13 @@ class KernelEngine:
         self._tables = StackTables(rows, memory, self._machine.pool_bits)
         self._stack.callback(self._tables.close)
 
-    def _fill_names(self) -> None:
-        """Write the names that clauses read as strings, for each site."""
+    def _fill_names(self, first: int) -> None:
+        """Write the names that clauses read as strings, for each site from a number on."""
         index = self._machine.map_index("names")
         if index is None:
             return
         size, limit = self._plan.program.string_size, self._plan.program.string_limit
-        for number, name in enumerate(self._plan.names):
+        for number, name in enumerate(self._plan.names[first:], first):
             texts = (
                 probe_text(name, field).encode("utf-8", "surrogateescape")
                 for field in self._machine.text_fields
@@ -195,11 +197,11 @@ class KernelEngine:
             entry = b"".join(text[: limit - 1].ljust(size, b"\0") for text in texts)
             bpf.map_update(self._loaded.maps[index], struct.pack("<I", number), entry)
 
-    def _fill_places(self) -> None:
+    def _fill_places(self, sites: Sites) -> None:
         """Write what clauses of returns find by the number of a site: the probe's ID, and the offset of the exit."""
         index = self._machine.map_index("places")
         if index is not None:
-            for number, word in self._plan.places():
+            for number, word in self._plan.places(sites):
                 bpf.map_update(self._loaded.maps[index], struct.pack("<I", number), struct.pack("<Q", word))
 
     # --- firing
@@ -241,6 +243,26 @@ class KernelEngine:
                     timer = perf_event.open_timer(probe.event.period_ns, processor)
                     self._samplers.append(timer)
                     self._samplers.append(bpf.perf_event_link(program, timer, probe.id))
+
+    @property
+    def loading(self) -> bool:
+        return False
+
+    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:
+        if not sites:
+            return ()
+        from backend.uprobes.arming import arm
+
+        assert self._narrowing is not None and symbols is not None
+        self._fill_names(self._named)
+        self._named = len(self._plan.names)
+        self._fill_places(sites)
+        further = replace(self._plan, sites=sites)
+        armed = arm(further, self._loaded, symbols, self._narrowing.attach_pid, singly=self._singly)
+        self._links.extend(armed.links)
+        self._answers = [*(self._answers or ()), *armed.answers]
+        self._plan.sites.extend(sites)
+        return refusals(further, armed.answers)
 
     def detach(self) -> None:
         while self._samplers:
@@ -330,8 +352,8 @@ def _bpf_options(plan: Plan, options: KernelOptions, *, may_sleep: bool) -> BpfO
     namespace = os.stat("/proc/self/ns/pid")
     inside = namespace.st_ino != _INITIAL_PID_NAMESPACE
     return BpfOptions(
-        probe_count=len(plan.names),
-        number_count=plan.numbers,
+        probe_count=plan.name_room,
+        number_count=plan.number_room,
         buffer_size=_ring_size(options.buffer_size),
         aggregation_size=options.aggregation_size,
         dynamic_size=options.dynamic_size,

@@ -1,0 +1,143 @@
+"""Libraries that a process loads while it is traced: descriptions that match functions of theirs take effect then.
+
+A plan that may grow has room for more numbers (`Plan.room`), and a unit for each single enabling that may match later
+(`Plan.alone`): what an engine has compiled before stays. The first enabling of a new probe goes by the probe's ID, each
+further one by a number and a name of its own. Hands the new sites to the session, which has the engine place them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from backend.engine import NO_UNIT, RETURNING, Plan, Refusal
+from backend.errors import ProcessGone, ProcessNotPermitted
+from backend.link_map import LoaderState, loader_state
+from backend.linux.procfs import Memory
+from backend.objects import LoadedObject, loaded_objects
+from backend.probes import Probes
+from backend.process_symbols import Symbols
+from backend.site_table import Sites
+from dlang.diagnostics import CompileError
+from dlang.probe_description import ProbeDescription
+from dlang.target import UnitKind
+
+_ROOTS: Final = "/proc/{pid}/root"
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What libraries that were loaded have brought: their names, the new sites, and probes there is no room for.
+    `symbols` are theirs."""
+
+    modules: tuple[str, ...]
+    sites: Sites
+    symbols: Symbols
+    left_out: tuple[Refusal, ...]
+
+
+class Growth:
+    """The objects of process `pid` that are known, and what becomes of new ones. `stack` closes their files.
+
+    `descriptions` are those of the plan's enablings. Adds to the plan's tables. Raises ProcessGone.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        descriptions: Sequence[ProbeDescription],
+        probes: Probes,
+        pid: int,
+        known: Sequence[LoadedObject],
+        stack: ExitStack,
+    ) -> None:
+        self._plan = plan
+        self._descriptions = descriptions
+        self._probes = probes
+        self._pid = pid
+        self._stack = stack
+        self._known = {_file(loaded) for loaded in known}
+        self._list: tuple[int, ...] | None = None
+        self._loader: LoaderState | None = None
+        self._memory: Memory | None = None
+
+    def look(self) -> Grown | None:
+        """Return what has been loaded since the last time, None if nothing that any description matches."""
+        with suppress(ProcessGone, ProcessNotPermitted):
+            if self._has_changed():
+                return self._grow()
+        return None
+
+    def _has_changed(self) -> bool:
+        """Tell whether the linker's list is another than it was. After exec it is looked for anew."""
+        try:
+            if self._memory is None:
+                self._memory = self._stack.enter_context(Memory(self._pid))
+                self._loader = loader_state(self._pid, self._memory.read)
+            listed = self._loader.objects(self._memory.read) if self._loader else None
+        except ProcessGone:
+            self._memory = self._loader = None
+            return False
+        if listed is None or listed == self._list:
+            return False
+        self._list = listed
+        return True
+
+    def _grow(self) -> Grown | None:
+        files = ExitStack()
+        new = [loaded for loaded in loaded_objects(self._pid, files) if _file(loaded) not in self._known]
+        self._known |= {_file(loaded) for loaded in new}
+        if not new:
+            files.close()
+            return None
+        self._stack.push(files)
+        memory = self._stack.enter_context(Memory(self._pid))
+        roots = (_ROOTS.format(pid=self._pid), "")
+        symbols = self._stack.enter_context(Symbols(new, memory.read, roots))
+        sites, left_out = self._take_in(symbols)
+        modules = tuple(loaded.name for loaded in new)
+        return Grown(modules, sites, symbols, left_out) if sites or left_out else None
+
+    def _take_in(self, symbols: Symbols) -> tuple[Sites, tuple[Refusal, ...]]:
+        """Match the descriptions with the functions of new objects; return their sites."""
+        plan, names = self._plan, self._probes.names
+        sites, left_out = Sites(), []
+        names.reserve(len(plan.unit_of))
+        for place, description in enumerate(self._descriptions):
+            units = {kind: unit for (of, kind), unit in plan.alone.items() if of == place}
+            if not units:
+                continue
+            with suppress(CompileError):
+                for number in self._probes.match_within(description, self._pid, symbols):
+                    owner = names.function(number)
+                    assert owner is not None, number
+                    function, kind, offset = owner
+                    own = [
+                        (where, how, RETURNING.get(how, UnitKind.PROCESS))
+                        for where, how in function.sites(kind, offset)
+                    ]
+                    if len(names) + len(own) > plan.room:
+                        left_out.append(Refusal(names[number], _NO_ROOM))
+                        continue
+                    plan.unit_of.extend([NO_UNIT] * (len(names) - len(plan.unit_of)))
+                    probe = number if plan.unit_of[number] == NO_UNIT else self._number(number)
+                    for nth, (where, how, unit) in enumerate(own):
+                        known_as = self._number(number) if nth else probe
+                        plan.unit_of[known_as] = units[unit]
+                        sites.add(function.function, how, where, probe, known_as)
+        return sites, tuple(left_out)
+
+    def _number(self, like: int) -> int:
+        """Return a new number, with the name of probe `like`."""
+        number = self._probes.names.add(self._probes.names[like])
+        self._plan.unit_of.append(NO_UNIT)
+        return number
+
+
+_NO_ROOM: Final = "there is no room for so many probes of libraries that are loaded while they are traced"
+
+
+def _file(loaded: LoadedObject) -> tuple[tuple[int, int], int]:
+    return loaded.device, loaded.inode
