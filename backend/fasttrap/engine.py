@@ -143,9 +143,7 @@ class Engine:
     def attach(self, pid: int) -> None:
         """Seize all threads of a running process and hold them. Raises ProcessGone, PermissionError."""
         self._released = True
-        threads = Threads(pid)
-        threads.seize_all()
-        self._begin(threads)
+        self._begin(Threads(pid))
 
     def adopt(self, pid: int) -> None:
         """Take over our own child, which this thread has created and holds: from `go` on it outlives us."""
@@ -157,16 +155,23 @@ class Engine:
         threads = Threads(pid)
         threads.known[pid] = Thread(pid)
         threads.held[pid] = PLAIN_STOP
-        threads.seize_all()
         self._begin(threads)
 
     def _begin(self, threads: Threads) -> None:
+        """Seize all threads and hold them. What a tracer before us has left is known before: no thread that has met an
+        int3 of its may be taken for one that has not.
+        """
         pid = self.control.pid = threads.pid
         memory = Memory(pid)
-        found = safety.find(pid, memory)
-        gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
-        points, jumps = Tracepoints(memory, self.control), Jumps(memory)
-        self._process = Process(pid, threads, points, gate, self.control, jumps)
+        try:
+            found = safety.find(pid, memory)
+            gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
+            points = Tracepoints(memory, self.control, [leftover.sites for leftover in found])
+            self._process = Process(pid, threads, points, gate, self.control, Jumps(memory))
+            threads.seize_all()
+        except BaseException:
+            memory.close()
+            raise
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
         undo_others(pid, memory)

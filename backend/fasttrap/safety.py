@@ -169,12 +169,15 @@ def forget(memory: Memory, start: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A region that a tracer which is gone has left behind. `displaced` is empty where nothing is armed; `program`
-    what the program has set for SIGTRAP if the region is a home, in which case `handler` is the safety handler.
+    """A region that a tracer which is gone has left behind: its `sites`, ascending, and the bytes displaced there.
+    `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler, and `program` is what
+    the program has set for SIGTRAP.
     """
 
     start: int
-    displaced: dict[int, int]
+    sites: Sequence[int]
+    displaced_bytes: bytes
+    is_armed: bool
     handler: Action | None
     program: Action
 
@@ -188,8 +191,9 @@ class Leftover:
         return self.handler is not None and 0 <= pc - self.start < _RESTORER_OFFSET
 
     @property
-    def is_armed(self) -> bool:
-        return bool(self.displaced)
+    def displaced(self) -> dict[int, int]:
+        """The displaced bytes by address."""
+        return dict(zip(self.sites, self.displaced_bytes, strict=True))
 
 
 def find(pid: int, memory: Memory) -> list[Leftover]:
@@ -210,8 +214,9 @@ def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
         if magic != _MAGIC or not start < region_end <= end:
             start += PAGE_SIZE
             continue
-        raw = memory.read(table, TABLE_ENTRY_SIZE * count) if armed and count else b""
-        displaced = dict(zip(array("Q", raw[: 8 * count]), raw[8 * count :], strict=True))
+        raw = memory.read(table, TABLE_ENTRY_SIZE * count) if count else b""
+        sites = array("Q", raw[: 8 * count])
         handler = Action(start, _FLAGS, start + _RESTORER_OFFSET) if header.startswith(_HANDLER) else None
-        yield Leftover(start, displaced, handler, Action.from_bytes(header[_PROGRAM_OFFSET:]))
+        program = Action.from_bytes(header[_PROGRAM_OFFSET:])
+        yield Leftover(start, sites, raw[8 * count :], bool(armed), handler, program)
         start = region_end

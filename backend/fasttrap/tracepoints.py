@@ -10,6 +10,7 @@ register borrowed to stand for rip: what that register held is written into the 
 thread finds there when it must leave the copy early. Such hits come to the engine; the loop knows no copy.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
@@ -113,11 +114,14 @@ class Route:
 class Tracepoints:
     """What is armed in one address space. `control` is kept in step with `table`."""
 
-    def __init__(self, memory: Memory, control: Control) -> None:
+    def __init__(self, memory: Memory, control: Control, former: Sequence[Sequence[int]] = ()) -> None:
+        """`former`: the sites of tracers before us, each in ascending order. Threads may be behind an int3 of theirs
+        and not know it yet.
+        """
         self.memory = memory
         self.space = ScratchSpace()
         self.displaced: dict[int, int] = {}
-        self._former: set[int] = set()
+        self._former = former
         self.table = SiteTable(())
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
@@ -273,17 +277,14 @@ class Tracepoints:
         return None
 
     def take_over(self, region_start: int, displaced: dict[int, int]) -> None:
-        """Take away the int3s that another tracer, gone by now, has noted in a region of its own. Threads may be behind
-        one and not know it yet (`was_int3`).
-        """
+        """Take away the int3s that another tracer, gone by now, has noted in a region of its own."""
         text.restore(self.memory, displaced)
-        self._former |= displaced.keys()
         self._defuse(region_start)
         safety.forget(self.memory, region_start)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was."""
-        return address in self.displaced or address in self._former
+        return address in self.displaced or any(_has(sites, address) for sites in self._former)
 
     def _defuse(self, region_start: int) -> None:
         """In such a region let no copy stop any more: each int3 becomes a nop.
@@ -301,6 +302,11 @@ class Tracepoints:
         """Tell whether the int3 of a copy that stops is at this address."""
         spare = self._spare.get(address // SLOT_SIZE * SLOT_SIZE)
         return spare is not None and spare.end == address
+
+
+def _has(ascending: Sequence[int], address: int) -> bool:
+    place = bisect_left(ascending, address)
+    return place < len(ascending) and ascending[place] == address
 
 
 _NOP = 0x90

@@ -231,6 +231,8 @@ def _check_is_clean(target: Target) -> None:
     deadline = time.monotonic() + PATIENCE_S
     for file, before in zip(target.files, target.text, strict=True):
         while (now := text_of(target.process.pid, file)) != before:
+            if len(now) != len(before):
+                raise TargetHarmed(f"it has ended with status {target.process.poll()}")
             if time.monotonic() > deadline:
                 changed = [at for at, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]
                 raise TargetHarmed(f"{len(changed)} bytes of {file}'s text differ, first at {changed[0]:#x}")
