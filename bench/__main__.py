@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 
-from bench.hits import hits
+from bench.hits import hits, returns
 from bench.process import BPFTRACE, CommandFailed
 from bench.results import Row, keep, table
 from bench.stacks import stacks
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start_up,
     "arm": arm_and_leave,
     "hits": hits,
+    "returns": returns,
     "stacks": stacks,
     "traps": trap_hits,
     "trap-arming": trap_arming,

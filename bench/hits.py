@@ -43,6 +43,26 @@ def hits() -> Iterator[Row]:
                 yield Row(f"{action}: {kind}", "ns", min(ours) - base, BPFTRACE, min(theirs) - base)
 
 
+def returns() -> Iterator[Row]:
+    """A function's return beside its entry, against bpftrace's uretprobe; each engine."""
+    with tempfile.TemporaryDirectory(prefix="dtrap-bench-") as folder:
+        program = build("calls", Path(folder))
+        function = "push_first"
+        command = f"{program} {function} {CALLS}"
+        for engine in ("uprobes", "fasttrap"):
+            for name, peer in (("entry", "uprobe"), ("return", "uretprobe")):
+                ours, theirs, untraced = [], [], []
+                clause = f"pid$target:calls:{function}:{name} {{ @ = count(); }}"
+                peer_clause = f"{peer}:{program}:{function} {{ @ = count(); }}"
+                for _ in range(ROUNDS):
+                    untraced.append(ns_per_call([str(program), function, str(CALLS)]))
+                    ours.append(ns_per_call([DTRAP, "-qx", f"engine={engine}", "-n", clause, "-c", command]))
+                    theirs.append(ns_per_call([BPFTRACE, "-e", peer_clause, "-c", command]))
+                base = min(untraced)
+                kind = f"{name}, {engine}, beside bpftrace's {peer}"
+                yield Row(f"@ = count(): {kind}", "ns", min(ours) - base, BPFTRACE, min(theirs) - base)
+
+
 def ns_per_call(command: Sequence[str]) -> float:
     """Run the calls program, alone or under a tracer; ns per call as it says. Raises CommandFailed."""
     printed = printed_by(command)
