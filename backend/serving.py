@@ -72,7 +72,8 @@ def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOption
     if choice.kernel_runs:
         engines.append(_kernel_engine(restricted(plan, choice.kernel), traced, options))
     if choice.trap or not choice.kernel_runs:
-        engines.append(_trap_engine(restricted(plan, choice.trap), traced, options))
+        avoided = [site.address for site in choice.kernel]
+        engines.append(_trap_engine(restricted(plan, choice.trap), traced, options, avoided))
     if len(engines) == 1:
         return engines[0]
     return traced.stack.enter_context(CombinedEngine(*engines))
@@ -87,15 +88,21 @@ def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine
     return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes, traced.rows()))
 
 
-def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
+def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions, avoided: Sequence[int]) -> Engine:
     from backend.fasttrap.program import NativeOptions
-    from backend.fasttrap.trap_engine import TrapEngine
+    from backend.fasttrap.trap_engine import Jumping, TrapEngine
 
-    sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size)
     pid = _pid(plan, traced)
+    jumping = None
+    if pid is not None and options.tier != "trap":
+        jumping = Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto")
+    inside = jumping is not None
+    sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
     if traced.process is not None and pid is not None:
         traced.process.hold_without_tracing()
-    return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows()))
+    return traced.stack.enter_context(
+        TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping)
+    )
 
 
 def growth_of(

@@ -11,6 +11,7 @@ from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
 from backend.linux.wait_status import SignalStop, decode
+from scratch.trampoline import GATE_SHUT
 
 
 def leave(process: Process) -> None:
@@ -28,6 +29,8 @@ def leave(process: Process) -> None:
         text.restore(process.tracepoints.memory, process.tracepoints.displaced)
         safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
         process.jumps.restore()
+        if process.installed is not None:
+            process.installed.set_gate(GATE_SHUT)
         upkeep.restore_guests(process)
         last = process.spare_thread()
         if last is not None and not process.sigtrap.safe:

@@ -179,9 +179,9 @@ class Engine:
             self.process.note_mask(thread)
         leftovers.put_right(self.process, found)
 
-    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
-        """Write an int3 at each site that can be served; return how each is, in the order given. The process
-        is held.
+    def arm(self, sites: Sequence[Site], *, traps: bool = True) -> list[Outcome]:
+        """Write a jump or an int3 at each site that can be served; return how each is, in the order given. The process
+        is held. Without `traps` no site gets an int3.
 
         Raises ProcessGone, and CannotInject if there can be no scratch space, in which case the text has not
         been changed.
@@ -200,11 +200,15 @@ class Engine:
             trapped = [
                 site for site, reason in zip(sites, reasons, strict=True) if site.window is None or reason
             ]
+            if not traps:
+                trapped = []
             ways = iter(self._prepare_traps([*trapped, *demoted], tid))
             process.tracepoints.insert()
             process.jumps.insert()
         return [
-            Jumped() if site.window and not reason else _trapped(next(ways), reason)
+            Jumped()
+            if site.window and not reason
+            else (_trapped(next(ways), reason) if traps else Refuse(reason or ""))
             for site, reason in zip(sites, reasons, strict=True)
         ]
 
@@ -349,6 +353,8 @@ class Engine:
         """At the first stop of a thread or child: take it in, or set it free and return False."""
         if procfs.status(tid).tgid == self.process.pid:
             self.process.threads.known[tid] = Thread(tid)
+            if self.process.installed is not None:
+                self.process.installed.forget_threads()
         elif share_memory(self.process.pid, tid):
             self.process.threads.known[tid] = Thread(tid, guest=True)
             self.process.set_gate()
@@ -370,6 +376,8 @@ class Engine:
             ptrace.detach(thread.tid)
             return None if self.process.forget(thread.tid) else Ended()
         self.process.tracepoints.memory.close()
+        if self.process.installed is not None:
+            self.process.installed.close()
         ptrace.set_options(self.process.pid, OPTIONS & ~Option.TRACECLONE)
         try:
             run_to_entry(self.process.pid)

@@ -22,7 +22,7 @@ from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
 from scratch.slots import Tid
-from scratch.trampoline import GATE_GUARDED, GATE_OPEN, ClauseCall
+from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, ClauseCall
 
 SI_KERNEL = 0x80
 """si_code of the SIGTRAP that an int3 raises."""
@@ -36,6 +36,16 @@ class Installed(Protocol):
 
     def contains(self, tid: int, pc: int) -> bool:
         """Tell whether a stopped thread with this pc executes clauses, or other code on their behalf."""
+
+    @property
+    def memory_fd(self) -> int:
+        """The file that the clauses' memory is in from now on, open in this process."""
+
+    def forget_threads(self) -> None:
+        """Forget who has which stack: a thread has been born, and has not run yet."""
+
+    def close(self) -> None:
+        """Close `memory_fd`."""
 
     def set_gate(self, gate: int) -> None:
         """Say whose hits count: GATE_SHUT, GATE_OPEN or GATE_GUARDED of scratch.trampoline."""
@@ -196,10 +206,17 @@ class Process:
         self.control.every_hit = len(self.unusual)
 
     def set_gate(self) -> None:
-        """Have clauses in the process look who runs them as long as there are guests, which don't count."""
-        if self.installed is not None:
-            guests = any(thread.guest for thread in self.threads.known.values())
-            self.installed.set_gate(GATE_GUARDED if guests else GATE_OPEN)
+        """Have clauses in the process look who runs them as long as there are guests, which don't count.
+
+        They ask the kernel; under seccomp, which may forbid that, nobody counts meanwhile.
+        """
+        if self.installed is None:
+            return
+        if not any(thread.guest for thread in self.threads.known.values()):
+            self.installed.set_gate(GATE_OPEN)
+        else:
+            filtered = procfs.status(self.pid).seccomp
+            self.installed.set_gate(GATE_SHUT if filtered else GATE_GUARDED)
 
     def forget(self, tid: int) -> bool:
         """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""

@@ -24,7 +24,7 @@ from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
 from backend.fasttrap import guardian
 from backend.fasttrap.engine import Called, Engine, Executed, Happening, Loaded, NativeClauses
 from backend.fasttrap.loop import HotLoop
-from backend.fasttrap.process import Loads
+from backend.fasttrap.process import Installed, Loads
 from backend.fasttrap.tracepoints import Outcome, Site
 from backend.linux import interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
@@ -52,6 +52,8 @@ class Tracer:
         self.has_created = False
         self._happenings: list[Happening] = []
         self._has_process = False
+        self.moved: Callable[[str], None] = _stay
+        """Called with the path of the file that the clauses' memory is in from then on."""
         self._process = os.fork()
         if self._process == 0:
             _run(self._connection, other)
@@ -107,9 +109,9 @@ class Tracer:
         """From the next `arm` on tell (Loaded) when the process has loaded libraries; see backend.link_map."""
         self._request("watch_loads", breakpoint_, state)
 
-    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
+    def arm(self, sites: Sequence[Site], *, traps: bool = True) -> list[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
-        outcomes: list[Outcome] = self._request("arm", sites)
+        outcomes: list[Outcome] = self._request("arm", sites, traps)
         return outcomes
 
     def go(self) -> None:
@@ -173,10 +175,16 @@ class Tracer:
                 error: Exception = kind.__new__(kind, *arguments)
                 error.__dict__.update(fields)
                 raise error
+            case ("moved", path):
+                self.moved(path)
             case ("happening", happening):
                 self._has_process = isinstance(happening, Executed | Loaded)
                 self._happenings.append(happening)
         return None
+
+
+def _stay(path: str) -> None:
+    """Where nothing shares the clauses' memory."""
 
 
 class TracedProcess:
@@ -255,6 +263,7 @@ class _Service:
         self._engine = Engine(loop)
         self._created: Created | None = None
         self._state = "idle"
+        self._announced: Installed | None = None
         handler = loop.attention_handler(self._engine.control)
         for number in (signal.SIGALRM, signal.SIGIO):
             interruption.interrupt_calls(number, handler)
@@ -294,9 +303,15 @@ class _Service:
         """See Tracer.watch_loads."""
         self._engine.process.loads = Loads(breakpoint_, state)
 
-    def arm(self, sites: Sequence[Site]) -> list[Outcome]:
-        """See Tracer.arm."""
-        return self._engine.arm(sites)
+    def arm(self, sites: Sequence[Site], traps: bool) -> list[Outcome]:
+        """See Tracer.arm. If the clauses' memory has moved, dtrap is told before it goes on."""
+        try:
+            return self._engine.arm(sites, traps=traps)
+        finally:
+            installed = self._engine.process.installed
+            if installed is not None and installed is not self._announced:
+                self._announced = installed
+                self._connection.send(("moved", f"/proc/{os.getpid()}/fd/{installed.memory_fd}"))
 
     def go(self) -> None:
         """See Tracer.go."""

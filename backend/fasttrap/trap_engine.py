@@ -10,7 +10,7 @@ import os
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -23,7 +23,7 @@ from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
 from backend.link_map import loader_state
 from backend.linux import procfs
-from backend.objects import loaded_objects
+from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind, Sites
 from dlang.aggregation_store import EngineRequest
@@ -31,6 +31,7 @@ from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
 from scratch import displaced
 from scratch.displaced import OutOfLine, Refuse
+from scratch.windows import NoWindow, Window
 
 if TYPE_CHECKING:
     from backend.process_symbols import Symbols
@@ -43,17 +44,34 @@ _WAYS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Jumping:
+    """Sites may be served by jumps: in the objects of `symbols`, but nowhere over addresses that are `avoided`. Those
+    that can't be are served by traps, if they are to be served at all (`or_trap`).
+    """
+
+    symbols: Symbols
+    avoided: Sequence[int]
+    or_trap: bool
+
+
 class TrapEngine:
     """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites. `rows` are what
-    its stacks are unwound by.
+    its stacks are unwound by, `jumping` says where there may be jumps; None: nowhere.
 
     Making one compiles the clauses and, for sites, starts the tracer. Raises OSError.
     """
 
     def __init__(
-        self, plan: Plan, pid: int | None, options: NativeOptions, rows: ProcessRows | None = None
+        self,
+        plan: Plan,
+        pid: int | None,
+        options: NativeOptions,
+        rows: ProcessRows | None = None,
+        jumping: Jumping | None = None,
     ) -> None:
         self._plan = plan
+        self._jumping = jumping
         self._pid = pid
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
@@ -71,6 +89,7 @@ class TrapEngine:
             self._poll.register(self._program.fileno(), select.EPOLLIN)
             if self._tracer is not None:
                 self._poll.register(self._tracer.fileno(), select.EPOLLIN)
+                self._tracer.moved = self._program.move_to
         except BaseException:
             self._stack.close()
             raise
@@ -105,16 +124,18 @@ class TrapEngine:
         sites = self._plan.sites
         if self._tracer is None or self._pid is None or not (sites or self._plan.may_grow):
             return ()
-        self._tracer.load(
-            Clauses, self._program.image
-        )  # first: it takes time, and from `attach` on the process waits
+        # First what takes time: from `attach` on the process waits.
+        self._tracer.load(Clauses, self._program.image)
+        points, windowless = self._tracepoints([(site.address, site.object.bias, site) for site in sites])
         self._tracer.attach(self._pid)
         self._attached = True
         self._watch_loads(self._tracer, self._pid)
-        points = self._tracepoints((site.address, site) for site in sites)
-        outcomes = self._tracer.arm(list(points.values()))
+        outcomes = self._tracer.arm(list(points.values()), traps=self._traps)
         self._tracer.go()
-        answers = {address: _answer(outcome) for address, outcome in zip(points, outcomes, strict=True)}
+        answers = {
+            address: _answer(outcome, windowless.get(address))
+            for address, outcome in zip(points, outcomes, strict=True)
+        }
         self._answers = [answers.get(site.address, _NO_URETPROBE) for site in sites]
         return refusals(self._plan, self._answers)
 
@@ -136,8 +157,8 @@ class TrapEngine:
             return ()
         self._program.extend(sites, self._named)
         self._named = len(self._plan.names)
-        places = [(site.address, site) for site in sites]
-        points = self._tracepoints([*places, *self._mapped_anew(self._pid)])
+        places = [(site.address, site.object.bias, site) for site in sites]
+        points, _ = self._tracepoints([*places, *self._mapped_anew(self._pid)], later=True)
         outcomes: Sequence[Outcome] = ()
         try:
             if points:
@@ -157,14 +178,14 @@ class TrapEngine:
         self._plan.sites.extend(sites)
         return refusals(replace(self._plan, sites=sites), further)
 
-    def _mapped_anew(self, pid: int) -> list[tuple[int, Site]]:
+    def _mapped_anew(self, pid: int) -> list[tuple[int, int, Site]]:
         """Return sites known before whose file has been mapped since, at another place or once more: a library that
         was unloaded has come back.
         """
         before, self._mapped = self._mapped, _mapped_files(pid)
         new = {file: bias for file, bias in self._mapped if (file, bias) not in before}
         return [
-            (new[file] + site.address - site.object.bias, site)
+            (new[file] + site.address - site.object.bias, new[file], site)
             for site in self._plan.sites
             if (file := (site.object.device, site.object.inode)) in new
         ]
@@ -172,10 +193,9 @@ class TrapEngine:
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
             self._attached = False
-            try:
+            with suppress(TracerDied):
                 self._tracer.detach()
-            except TracerDied:
-                self._program.abandon_unfinished()
+            self._program.abandon_unfinished()
 
     def fileno(self) -> int:
         return self._poll.fileno()
@@ -199,6 +219,7 @@ class TrapEngine:
         try:
             match self._tracer.happening():
                 case Executed():
+                    self._program.abandon_unfinished()
                     self._arm_again(self._tracer, self._pid)
                 case Loaded():
                     self._loading = True
@@ -206,8 +227,8 @@ class TrapEngine:
                     self._attached = False
         except TracerDied:
             self._attached = False
-            self._program.abandon_unfinished()
         if not self._attached:
+            self._program.abandon_unfinished()
             self._poll.unregister(self._tracer.fileno())
 
     def _arm_again(self, tracer: Tracer, pid: int) -> None:
@@ -220,24 +241,50 @@ class TrapEngine:
             for site in self._plan.sites:
                 loaded = mapped.get((site.object.device, site.object.inode))
                 if loaded is not None:
-                    places.append((loaded.bias + site.address - site.object.bias, site))
+                    places.append((loaded.bias + site.address - site.object.bias, loaded.bias, site))
             self._watch_loads(tracer, pid)
-            tracer.arm(list(self._tracepoints(places).values()))
+            tracer.arm(list(self._tracepoints(places)[0].values()), traps=self._traps)
         self._program.refresh()
         tracer.go()
 
-    def _tracepoints(self, sites: Iterable[tuple[int, Site]]) -> dict[int, Tracepoint]:
-        """Return what to arm, by address, for sites that are at these addresses now.
+    @property
+    def _traps(self) -> bool:
+        return self._jumping is None or self._jumping.or_trap
+
+    def _tracepoints(
+        self, sites: Sequence[tuple[int, int, Site]], *, later: bool = False
+    ) -> tuple[dict[int, Tracepoint], dict[int, str]]:
+        """Return what to arm, by address, for sites that are at these addresses now, in objects with these biases; and
+        why there can be no jump, by address.
 
         Of several at one address the first one's number stands for all: the code knows the others.
         """
+        windows = {} if later else self._windows(sites)  # the symbols are those of before
         found: dict[int, Tracepoint] = {}
-        for address, site in sites:
+        reasons: dict[int, str] = {}
+        for address, _, site in sites:
             if site.kind is SiteKind.URETPROBE:
                 continue
             numbers = self._program.shared.get(site.address)
-            found[address] = Tracepoint(address, numbers[0] if numbers else site.number)
-        return found
+            window = windows.get(address)
+            if isinstance(window, NoWindow):
+                reasons[address] = window.reason
+                window = None
+            found[address] = Tracepoint(address, numbers[0] if numbers else site.number, window)
+        return found, reasons
+
+    def _windows(self, sites: Sequence[tuple[int, int, Site]]) -> Mapping[int, Window | NoWindow]:
+        if self._jumping is None or self._pid is None:
+            return {}
+        # Imported by the runs that may use it.
+        from backend.fasttrap.window_planning import Place, plan_windows
+
+        places: dict[tuple[LoadedObject, int], list[int]] = {}
+        for address, bias, site in sites:
+            if site.kind is not SiteKind.URETPROBE:
+                places.setdefault((site.object, bias), []).append(address)
+        wanted = (Place(loaded, bias, sorted(set(own))) for (loaded, bias), own in places.items())
+        return plan_windows(self._pid, self._jumping.symbols, wanted, self._jumping.avoided)
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         return self._program.snapshot(aggregation)
@@ -293,15 +340,16 @@ def foresee(plan: Plan, pid: int | None) -> list[Answer]:
     return answers
 
 
-def _answer(outcome: Outcome) -> Answer:
+def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:
+    """Return how a site is served; `windowless` says why no jump was asked for, where one was wanted."""
     match outcome:
         case Refuse(reason):
-            return Unserved(reason)
+            return Unserved(windowless or reason)
         case Jumped():
             return Way.JUMP
         case NotJumped(way, reason):
             return Trapped(_WAYS[way], reason)
         case displaced.Way() as way:
-            return _WAYS[way]
+            return Trapped(_WAYS[way], windowless) if windowless else _WAYS[way]
         case never:
             assert_never(never)

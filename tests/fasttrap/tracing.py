@@ -95,6 +95,16 @@ class CountsInTarget:
     def contains(self, _tid: int, _pc: int) -> bool:
         return False
 
+    @property
+    def memory_fd(self) -> int:
+        return counts_file()
+
+    def forget_threads(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def set_gate(self, gate: int) -> None:
         (ctypes.c_uint32 * 2).from_address(self.here)[:] = [gate, self.pid]
 
