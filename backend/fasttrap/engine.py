@@ -376,8 +376,6 @@ class Engine:
             ptrace.detach(thread.tid)
             return None if self.process.forget(thread.tid) else Ended()
         self.process.tracepoints.memory.close()
-        if self.process.installed is not None:
-            self.process.installed.close()
         ptrace.set_options(self.process.pid, OPTIONS & ~Option.TRACECLONE)
         try:
             run_to_entry(self.process.pid)

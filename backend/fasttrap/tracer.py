@@ -310,6 +310,8 @@ class _Service:
         finally:
             installed = self._engine.process.installed
             if installed is not None and installed is not self._announced:
+                if self._announced is not None:  # of the program before, whose counts were needed up to now
+                    self._announced.close()
                 self._announced = installed
                 self._connection.send(("moved", f"/proc/{os.getpid()}/fd/{installed.memory_fd}"))
 

@@ -72,6 +72,8 @@ class TrapEngine:
     ) -> None:
         self._plan = plan
         self._jumping = jumping
+        self._planned: dict[int, Window | NoWindow] = {}
+        """By the addresses at which the sites were at first."""
         self._pid = pid
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
@@ -277,14 +279,26 @@ class TrapEngine:
         if self._jumping is None or self._pid is None:
             return {}
         # Imported by the runs that may use it.
-        from backend.fasttrap.window_planning import Place, plan_windows
+        from backend.fasttrap.window_planning import Place, moved, plan_windows
 
         places: dict[tuple[LoadedObject, int], list[int]] = {}
         for address, bias, site in sites:
             if site.kind is not SiteKind.URETPROBE:
                 places.setdefault((site.object, bias), []).append(address)
-        wanted = (Place(loaded, bias, sorted(set(own))) for (loaded, bias), own in places.items())
-        return plan_windows(self._pid, self._jumping.symbols, wanted, self._jumping.avoided)
+        found: dict[int, Window | NoWindow] = {}
+        for (loaded, bias), own in places.items():
+            distance = bias - loaded.bias
+            at_home = [address - distance for address in own]
+            if not self._planned.keys() >= set(at_home):
+                place = Place(loaded, loaded.bias, sorted(set(at_home)))
+                self._planned |= plan_windows(
+                    self._pid, self._jumping.symbols, (place,), self._jumping.avoided
+                )
+            known = ((address, self._planned[address - distance]) for address in own)
+            found.update(
+                (address, moved(window, distance) if distance else window) for address, window in known
+            )
+        return found
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         return self._program.snapshot(aggregation)

@@ -5,7 +5,7 @@ Hands its result to the tracer, which sees whether the process has that text (`j
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.errors import MalformedElf
@@ -13,6 +13,7 @@ from backend.fasttrap.scratch_space import taken
 from backend.object_windows import windows
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
+from scratch.instruction import Instruction
 from scratch.placement import PAGE, candidates_within
 from scratch.windows import NoWindow, Window
 
@@ -64,3 +65,28 @@ def _plan(
         return
     planner = windows(code, place.bias, (*place.sites, *avoided), placeable)
     yield from ((site, planner.plan(site)) for site in place.sites)
+
+
+def moved(window: Window | NoWindow, distance: int) -> Window | NoWindow:
+    """Return the window in the same code that lies `distance` bytes higher."""
+    if isinstance(window, NoWindow):
+        return window
+    return replace(
+        window,
+        site=window.site + distance,
+        resume=window.resume + distance,
+        instructions=tuple(_moved(instruction, distance) for instruction in window.instructions),
+        reach=(window.reach[0] + distance, window.reach[1] + distance),
+        expected=tuple((address + distance, text) for address, text in window.expected),
+        spare=window.spare and window.spare + distance,
+    )
+
+
+def _moved(instruction: Instruction, distance: int) -> Instruction:
+    target, operand = instruction.target, instruction.operand
+    return replace(
+        instruction,
+        address=instruction.address + distance,
+        target=None if target is None else target + distance,
+        operand=None if operand is None else operand + distance,
+    )
