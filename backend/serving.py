@@ -100,9 +100,7 @@ def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions, avoided: Se
     sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
     if traced.process is not None and pid is not None:
         traced.process.hold_without_tracing()
-    return traced.stack.enter_context(
-        TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping)
-    )
+    return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping))
 
 
 def growth_of(

@@ -86,7 +86,7 @@ class Options:
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
-    tier: Tier = "auto"
+    tier: Tier = "trap"
     singly: bool = False
 
 
