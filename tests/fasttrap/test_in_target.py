@@ -8,8 +8,10 @@ import os
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,8 @@ TEXT = "BEGIN { @ = count(); } BEGIN /arg0/ { @t[tid] = max(timestamp); trace(cp
 def sleeper() -> Iterator[int]:
     """A process held by us, asleep in a system call."""
     with subprocess.Popen(["sleep", "infinity"]) as process:
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+            time.sleep(0.001)  # its exec comes to an end first
         ptrace.seize(process.pid, OPTIONS)
         ptrace.interrupt(process.pid)
         os.waitpid(process.pid, inject.WALL)

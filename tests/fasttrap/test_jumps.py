@@ -104,6 +104,9 @@ def test_dtrap_takes_the_jumps_away_when_its_tracer_is_killed(triggers: Triggers
             assert text_of(process.pid, program) == before
 
 
+@pytest.mark.xfail(
+    strict=False, reason="known: the program may die of a SIGTRAP when both are killed (docs/support.md)"
+)
 def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_tracer_takes_them_away(
     triggers: Triggers,
 ) -> None:
