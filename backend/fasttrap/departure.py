@@ -69,7 +69,7 @@ def _settle(process: Process, tid: int) -> None:
 
 def _let_go(process: Process, thread: Thread, status: int) -> None:
     """Detach from a held thread, its registers as they would be without us."""
-    way_out.bring_home(process, thread, decode(status))
+    status = way_out.bring_home(process, thread, status)
     registers = ptrace.registers(thread.tid)
     number, pc = 0, registers.rip
     match decode(status):

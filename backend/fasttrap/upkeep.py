@@ -122,12 +122,6 @@ def free_child(process: Process, child: int) -> None:
     ptrace.detach(child)
 
 
-def ignore_traps(process: Process, thread: Thread) -> None:
-    """Have SIGTRAP ignored again after a forced one, where no book is kept of it. The stop becomes a plain one."""
-    with contextlib.suppress(CannotInject):
-        _write_action(process, thread, disposition.Action(disposition.IGNORE))
-
-
 def ignore_again(tid: int) -> None:
     """Exec keeps an ignored signal ignored but resets a handler, which ours was: set what the program
     had set.

@@ -25,7 +25,6 @@ class Request(IntEnum):
     POKETEXT = 4
     POKEUSER = 6
     CONT = 7
-    SINGLESTEP = 9
     GETREGS = 12
     SETREGS = 13
     DETACH = 17
@@ -179,11 +178,6 @@ def cont(tid: int, signal: int = 0) -> None:
 def syscall(tid: int) -> None:
     """Resume until the next system call starts or ends: a `SyscallStop`. Unlike a step it forces no SIGTRAP."""
     _request(Request.SYSCALL, tid, 0, None)
-
-
-def step(tid: int) -> None:
-    """Resume for one instruction, or to the end of one system call: a SIGTRAP, which is forced as an int3's is."""
-    _request(Request.SINGLESTEP, tid, 0, None)
 
 
 def listen(tid: int) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from backend.errors import TracerDied
-from backend.fasttrap.tracepoints import Jumped
+from backend.fasttrap.jumps import IN_USE
+from backend.fasttrap.tracepoints import Jumped, NotJumped
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
 from tests.fasttrap.tracing import Tracing, tell_go, text_of, traced, trigger
@@ -65,14 +66,15 @@ def test_children_run_right_and_uncounted(triggers: Triggers) -> None:
         assert run.tracing.hits == {"probed": 10, "status_of": 20}
 
 
-DIES_WITH_ITS_TRACER = pytest.mark.xfail(
-    strict=False, reason="known: now and then the program dies of a SIGTRAP then (docs/support.md)"
-)
-
-
 def arm_jumps(tracing: Tracing, pid: int, program: Path) -> None:
+    """Have jumps at both sites: where a thread was in the middle of a window, once more when it has gone on."""
     tracing.tracer.attach(pid)
-    assert set(tracing.arm(program, JUMPED).values()) == {Jumped()}
+    outcomes = tracing.arm(program, JUMPED).values()
+    while any(isinstance(each, NotJumped) and each.reason == IN_USE for each in outcomes):
+        tracing.tracer.detach()
+        tracing.tracer.attach(pid)
+        outcomes = tracing.arm(program, JUMPED).values()
+    assert set(outcomes) == {Jumped()}
     tracing.tracer.go()
 
 
@@ -92,7 +94,6 @@ def test_detach_restores_the_text(triggers: Triggers) -> None:
             ask_how_it_is(process)
 
 
-@DIES_WITH_ITS_TRACER
 def test_dtrap_takes_the_jumps_away_when_its_tracer_is_killed(triggers: Triggers) -> None:
     program = triggers.path("endless")
     moments = random.Random(3)
@@ -110,7 +111,6 @@ def test_dtrap_takes_the_jumps_away_when_its_tracer_is_killed(triggers: Triggers
             assert text_of(process.pid, program) == before
 
 
-@DIES_WITH_ITS_TRACER
 def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_tracer_takes_them_away(
     triggers: Triggers,
 ) -> None:
@@ -121,7 +121,8 @@ def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_
         dtrap = os.fork()
         if dtrap == 0:
             try:
-                arm_jumps(Tracing(jumps=True), process.pid, program)
+                tracing = Tracing(jumps=True)  # until the end: without it its tracer leaves
+                arm_jumps(tracing, process.pid, program)
                 os.kill(os.getpid(), signal.SIGSTOP)
             finally:
                 os._exit(1)

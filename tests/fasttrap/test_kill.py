@@ -83,7 +83,9 @@ def differences(before: Sequence[bytes], after: Sequence[bytes]) -> list[tuple[i
 
 
 def tracer_of(pid: int) -> int:
-    return procfs.status(pid).tracer_pid
+    tracer = procfs.status(pid).tracer_pid
+    assert tracer, "it has none, and 0 would be whoever runs the test"
+    return tracer
 
 
 @pytest.mark.timeout(200)

@@ -175,8 +175,8 @@ class Tracing:
     """A tracer whose clauses count hits, and the names of what they count. With `jumps` sites get them if they can."""
 
     def __init__(self, *, jumps: bool = False) -> None:
-        os.ftruncate(counts_file(), 0)
-        os.ftruncate(counts_file(), COUNTS_SIZE)
+        # Never made shorter: jumps that a killed tracer has left in a process still count there.
+        os.pwrite(counts_file(), bytes(COUNTS_SIZE), 0)
         self._jumps = jumps
         self._shared = mmap.mmap(counts_file(), COUNTS_SIZE)
         self._counts = (ctypes.c_uint64 * MOST_SITES).from_buffer(self._shared, COUNTS_AT)
