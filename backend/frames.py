@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import MalformedElf
+from backend.leb128 import unsigned
 from backend.symbols_elf import ElfFile
 
 Read = Callable[[int, int], bytes]
@@ -107,12 +108,12 @@ def _common(data: bytes, at: int) -> _Common | None:
         return None
     letters_end = data.index(0, at + 9, end)
     letters = data[at + 9 : letters_end].decode("ascii", "replace")
-    _, at = _unsigned(data, letters_end + 1)
-    _, at = _unsigned(data, at)
+    _, at = unsigned(data, letters_end + 1)
+    _, at = unsigned(data, at)
     at += 1  # the column of the return address
     addresses, handlers = 0, _OMITTED
     if letters.startswith("z"):
-        _, at = _unsigned(data, at)
+        _, at = unsigned(data, at)
         for letter in letters[1:]:
             match letter:
                 case "R":
@@ -143,7 +144,7 @@ def _row(data: bytes, base: int, at: int, end: int, common: _Common) -> tuple[in
     at += 2 * size
     handlers = 0
     if common.has_data:
-        count, at = _unsigned(data, at)
+        count, at = unsigned(data, at)
         if count and common.handlers != _OMITTED and not common.handlers & _INDIRECT:
             (handlers,) = struct.unpack_from(_FORMATS[common.handlers & 0x0F], data, at)
             if handlers and common.handlers & 0x70 == _PC_RELATIVE:
@@ -162,26 +163,26 @@ def _frame(data: bytes, at: int, end: int, known: tuple[int, int] | None) -> tup
         at += 1
         match operation:
             case 0x0C:
-                register, at = _unsigned(data, at)
-                distance, at = _unsigned(data, at)
+                register, at = unsigned(data, at)
+                distance, at = unsigned(data, at)
                 found = register, distance
             case 0x0D:
-                register, at = _unsigned(data, at)
+                register, at = unsigned(data, at)
                 found = None if found is None else (register, found[1])
             case 0x0E:
-                distance, at = _unsigned(data, at)
+                distance, at = unsigned(data, at)
                 found = None if found is None else (found[0], distance)
             case 0x0F:
                 return None
             case 0x00:
                 pass
             case 0x07 | 0x08 | 0x2E:
-                _, at = _unsigned(data, at)
+                _, at = unsigned(data, at)
             case 0x05 | 0x09 | 0x11:
-                _, at = _unsigned(data, at)
-                _, at = _unsigned(data, at)
+                _, at = unsigned(data, at)
+                _, at = unsigned(data, at)
             case rule if rule & 0xC0 == 0x80:
-                _, at = _unsigned(data, at)
+                _, at = unsigned(data, at)
             case _:
                 # An advance, most often: what follows is about later instructions.
                 return found
@@ -190,21 +191,6 @@ def _frame(data: bytes, at: int, end: int, known: tuple[int, int] | None) -> tup
 
 def _size(encoding: int) -> int:
     return struct.calcsize(_FORMATS.get(encoding & 0x0F, "<Q"))
-
-
-def _unsigned(data: bytes, at: int) -> tuple[int, int]:
-    """Return the LEB128 number at an offset, and the offset behind it."""
-    byte = data[at]
-    if byte < 0x80:
-        return byte, at + 1
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
 
 
 def landing_pads(frames: Frames, file: ElfFile) -> Iterator[int]:
@@ -229,21 +215,21 @@ def _pads(data: bytes, at: int, start: int) -> Iterator[int]:
         base, at = _value(data, at, encoding)
     encoding, at = data[at], at + 1
     if encoding != _OMITTED:
-        _, at = _unsigned(data, at)
+        _, at = unsigned(data, at)
     encoding, at = data[at], at + 1
-    length, at = _unsigned(data, at)
+    length, at = unsigned(data, at)
     end = at + length
     while at < end:
         _, at = _value(data, at, encoding)
         _, at = _value(data, at, encoding)
         pad, at = _value(data, at, encoding)
-        _, at = _unsigned(data, at)
+        _, at = unsigned(data, at)
         if pad:
             yield base + pad
 
 
 def _value(data: bytes, at: int, encoding: int) -> tuple[int, int]:
     if encoding & 0x0F == 0x01:
-        return _unsigned(data, at)
+        return unsigned(data, at)
     shape = _FORMATS[encoding & 0x0F]
     return struct.unpack_from(shape, data, at)[0], at + struct.calcsize(shape)

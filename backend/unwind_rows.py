@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import MalformedElf
+from backend.leb128 import signed, unsigned
 from backend.prologues import Entry, guessed_entries
 from backend.symbols import Function
 from backend.symbols_elf import ElfFile
@@ -229,12 +230,12 @@ def _common(data: bytes, at: int, end: int) -> _Common:
         version = data[at]
         text_end = data.index(b"\0", at + 1, end)
         augmentation = data[at + 1 : text_end]
-        code_factor, at = _unsigned(data, text_end + 1)
-        data_factor, at = _signed(data, at)
-        returns, at = (data[at], at + 1) if version == 1 else _unsigned(data, at)
+        code_factor, at = unsigned(data, text_end + 1)
+        data_factor, at = signed(data, at)
+        returns, at = (data[at], at + 1) if version == 1 else unsigned(data, at)
         encoding = _ABSOLUTE
         if augmentation.startswith(b"z"):
-            extra, at = _unsigned(data, at)
+            extra, at = unsigned(data, at)
             following = at + extra
             for letter in augmentation[1:].decode("latin-1"):
                 match letter:
@@ -276,36 +277,13 @@ def _function(data: bytes, at: int, end: int, address: int, common: _Common) -> 
     at += 2 * width
     if common.augmented:
         try:
-            extra, at = _unsigned(data, at)
+            extra, at = unsigned(data, at)
         except IndexError:
             return None
         at += extra
     if at > end or length == 0 or start & ~((1 << 63) - 1):
         return None
     return start, length, data[at:end].rstrip(b"\0")
-
-
-def _unsigned(data: bytes, at: int) -> tuple[int, int]:
-    """Return an unsigned LEB128 number and the place behind it."""
-    result = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-
-
-def _signed(data: bytes, at: int) -> tuple[int, int]:
-    """Return a signed LEB128 number and the place behind it."""
-    result, after = _unsigned(data, at)
-    if data[after - 1] & 0x40:
-        result -= 1 << 7 * (after - at)
-    return result, after
-
-
-# --- the virtual machine ------------------------------------------------------------------------------------
 
 
 def _run(common: _Common, instructions: bytes) -> Iterator[tuple[int, int]]:
@@ -381,7 +359,7 @@ class _Machine:
                     self._advance(byte & 63)
                     continue
                 case 2:
-                    amount, at = _unsigned(code, at)
+                    amount, at = unsigned(code, at)
                     self._save(byte & 63, amount * factor)
                     continue
                 case 3:
@@ -402,22 +380,22 @@ class _Machine:
                     self._advance(int.from_bytes(code[at : at + 4], "little"))
                     at += 4
                 case 0x05:  # offset_extended
-                    register, at = _unsigned(code, at)
-                    amount, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
+                    amount, at = unsigned(code, at)
                     self._save(register, amount * factor)
                 case 0x06:  # restore_extended
-                    register, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
                     self._restore(register)
                 case 0x07:  # undefined
-                    register, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
                     if register == _RETURN_ADDRESS:
                         self.expression = END_RULE
                 case 0x08:  # same_value
-                    register, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
                     self._restore(register)
                 case 0x09:  # register: the caller's value is in another one
-                    register, at = _unsigned(code, at)
-                    _, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
+                    _, at = unsigned(code, at)
                     if register == RBP:
                         self.saved = -1
                     elif register == _RETURN_ADDRESS:
@@ -428,20 +406,20 @@ class _Machine:
                     if self._kept:
                         self.register, self.offset, self.expression, self.saved = self._kept.pop()
                 case 0x0C:  # def_cfa
-                    self.register, at = _unsigned(code, at)
-                    self.offset, at = _unsigned(code, at)
+                    self.register, at = unsigned(code, at)
+                    self.offset, at = unsigned(code, at)
                     self.expression = None
                 case 0x0D:  # def_cfa_register
-                    self.register, at = _unsigned(code, at)
+                    self.register, at = unsigned(code, at)
                 case 0x0E:  # def_cfa_offset
-                    self.offset, at = _unsigned(code, at)
+                    self.offset, at = unsigned(code, at)
                 case 0x0F:  # def_cfa_expression
-                    length, at = _unsigned(code, at)
+                    length, at = unsigned(code, at)
                     self.expression = _cfa_expression(code[at : at + length])
                     at += length
                 case 0x10 | 0x16:  # expression, val_expression
-                    register, at = _unsigned(code, at)
-                    length, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
+                    length, at = unsigned(code, at)
                     if register == RBP:
                         in_place = byte == 0x10 and code[at : at + length] == bytes((_BREG0 + RBP, 0))
                         self.saved = SAVED_AT_RBP if in_place else -1
@@ -449,23 +427,23 @@ class _Machine:
                         self.expression = END_RULE
                     at += length
                 case 0x11:  # offset_extended_sf
-                    register, at = _unsigned(code, at)
-                    amount, at = _signed(code, at)
+                    register, at = unsigned(code, at)
+                    amount, at = signed(code, at)
                     self._save(register, amount * factor)
                 case 0x12:  # def_cfa_sf
-                    self.register, at = _unsigned(code, at)
-                    amount, at = _signed(code, at)
+                    self.register, at = unsigned(code, at)
+                    amount, at = signed(code, at)
                     self.offset, self.expression = amount * factor, None
                 case 0x13:  # def_cfa_offset_sf
-                    amount, at = _signed(code, at)
+                    amount, at = signed(code, at)
                     self.offset = amount * factor
                 case 0x14 | 0x15:  # val_offset, val_offset_sf
-                    register, at = _unsigned(code, at)
-                    _, at = _unsigned(code, at)
+                    register, at = unsigned(code, at)
+                    _, at = unsigned(code, at)
                     if register == RBP:
                         self.saved = -1
                 case 0x2E:  # GNU_args_size: about arguments on the stack, not the CFA
-                    _, at = _unsigned(code, at)
+                    _, at = unsigned(code, at)
                 case _:
                     raise IndexError
 
@@ -481,13 +459,13 @@ def _cfa_expression(code: bytes) -> int:
     if len(code) < 2 or not _BREG0 <= code[0] <= _LAST_BREG:
         return END_RULE
     try:
-        offset, at = _signed(code, 1)
+        offset, at = signed(code, 1)
         if at == len(code):
             made = rule(Way.OFFSET, code[0] - _BREG0, offset)
         elif code[at] == _DEREFERENCE:
             more, after = 0, at + 1
             if after < len(code) and code[after] == _PLUS_CONSTANT:
-                more, after = _unsigned(code, after + 1)
+                more, after = unsigned(code, after + 1)
             made = rule(Way.INDIRECT, code[0] - _BREG0, offset, more=more) if after == len(code) else None
         else:
             made = None

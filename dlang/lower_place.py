@@ -248,17 +248,22 @@ def store_word(spot: Spot, place: Place, new: ir.Value, frame: Frame) -> None:
     stored = new if bits is None else b.and_(new, constant((1 << bits.width) - 1))
     with b.if_else(b.icmp_unsigned("!=", stored, constant(0)), likely=True) as (nonzero, zero):
         with nonzero:
-            block = _made(root, frame)
-            with b.if_else(is_null(b, block), likely=False) as (full, room):
-                with full:
-                    drop(frame, Drop.DYNAMIC)
-                with room:
-                    _write(_offset(block, spot, frame), place, new, frame)
+            _fill(spot, root, frame, lambda pointer: _write(pointer, place, new, frame))
         with zero:
             if isinstance(root, Entry) and _is_whole(place):
                 frame.target.free_element(b, root.array, _key(root, frame))
             else:
                 _zero(spot, root, frame, lambda pointer: _write(pointer, place, constant(0), frame))
+
+
+def _fill(spot: Spot, root: ThreadBlock | Entry, frame: Frame, write: Callable[[ir.Value], None]) -> None:
+    """Write what is not zero into dynamic memory, which is made where there is none; a drop where there is no room."""
+    block = _made(root, frame)
+    with frame.b.if_else(is_null(frame.b, block), likely=False) as (full, room):
+        with full:
+            drop(frame, Drop.DYNAMIC)
+        with room:
+            write(_offset(block, spot, frame))
 
 
 def _zero(spot: Spot, root: ThreadBlock | Entry, frame: Frame, clear: Callable[[ir.Value], None]) -> None:
@@ -371,12 +376,7 @@ def store_bytes(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> Non
         with zero:
             _zero(spot, root, frame, lambda pointer: copy_bytes(pointer, source, size, frame))
         with nonzero:
-            block = _made(root, frame)
-            with b.if_else(is_null(b, block), likely=False) as (full, room):
-                with full:
-                    drop(frame, Drop.DYNAMIC)
-                with room:
-                    copy_bytes(_offset(block, spot, frame), source, size, frame)
+            _fill(spot, root, frame, lambda pointer: copy_bytes(pointer, source, size, frame))
 
 
 # --- strings ------------------------------------------------------------------------------------------------
@@ -450,13 +450,7 @@ def store_text(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> None
             else:
                 _zero(spot, root, frame, lambda pointer: zero_words(b, pointer, size))
         with nonzero:
-            block = _made(root, frame)
-            with b.if_else(is_null(b, block), likely=False) as (full, room):
-                with full:
-                    drop(frame, Drop.DYNAMIC)
-                with room:
-                    text = _offset(block, spot, frame)
-                    if whole:
-                        _copy_turned(text, source, frame)
-                    else:
-                        copy_words(b, text, source, size)
+            if whole:
+                _fill(spot, root, frame, lambda pointer: _copy_turned(pointer, source, frame))
+            else:
+                _fill(spot, root, frame, lambda pointer: copy_words(b, pointer, source, size))

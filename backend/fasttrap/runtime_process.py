@@ -168,19 +168,26 @@ unknown:
 """
 
 MEMORY: Final = """
-; process_vm_readv of one piece; true where all of it was read.
-define i1 @read_piece(i64 %pid, ptr %to, i64 %size, i64 %from) {
+; Moves one piece between us and the process by a system call, process_vm_readv or process_vm_writev:
+; how many bytes, or a negative error number.
+define i64 @transfer(i64 %number, i64 %pid, ptr %here, i64 %size, i64 %there) {
   %pieces = alloca [4 x i64]
   %local_size = getelementptr i8, ptr %pieces, i64 8
   %remote = getelementptr i8, ptr %pieces, i64 16
   %remote_size = getelementptr i8, ptr %pieces, i64 24
-  store ptr %to, ptr %pieces
+  store ptr %here, ptr %pieces
   store i64 %size, ptr %local_size
-  store i64 %from, ptr %remote
+  store i64 %there, ptr %remote
   store i64 %size, ptr %remote_size
   %local_word = ptrtoint ptr %pieces to i64
   %remote_word = ptrtoint ptr %remote to i64
-  %count = call i64 @system(i64 310, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  %count = call i64 @system(i64 %number, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  ret i64 %count
+}
+
+; Reads one piece; true where all of it was read.
+define i1 @read_piece(i64 %pid, ptr %to, i64 %size, i64 %from) {
+  %count = call i64 @transfer(i64 310, i64 %pid, ptr %to, i64 %size, i64 %from)
   %whole = icmp eq i64 %count, %size
   ret i1 %whole
 }
@@ -211,17 +218,7 @@ entry:
   %bytes = getelementptr i8, ptr %copy, i64 16
   br i1 %absent, label %read, label %take
 read:
-  %pieces = alloca [4 x i64]
-  %local_size = getelementptr i8, ptr %pieces, i64 8
-  %remote = getelementptr i8, ptr %pieces, i64 16
-  %remote_size = getelementptr i8, ptr %pieces, i64 24
-  store ptr %bytes, ptr %pieces
-  store i64 $stack_piece, ptr %local_size
-  store i64 %from, ptr %remote
-  store i64 $stack_piece, ptr %remote_size
-  %local_word = ptrtoint ptr %pieces to i64
-  %remote_word = ptrtoint ptr %remote to i64
-  %count = call i64 @system(i64 310, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  %count = call i64 @transfer(i64 310, i64 %pid, ptr %bytes, i64 $stack_piece, i64 %from)
   %failed = icmp slt i64 %count, 8
   br i1 %failed, label %missing, label %keep
 missing:
@@ -239,19 +236,9 @@ take:
   ret i64 0
 }
 
-; Copies to memory of the process: 0, or -EFAULT. process_vm_writev(2)
+; Copies to memory of the process: 0, or -EFAULT.
 define i64 @write_user(i64 %pid, ptr %from, i64 %size, i64 %to) {
-  %pieces = alloca [4 x i64]
-  %local_size = getelementptr i8, ptr %pieces, i64 8
-  %remote = getelementptr i8, ptr %pieces, i64 16
-  %remote_size = getelementptr i8, ptr %pieces, i64 24
-  store ptr %from, ptr %pieces
-  store i64 %size, ptr %local_size
-  store i64 %to, ptr %remote
-  store i64 %size, ptr %remote_size
-  %local_word = ptrtoint ptr %pieces to i64
-  %remote_word = ptrtoint ptr %remote to i64
-  %count = call i64 @system(i64 311, i64 %pid, i64 %local_word, i64 1, i64 %remote_word, i64 1, i64 0)
+  %count = call i64 @transfer(i64 311, i64 %pid, ptr %from, i64 %size, i64 %to)
   %whole = icmp eq i64 %count, %size
   %result = select i1 %whole, i64 0, i64 -14
   ret i64 %result

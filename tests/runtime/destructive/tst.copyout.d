@@ -21,7 +21,13 @@ pid$target:changed:step:entry
 	copyout(this->letter, 1, 1);
 }
 
+/* Printed at the end: the process has said its own by then. */
 ERROR
 {
-	printf("%d %x\n", arg4, arg5);
+	@faults[arg4, arg5] = count();
+}
+
+END
+{
+	printa("%d %x %@d\n", @faults);
 }
