@@ -85,7 +85,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
     resume = route and process.tracepoints.translate(route, pc)
     if number:
         signals.complete_info(thread, process.tracepoints)
-    if route and resume and not signals.may_restart(route, registers):
+    if route and resume:
         registers = signals.resumed(registers, resume)
     ptrace.set_registers(thread.tid, registers)
     if thread.blocks_trap:

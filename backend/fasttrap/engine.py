@@ -418,7 +418,7 @@ class Engine:
         answered = None
         if site in self.process.watched.settings:
             answered = upkeep.note_setting(self.process, thread, at_site)
-        elif site in self.process.watched.returns and thread.repeat is not None:
+        elif site in self.process.watched.returns and thread.repeats:
             upkeep.note_return(self.process, thread, at_site)
         if answered is not None:
             ptrace.set_registers(tid, answered)

@@ -80,7 +80,7 @@ class Process:
     unusual: set[int] = field(default_factory=set)
     """Threads whose hits the loop can't serve."""
     repeating: set[int] = field(default_factory=set)
-    """Threads that may come back to a site from a signal handler (`Thread.repeat`)."""
+    """Threads that may come back to a site from a signal handler (`Thread.repeats`)."""
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
     """Threads that have SIGTRAP blocked."""
 
@@ -195,7 +195,7 @@ class Process:
         """Keep the hot loop away from hits as long as some thread is unusual, from sigreturn while it is to
         be watched.
         """
-        if (thread.repeat is not None) != (thread.tid in self.repeating):
+        if bool(thread.repeats) != (thread.tid in self.repeating):
             self.repeating ^= {thread.tid}
             slow = self.brought
             self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)

@@ -15,16 +15,17 @@ original pc.
   not be told from a hit.)
 - What faults there, calls, copies that borrow a register, and system calls, which may block for ever: pc := site,
   and the next hit there with the same stack pointer is the repetition.
-- A system call that was interrupted and may be restarted stays in its copy, which is its own and immutable:
-  the kernel steps back by 2 bytes into it.
+- A system call that was interrupted is behind the site: the kernel steps back by 2 bytes to the site if it restarts
+  the call, which is no new hit either.
+- The siginfo of a system call that a filter refuses (SIGSYS) names the instruction behind the site.
 """
 
 import os
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
-from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP
 
-from backend.fasttrap.inject import WALL
+from backend.fasttrap.inject import SYSCALL_INSTRUCTION, WALL
 from backend.fasttrap.tracee import Memory, Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import procfs, ptrace, threads
@@ -37,14 +38,28 @@ FAULTS = frozenset({SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP})
 NAMES_THE_INSTRUCTION = frozenset({SIGILL, SIGFPE, SIGTRAP})
 """Signals whose si_addr is the address of the instruction; for SIGSEGV and SIGBUS it is the memory's."""
 
+_NAMES_THE_CALL = frozenset({1, 2})
+"""SYS_SECCOMP, SYS_USER_DISPATCH: codes of SIGSYS whose si_call_addr is the instruction behind the `syscall`; it lies
+where other signals have si_addr.
+"""
+_MOST_REPEATS = 32
+"""Handlers in each other, of one thread; those that never return are forgotten by and by."""
+
 _SI_TKILL = -6
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
 
 
-def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, used: Set[int]) -> None:
+def deliver(
+    thread: Thread,
+    number: int,
+    tracepoints: Tracepoints,
+    pid: int,
+    used: Set[int],
+    return_is_seen: Callable[[], bool],
+) -> None:
     """Deal with the signal-delivery-stop of a thread, and resume it, with the signal or to a place fit for
-    it.
+    it. `return_is_seen` tells whether the signal has a handler whose return comes to us.
 
     Raises ProcessLookupError or ProcessGone if the thread is killed meanwhile.
     """
@@ -53,20 +68,28 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
     pc = ptrace.instruction_pointer(thread.tid)
     route = tracepoints.route_at(pc)
     if route is None:
+        if thread.skip is not None and pc == thread.skip[0] + len(SYSCALL_INSTRUCTION) and return_is_seen():
+            # A system call that the signal before this one would have restarted; what this one's handler says counts.
+            thread.repeats.append(thread.skip)
+            thread.skip = None
         ptrace.cont(thread.tid, number)
         return
     info = ptrace.signal_info(thread.tid)
     resume = tracepoints.translate(route, pc)
     assert resume is not None, (hex(pc), route)
     if resume.state is State.COMPLETED:
-        if not (route.may_sleep and may_restart(route, ptrace.registers(thread.tid))):
-            _move(thread.tid, resume)
+        registers = ptrace.registers(thread.tid)
+        if may_restart(route, registers):
+            _note_repetition(thread, (route.site, registers.rsp), return_is_seen)
+        _move(thread.tid, resume)
+        if number == SIGSYS and info.code in _NAMES_THE_CALL:
+            ptrace.set_signal_info(thread.tid, info.with_address(resume.address))
         if thread.finishing is not None:
             thread.finishing = None
             send_waiting(thread, pid)
         ptrace.cont(thread.tid, number)
     elif number in FAULTS and info.code > 0:
-        _repeat_after_handler(thread, route, resume)
+        _repeat_after_handler(thread, route, resume, return_is_seen)
         if thread.finishing is not None:
             thread.finishing = None
             send_waiting(thread, pid)
@@ -81,7 +104,7 @@ def deliver(thread: Thread, number: int, tracepoints: Tracepoints, pid: int, use
         ptrace.cont(thread.tid)
     else:
         if not _completed_by_us(thread, route, resume, tracepoints.memory, pid):
-            _repeat_after_handler(thread, route, resume)
+            _repeat_after_handler(thread, route, resume, return_is_seen)
         ptrace.cont(thread.tid, number)
 
 
@@ -146,10 +169,22 @@ def _move(tid: int, resume: Resume) -> None:
         ptrace.set_instruction_pointer(tid, resume.address)
 
 
-def _repeat_after_handler(thread: Thread, route: Route, resume: Resume) -> None:
+def _repeat_after_handler(
+    thread: Thread, route: Route, resume: Resume, return_is_seen: Callable[[], bool]
+) -> None:
     home = resumed(ptrace.registers(thread.tid), resume)
-    thread.repeat = (route.site, home.rsp)
+    _note_repetition(thread, (route.site, home.rsp), return_is_seen)
     ptrace.set_registers(thread.tid, home)
+
+
+def _note_repetition(thread: Thread, hit: tuple[int, int], return_is_seen: Callable[[], bool]) -> None:
+    """Note that a hit that has counted comes again: at once if no handler is called that could go elsewhere, or none
+    whose return we would see.
+    """
+    if return_is_seen():
+        thread.repeats = [*thread.repeats[1 - _MOST_REPEATS :], hit]
+    else:
+        thread.skip = hit
 
 
 def completed(thread: Thread, registers: Registers, tracepoints: Tracepoints, pid: int) -> bool:

@@ -71,12 +71,13 @@ class Thread:
     tid: int
     guest: bool = False
     """A process of its own that shares the memory (a vfork child): its hits execute but don't count."""
-    repeat: tuple[int, int] | None = None
-    """(site, rsp): its displaced instruction has counted but not been executed when a handler was called
-    instead.
+    repeats: list[tuple[int, int]] = field(default_factory=list)
+    """(site, rsp), the innermost last: its displaced instruction has counted but not been executed, or is a system
+    call that may be made again, when a handler was called.
     """
     skip: tuple[int, int] | None = None
-    """(site, rsp): that handler has returned to the site, so the hit there that follows is no new one."""
+    """(site, rsp): that handler has returned to the site, or there was none; the hit there that follows is no new one.
+    """
     finishing: int | None = None
     """The spare slot in which this thread completes its copy before the signals in `waiting` are delivered.
     """

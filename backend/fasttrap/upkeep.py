@@ -20,10 +20,11 @@ from backend.linux.ptrace import Registers
 def deliver(process: Process, thread: Thread, number: int) -> None:
     """Pass a signal on to the thread that it has stopped, in a place where the program can have it."""
     used = {slot for each in process.threads.known.values() if (slot := each.finishing) is not None}
-    signals.deliver(thread, number, process.tracepoints, process.pid, used)
-    if thread.repeat is not None and not (process.watched.returns and _has_handler(thread.tid, number)):
-        # No handler that could go elsewhere, or none whose return we would see: the site comes next.
-        thread.skip, thread.repeat = thread.repeat, None
+
+    def return_is_seen() -> bool:
+        return bool(process.watched.returns) and _has_handler(thread.tid, number)
+
+    signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
 
 
 def foreign_trap(process: Process, thread: Thread) -> None:
@@ -63,16 +64,16 @@ def _is_spoilt(process: Process, thread: Thread) -> bool:
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:
     """At rt_sigreturn: tell whether a handler returns to the site whose displaced instruction it
-    interrupted.
+    interrupted. What was interrupted deeper in the stack than it returns to is over.
     """
     if registers.rax != sigtrap.RT_SIGRETURN:
         return
     with contextlib.suppress(OSError):
         goes_to = sigtrap.returns_to(registers, process.tracepoints.memory)
-        if goes_to == thread.repeat:
+        if goes_to in thread.repeats:
             thread.skip = goes_to
-    if thread.skip or registers.rsp > (thread.repeat or (0, 0))[1]:
-        thread.repeat = None
+        while thread.repeats and thread.repeats[-1][1] <= goes_to[1]:
+            thread.repeats.pop()
 
 
 def note_setting(process: Process, thread: Thread, registers: Registers) -> Registers | None:

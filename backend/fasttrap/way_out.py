@@ -92,7 +92,7 @@ def _fault(process: Process, thread: Thread, number: int) -> Fault | None:
     if number in NAMES_THE_INSTRUCTION:
         ptrace.set_signal_info(tid, ptrace.signal_info(tid).with_address(home.rip))
     if home.rip == found[0]:
-        thread.repeat = (found[0], home.rsp)
+        thread.repeats.append((found[0], home.rsp))
     return Fault(found[0], number)
 
 

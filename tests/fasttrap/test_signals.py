@@ -37,7 +37,7 @@ def test_fault_of_a_displaced_instruction_is_reported_at_its_site_and_counts_onc
 
 def test_displaced_system_call_restarts_or_is_interrupted_as_the_handler_says(triggers: Triggers) -> None:
     with traced(triggers.path("restarts"), ["probed"]) as run:
-        assert run.finish() == "1 1 1 -4 -4 -4 \n"
+        assert run.finish() == "1 1 1 -4 -4 -4 strange 0\n"
         assert run.tracing.hits == {"probed": 6}
 
 
@@ -49,3 +49,9 @@ def test_return_that_was_hit_is_carried_out_before_a_handler_runs(triggers: Trig
     assert counted.read_text().split() == ["60000"], result
     met, signals = map(int, result.stdout.split())
     assert met * 10 < signals
+
+
+def test_refused_system_call_is_said_to_have_been_made_at_its_site(triggers: Triggers) -> None:
+    with traced(triggers.path("refused_call"), ["probed"]) as run:
+        assert run.finish() == "42 right\n"
+        assert run.tracing.hits == {"probed": 1}

@@ -1,9 +1,11 @@
 /* A function that is a system call: read(2) from a pipe, interrupted by a timer whose handler restarts it, then by one that
- * doesn't. Prints what the calls returned. */
+ * doesn't. Prints what the calls returned, and how often the handlers found registers that they must not see. */
+#define _GNU_SOURCE
 #include "trigger.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/time.h>
+#include <ucontext.h>
 
 __attribute__((naked, noinline)) long probed(long fd, void *to, long size) { asm("syscall; ret"); }
 static long call_read(int fd, void *to, long size)
@@ -14,17 +16,27 @@ static long call_read(int fd, void *to, long size)
 	return result;
 }
 
-static int pipes[2], alarms, write_at;
+static int pipes[2], alarms, write_at, restarts = 1, strange;
 
-static void on_alarm(int number)
+static void on_alarm(int number, siginfo_t *info, void *context)
 {
+	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+	long behind = registers[REG_RIP] - (long)probed;
+
+	/* As the kernel leaves them: at the call, which is made again, or behind it. The timer may also fire elsewhere. */
+	if (behind == 0 ? !restarts || registers[REG_RAX] != 0 : behind == 2 ? restarts || registers[REG_RAX] != -EINTR : 0)
+		strange++;
+	if ((behind == 0 || behind == 2) && registers[REG_RCX] != (long)probed + 2)
+		strange++;
+	if (registers[REG_RIP] - (unsigned long)probed > 1ul << 20)
+		strange += registers[REG_RDI] == pipes[0] && registers[REG_RDX] == 1;
 	if (++alarms == write_at && write(pipes[1], "x", 1) != 1)
 		_exit(2);
 }
 
 int main(void)
 {
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_RESTART | SA_SIGINFO};
 	struct itimerval every = {{0, 10000}, {0, 10000}}, never = {{0, 0}, {0, 0}};
 	char byte;
 	int i;
@@ -39,7 +51,8 @@ int main(void)
 		printf("%ld ", call_read(pipes[0], &byte, 1));
 		setitimer(ITIMER_REAL, &never, NULL);
 	}
-	action.sa_flags = 0;
+	action.sa_flags = SA_SIGINFO;
+	restarts = 0;
 	sigaction(SIGALRM, &action, NULL);
 	write_at = 0;
 	for (i = 0; i < 3; i++) {
@@ -47,6 +60,6 @@ int main(void)
 		printf("%ld ", call_read(pipes[0], &byte, 1));
 		setitimer(ITIMER_REAL, &never, NULL);
 	}
-	printf("\n");
+	printf("strange %d\n", strange);
 	return 0;
 }
