@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, overload
 
+from backend.errors import ProcessGone, ProcessNotPermitted
 from backend.site_table import SiteKind
 from dlang.diagnostics import did_you_mean, fail
 from dlang.items import ProbeName
@@ -231,9 +232,12 @@ class Probes:
 
         function_probes.check_name(description, span)
         symbols = self.symbols_of(pid, span)
-        if description.function == function_probes.ABSOLUTE:
-            return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
-        return self._match_within(pid, description, span, symbols)
+        try:
+            if description.function == function_probes.ABSOLUTE:
+                return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
+            return self._match_within(pid, description, span, symbols)
+        except (ProcessGone, ProcessNotPermitted) as error:
+            fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
 
     def match_within(self, description: ProbeDescription, pid: int, symbols: Symbols) -> Sequence[int]:
         """Return the IDs of the probes that a description of process `pid` matches in objects loaded later. Raises

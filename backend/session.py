@@ -24,7 +24,7 @@ from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Profile, Tick
 from backend.site_table import Sites
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
-from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice
+from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice, terminated
 from dlang.output import (
     Command,
     Complaint,
@@ -126,6 +126,7 @@ class Session:
                     process.release()
                 self._loop(process, wakeup, grown)
             self._engine.detach()
+            self._report_end(process)
             self._consume()
             self._fire(END_ID)
             self._consume()
@@ -208,6 +209,14 @@ class Session:
             signal.set_wakeup_fd(wakeup)
             os.close(reading)
             os.close(writing)
+
+    def _report_end(self, process: TargetProcess | None) -> None:
+        """Say that the process has died of a signal, unless Ctrl-C has ended both of us."""
+        if process is None or self._signals or self._options.output.quiet or process.alive():
+            return
+        number = process.killed_by()
+        if number is not None:
+            self._terminal.notice(terminated(process.pid, number))
 
     def _fire(self, number: int, arguments: Sequence[int] = ()) -> None:
         for probe in self._plan.probes:

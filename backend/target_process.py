@@ -67,6 +67,9 @@ class TargetProcess(Protocol):
     def alive(self) -> bool:
         """Tell whether any thread of it is left; never waits."""
 
+    def killed_by(self) -> int | None:
+        """Return the signal that has ended it; None if none has, or it can't be told."""
+
     def release(self) -> None:
         """Let a created process run, now that its probes are in place. A grabbed one was never held."""
 
@@ -94,6 +97,9 @@ class Grabbed:
 
     def alive(self) -> bool:
         return not pidfd.ended(self._descriptor)
+
+    def killed_by(self) -> int | None:
+        return pidfd.killed_by(self._descriptor)
 
     def release(self) -> None:
         """Nothing holds it."""
@@ -131,6 +137,9 @@ class Created:
 
     def alive(self) -> bool:
         return not pidfd.ended(self._descriptor)
+
+    def killed_by(self) -> int | None:
+        return pidfd.killed_by(self._descriptor)
 
     def release(self) -> None:
         """Let the program run, untraced. If it was killed while it was held there is nothing to do."""

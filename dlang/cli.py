@@ -21,6 +21,7 @@ from backend.errors import (
     CommandNotStarted,
     MissingPackage,
     ProcessGone,
+    ProcessNotPermitted,
     ProgramTooLarge,
     VerifierRejected,
 )
@@ -95,6 +96,10 @@ def main() -> int:
         return EXIT_USAGE
     except BadPid as error:
         _complain(f"{error}")
+    except (ProcessGone, ProcessNotPermitted) as error:
+        # It has ended while we were still looking at it.
+        _discard_output()
+        _complain(f"failed to grab process: {error}")
     except Failure as failure:
         _discard_output()
         _complain(failure.message)

@@ -8,6 +8,7 @@ errors", "Drops") and tests/reference `err-*`, `lang-speculate`.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from signal import Signals
 from typing import Final
 
 from dlang.items import ProbeName
@@ -71,6 +72,15 @@ def runtime_error(
     place = "" if where is None else f" at BPF pc {where}"
     subject = f"error in dt_clause_{clause} for probe ID {probe_id} ({probe})"
     return f"{subject}: {fault_text(fault)}{detail}{place}"
+
+
+def terminated(pid: int, number: int) -> str:
+    """Return the line for a process that has died of a signal (illumos's words; DTrace for Linux says nothing)."""
+    try:
+        name = Signals(number).name
+    except ValueError:
+        name = f"SIG#{number}"
+    return f"pid {pid} terminated by {name}"
 
 
 def library_error(clause: int, probe_id: int, probe: ProbeName, what: str) -> str:

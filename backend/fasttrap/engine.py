@@ -85,7 +85,11 @@ class NativeClauses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The process has ended; there is nothing left to trace."""
+    """The process has ended; there is nothing left to trace. `signal` is the one that it died of, where that is
+    known.
+    """
+
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +314,14 @@ class Engine:
     def _dispatch(self, tid: int, status: int) -> Happening | None:
         """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
         meaning = decode(status)
-        with contextlib.suppress(TraceeEnded):
+        try:
             if not isinstance(meaning, Exited | Killed):
                 return self._deal_with(tid, meaning)
-        return None if self.process.forget(tid) else Ended()
+        except TraceeEnded as ended:
+            meaning = decode(ended.status)
+        if self.process.forget(tid):
+            return None
+        return Ended(meaning.signal if isinstance(meaning, Killed) else None)
 
     def _deal_with(
         self, tid: int, meaning: SignalStop | GroupStop | Interrupted | EventStop | SyscallStop

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeVar
 
 from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
 from backend.fasttrap import guardian
-from backend.fasttrap.engine import Called, Engine, Executed, Happening, Loaded, NativeClauses
+from backend.fasttrap.engine import Called, Ended, Engine, Executed, Happening, Loaded, NativeClauses
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.process import Installed, Loads
 from backend.fasttrap.tracepoints import Outcome, Site
@@ -52,6 +52,8 @@ class Tracer:
         self.has_created = False
         self._happenings: list[Happening] = []
         self._has_process = False
+        self.killed_by: int | None = None
+        """The signal that the process has died of, once that is known."""
         self.moved: Callable[[str], None] = _stay
         """Called with the path of the file that the clauses' memory is in from then on."""
         self._process = os.fork()
@@ -178,6 +180,8 @@ class Tracer:
             case ("moved", path):
                 self.moved(path)
             case ("happening", happening):
+                if isinstance(happening, Ended):
+                    self.killed_by = happening.signal
                 self._has_process = isinstance(happening, Executed | Loaded)
                 self._happenings.append(happening)
         return None
@@ -200,6 +204,10 @@ class TracedProcess:
 
     def alive(self) -> bool:
         return not pidfd.ended(self._descriptor)
+
+    def killed_by(self) -> int | None:
+        """What the tracer was told, which is its parent or stands before it."""
+        return self._tracer.killed_by or pidfd.killed_by(self._descriptor)
 
     def release(self) -> None:
         """Let it run."""

@@ -4,10 +4,14 @@ readable at its end.
 Opening is all that the standard library leaves to be wrapped; the wait loop of a run polls the descriptor.
 """
 
+import fcntl
 import os
 import select
 import signal
+import struct
 from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 
 def open_process(pid: int) -> int:
@@ -42,3 +46,47 @@ def kill(pidfd: int) -> None:
 def send_signal(pidfd: int, number: int) -> None:
     """Send a signal to the whole process. Raises ProcessLookupError where it has ended."""
     signal.pidfd_send_signal(pidfd, number)
+
+
+_GET_INFO: Final = 0xC040FF0B
+"""PIDFD_GET_INFO, with a structure of PIDFD_INFO_SIZE_VER0 (64) bytes: first a mask, last, in 4, the exit code."""
+_INFO_EXIT: Final = 1 << 3
+
+
+def killed_by(pidfd: int) -> int | None:
+    """Return the signal that has ended the process; None if none has, or it can't be told.
+
+    A child of ours that is still to be waited for tells it, also a zombie that we may trace, and from Linux 6.15 on
+    every process that has been waited for. Source: include/uapi/linux/pidfd.h, proc_pid_stat(5) (exit_code).
+    """
+    with suppress(ChildProcessError):
+        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
+        if found is not None:
+            return None if found.si_code == os.CLD_EXITED else found.si_status
+    status = _status_of_zombie(pidfd) or _status_of_past(pidfd)
+    return status & 0x7F or None
+
+
+_WALL: Final = 0x40000000
+"""__WALL. Source: include/uapi/linux/wait.h."""
+
+
+def _status_of_zombie(pidfd: int) -> int:
+    """Return the wait status of a process that nobody has waited for yet; 0 if that is not to be had."""
+    with suppress(OSError):
+        described = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii")
+        pid = int(described.partition("Pid:")[2].split()[0])
+        if pid > 0:
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return int(fields[-1]) if fields[0] == b"Z" else 0
+    return 0
+
+
+def _status_of_past(pidfd: int) -> int:
+    """Return the wait status of a process that somebody has waited for; 0 where the kernel does not keep it."""
+    information = bytearray(struct.pack("<Q56x", _INFO_EXIT))
+    with suppress(OSError):
+        fcntl.ioctl(pidfd, _GET_INFO, information)
+        mask, status = struct.unpack("<Q52xi", information)
+        return int(status) if mask & _INFO_EXIT else 0
+    return 0

@@ -226,7 +226,7 @@ class Tracing:
 
     def wait_end(self) -> None:
         """Wait until the process has ended."""
-        assert self.next() == Ended()
+        assert isinstance(self.next(), Ended)
 
 
 @contextmanager

@@ -146,6 +146,15 @@ def test_counts_of_a_target_that_is_killed_are_not_lost(triggers: Triggers, how:
     assert counts(result.stdout.removeprefix("the end\n")) == {"work": 20000}
 
 
+@pytest.mark.parametrize("engine", ["uprobes", "fasttrap"])
+def test_signal_that_a_target_dies_of_is_named(triggers: Triggers, engine: str) -> None:
+    command = f"{triggers.path('calls_forever')} 10 killed"
+    result = run("-x", f"engine={engine}", "-n", f'{COUNT} BEGIN {{ printf("%d", $target); }}', "-c", command)
+    target_pid = result.stdout.split("\n")[1].split()[-1]
+    assert result.stderr.splitlines()[1:] == [f"dtrap: pid {target_pid} terminated by SIGKILL"]
+    assert run("-q", "-n", COUNT, "-c", command).stderr == ""
+
+
 def test_exit_action_ends_the_run_and_leaves_an_attached_target_alone(triggers: Triggers) -> None:
     program = f"{END} pid$target:a.out:work:entry /arg0 == 10/ {{ exit(7); }}"
     with target([triggers.path("calls_forever"), "-1"]) as process:

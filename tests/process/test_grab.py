@@ -1,6 +1,7 @@
 """`grab`: a running process is left alone, and what can't be traced is refused with the cause."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,39 @@ def test_zombie_has_ended(sleeper: subprocess.Popen[bytes]) -> None:
     os.close(descriptor)
     with pytest.raises(NoSuchProcess):
         grab(sleeper.pid)
+
+
+def test_signal_that_has_ended_a_process_is_known(sleeper: subprocess.Popen[bytes]) -> None:
+    descriptor = pidfd.open_process(sleeper.pid)
+    assert pidfd.killed_by(descriptor) is None
+    sleeper.terminate()
+    pidfd.wait_end(descriptor, 20)
+    assert pidfd.killed_by(descriptor) == signal.SIGTERM
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("command", [["sh", "-c", "kill -SEGV $$"], ["sh", "-c", "exit 3"]])
+def test_signal_that_has_ended_a_process_of_others_is_known(command: list[str]) -> None:
+    # Its parent is another process, which waits for it when it is told to.
+    starter = (
+        f"import subprocess; p = subprocess.Popen({command}); print(p.pid, flush=True); "
+        "input(); p.wait(); print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        ["python3", "-c", starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        descriptor = pidfd.open_process(int(parent.stdout.readline()))
+        pidfd.wait_end(descriptor, 20)
+        expected = signal.SIGSEGV if "SEGV" in command[2] else None
+        assert pidfd.killed_by(descriptor) == expected
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == "1\n"
+        # Linux 6.15 and later keep it.
+        assert pidfd.killed_by(descriptor) in (expected, None)
+        os.close(descriptor)
 
 
 def test_kernel_thread_is_refused() -> None:
