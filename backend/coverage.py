@@ -16,7 +16,7 @@ from backend.engine import SiteCoverage, Trapped, Unserved, Way
 from backend.function_probes import LeftOut
 from dlang.escape import printable_name
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the JSON: grows when a reader of the older one would go wrong."""
 
 
@@ -112,7 +112,7 @@ def _lines(row: Row) -> list[tuple[str, int, int | None]]:
         (f"  {way.value}", row.served[way], row.hits.get(way, 0)) for way in Way if row.served.get(way)
     )
     if row.trapped:
-        lines.append(("  of these not by a jump", sum(row.trapped.values()), None))
+        lines.append(("  of these not by jumps", sum(row.trapped.values()), None))
         lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.trapped))
     if row.refused:
         lines.append(("  refused", sum(row.refused.values()), None))

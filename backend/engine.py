@@ -94,14 +94,17 @@ class Way(enum.Enum):
     """How a site's displaced instruction is executed at each hit, in the words of the coverage table.
 
     By uprobes: the kernel produces its effect, or steps a copy of it under the trap flag. By fasttrap: a copy in the
-    process's own scratch memory, unchanged or rewritten, to which a trap leads; or a trampoline, to which a jump does.
+    process's own scratch memory, unchanged or rewritten, to which a trap leads; or a trampoline, to which a jump does:
+    by itself, by a short one and padding, or by one that shares its last bytes with what follows.
     """
 
     UPROBE_EMULATED = "uprobe emulated"
     UPROBE_STEPPED = "uprobe stepped"
     OUT_OF_LINE = "out-of-line copy"
     REWRITTEN = "rewritten copy"
-    JUMP = "jump to a trampoline"
+    JUMP = "jump"
+    SHORT_JUMP = "short jump"
+    PUNNED_JUMP = "punned jump"
 
 
 @dataclass(frozen=True, slots=True)

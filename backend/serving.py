@@ -18,6 +18,7 @@ from backend.traced import Traced
 from dlang.probe_description import ProbeDescription
 
 if TYPE_CHECKING:
+    from backend.fasttrap.trap_engine import Jumping
     from backend.growth import Growth
 
 
@@ -69,6 +70,8 @@ def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOption
     Raises VerifierRejected, ProgramTooLarge, MissingPackage, ProcessGone, OSError.
     """
     engines: list[Engine] = []
+    if choice.kernel:
+        _clear_what_was_left(traced)
     if choice.kernel_runs:
         engines.append(_kernel_engine(restricted(plan, choice.kernel), traced, options))
     if choice.trap or not choice.kernel_runs:
@@ -77,6 +80,13 @@ def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOption
     if len(engines) == 1:
         return engines[0]
     return traced.stack.enter_context(CombinedEngine(*engines))
+
+
+def _clear_what_was_left(traced: Traced) -> None:
+    if traced.process is not None:
+        from backend.others_jumps import clear
+
+        clear(traced.process.pid)
 
 
 def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
@@ -90,17 +100,25 @@ def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine
 
 def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions, avoided: Sequence[int]) -> Engine:
     from backend.fasttrap.program import NativeOptions
-    from backend.fasttrap.trap_engine import Jumping, TrapEngine
+    from backend.fasttrap.trap_engine import TrapEngine
 
     pid = _pid(plan, traced)
-    jumping = None
-    if pid is not None and options.tier != "trap":
-        jumping = Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto")
+    jumping = _jumping(pid, traced, options, avoided)
     inside = jumping is not None
     sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
     if traced.process is not None and pid is not None:
         traced.process.hold_without_tracing()
     return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping))
+
+
+def _jumping(
+    pid: int | None, traced: Traced, options: EngineOptions, avoided: Sequence[int]
+) -> Jumping | None:
+    from backend.fasttrap.trap_engine import Jumping
+
+    if pid is None or options.tier == "trap":
+        return None
+    return Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto")
 
 
 def growth_of(
@@ -119,7 +137,7 @@ def _pid(plan: Plan, traced: Traced) -> int | None:
     return traced.process.pid if traced.process is not None and (plan.sites or plan.may_grow) else None
 
 
-def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Iterable[SiteCoverage]:
+def foreseen(plan: Plan, choice: Choice, traced: Traced, options: EngineOptions) -> Iterable[SiteCoverage]:
     """Return how the plan's sites would be served; nothing is attached, stopped or run."""
     if traced.process is None or not plan.sites:
         return ()
@@ -129,7 +147,8 @@ def foreseen(plan: Plan, choice: Choice, traced: Traced) -> Iterable[SiteCoverag
 
     pid = traced.process.pid
     kernel, trap = restricted(plan, choice.kernel), restricted(plan, choice.trap)
+    jumping = _jumping(pid, traced, options, [site.address for site in choice.kernel])
     return (
         *covered(kernel, foresee_uprobes(kernel, traced.symbols[pid]), {}),
-        *covered(trap, foresee_traps(trap, pid), {}),
+        *covered(trap, foresee_traps(trap, pid, jumping), {}),
     )

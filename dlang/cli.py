@@ -248,7 +248,7 @@ class _Run:
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
             if self.line.wants_coverage:
                 plan = compiled.plan
-                sites = foreseen(plan, self._choice(plan), self.traced)
+                sites = foreseen(plan, self._choice(plan), self.traced, self._engine_options())
                 self._report_coverage(sites, probes, traced=False)
             return 0
         if not any(compiled.matched) and not self.options.zdefs:

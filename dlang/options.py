@@ -86,7 +86,7 @@ class Options:
     evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
-    tier: Tier = "trap"
+    tier: Tier = "auto"
     singly: bool = False
 
 

@@ -210,7 +210,7 @@ class Engine:
             process.tracepoints.insert()
             process.jumps.insert()
         return [
-            Jumped()
+            Jumped(site.window.way)
             if site.window and not reason
             else (_trapped(next(ways), reason) if traps else Refuse(reason or ""))
             for site, reason in zip(sites, reasons, strict=True)

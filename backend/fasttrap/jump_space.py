@@ -151,7 +151,7 @@ def recorded(pid: int, memory: Memory) -> dict[int, list[Patch]]:
     """Return the patches that records in a process say are in place, by the address of their region."""
     found: dict[int, list[Patch]] = {}
     for mapping in procfs.mappings(pid):
-        if mapping.executable and mapping.readable and not mapping.writable and not mapping.path:
+        if mapping.is_anonymous_code:
             found |= _records_in(mapping, memory)
     return found
 

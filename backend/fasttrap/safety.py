@@ -201,7 +201,7 @@ def find(pid: int, memory: Memory) -> list[Leftover]:
     return [
         leftover
         for mapping in procfs.mappings(pid)
-        if mapping.executable and mapping.readable and not mapping.writable and not mapping.path
+        if mapping.is_anonymous_code
         for leftover in _within(memory, mapping.start, mapping.end)
     ]
 

@@ -20,6 +20,7 @@ from backend.fasttrap.loop import Control, SiteTable
 from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
 from backend.fasttrap.tracee import Memory
 from backend.linux.ptrace import Registers
+from scratch import windows
 from scratch.displaced import (
     SLOT_SIZE,
     Copy,
@@ -40,7 +41,9 @@ from scratch.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Jumped:
-    """A site is served by a jump."""
+    """A site is served by a jump, which gets there in this way."""
+
+    way: windows.Way
 
 
 @dataclass(frozen=True, slots=True)

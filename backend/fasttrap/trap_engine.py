@@ -29,7 +29,7 @@ from backend.site_table import Site, SiteKind, Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
-from scratch import displaced
+from scratch import displaced, windows
 from scratch.displaced import OutOfLine, Refuse
 from scratch.windows import NoWindow, Window
 
@@ -41,6 +41,11 @@ _NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not wit
 _WAYS: Final = {
     displaced.Way.UNCHANGED: Way.OUT_OF_LINE,
     displaced.Way.REWRITTEN: Way.REWRITTEN,
+}
+_JUMPS: Final = {
+    windows.Way.NEAR: Way.JUMP,
+    windows.Way.SHORT: Way.SHORT_JUMP,
+    windows.Way.PUNNED: Way.PUNNED_JUMP,
 }
 
 
@@ -317,7 +322,7 @@ class TrapEngine:
 
     def coverage(self) -> Iterable[SiteCoverage]:
         if self._answers is None:
-            self._answers = foresee(self._plan, self._pid)
+            self._answers = foresee(self._plan, self._pid, self._jumping)
         return covered(self._plan, self._answers, self._program.hits())
 
 
@@ -335,23 +340,49 @@ def _mapped_files(pid: int) -> frozenset[tuple[_File, int]]:
     return frozenset()
 
 
-def foresee(plan: Plan, pid: int | None) -> list[Answer]:
+def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> list[Answer]:
     """Return what arming the plan's sites in a process would answer to each, without stopping it.
 
-    Judged by the code in its files; whether there is room for scratch memory near them only arming can tell.
+    Judged by the code in its files. Only arming can tell whether there is room near it for scratch memory and
+    trampolines, and what threads and clauses have against a jump.
     """
     shadow_stack = False
     if pid is not None:
         with suppress(ProcessGone):
             shadow_stack = "shstk" in procfs.status(pid).thread_features
+    planned = _foreseen_windows(plan, pid, jumping)
     answers: list[Answer] = []
     for site in plan.sites:
         if site.kind is SiteKind.URETPROBE:
             answers.append(_NO_URETPROBE)
             continue
-        judged = judge(site.code, site.address, shadow_stack=shadow_stack)
-        answers.append(_answer(judged.way if isinstance(judged, OutOfLine) else judged))
+        window = planned.get(site.address)
+        if isinstance(window, Window):
+            answers.append(_JUMPS[window.way])
+        elif window is not None and jumping is not None and not jumping.or_trap:
+            answers.append(Unserved(window.reason))
+        else:
+            judged = judge(site.code, site.address, shadow_stack=shadow_stack)
+            outcome = judged.way if isinstance(judged, OutOfLine) else judged
+            answers.append(_answer(outcome, window.reason if window is not None else None))
     return answers
+
+
+def _foreseen_windows(
+    plan: Plan, pid: int | None, jumping: Jumping | None
+) -> Mapping[int, Window | NoWindow]:
+    if jumping is None or pid is None:
+        return {}
+    from backend.fasttrap.window_planning import Place, plan_windows
+
+    places: dict[LoadedObject, set[int]] = {}
+    for site in plan.sites:
+        if site.kind is not SiteKind.URETPROBE:
+            places.setdefault(site.object, set()).add(site.address)
+    wanted = [Place(loaded, loaded.bias, sorted(own)) for loaded, own in places.items()]
+    with suppress(ProcessGone):
+        return plan_windows(pid, jumping.symbols, wanted, jumping.avoided)
+    return {}
 
 
 def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:
@@ -359,8 +390,8 @@ def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:
     match outcome:
         case Refuse(reason):
             return Unserved(windowless or reason)
-        case Jumped():
-            return Way.JUMP
+        case Jumped(way):
+            return _JUMPS[way]
         case NotJumped(way, reason):
             return Trapped(_WAYS[way], reason)
         case displaced.Way() as way:

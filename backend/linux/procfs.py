@@ -65,6 +65,11 @@ class MappedRange:
     def size_bytes(self) -> int:
         return self.end - self.start
 
+    @property
+    def is_anonymous_code(self) -> bool:
+        """Whether it is code of no file that is not to be changed: such as tracers map for themselves."""
+        return self.executable and self.readable and not self.writable and not self.path
+
 
 @dataclass(frozen=True, slots=True)
 class Status:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from backend.engine import Answer, Plan, Unserved, Way
 from backend.linux import bpf
 from backend.objects import LoadedObject
+from backend.others_jumps import OVER_JUMP
 from backend.process_symbols import Symbols
 from backend.site_table import Site, SiteKind
 from backend.uprobes.attach import Attached, Point, attach_singly, attach_together
@@ -49,11 +50,20 @@ class _Group:
     copies: array[int] = field(default_factory=lambda: array("I"))
 
 
-def arm(plan: Plan, loaded: Loaded, symbols: Symbols, pid: int | None, *, singly: bool) -> Armed:
+def arm(
+    plan: Plan,
+    loaded: Loaded,
+    symbols: Symbols,
+    pid: int | None,
+    jumps: Sequence[tuple[int, int]],
+    *,
+    singly: bool,
+) -> Armed:
     """Place every probe of a plan's sites; `pid` is the process to attach to, None where the programs look
-    themselves. Raises OSError where it is no single place that is at fault."""
+    themselves. `jumps` are ranges of text that are somebody else's. Raises OSError where it is no single place that
+    is at fault."""
     links: list[int] = []
-    judged = _Judged(plan)
+    judged = _Judged(plan, jumps)
     # The kernel runs what was attached last first, and of one address the entry comes before the return, and one
     # clause before those behind it.
     for group in sorted(_groups(plan), key=lambda group: (-group.kind, -group.unit)):
@@ -100,8 +110,9 @@ def _with_own(group: _Group, plan: Plan) -> _Group:
 class _Judged:
     """How each site of a plan is served, as far as it is known."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, jumps: Sequence[tuple[int, int]] = ()) -> None:
         self._plan = plan
+        self._jumped = {address for start, end in jumps for address in range(start, end)}
         self._answers: list[Answer | None] = [None] * len(plan.sites)
         self._rules = SiteRules(plan.sites)
 
@@ -112,7 +123,9 @@ class _Judged:
             group.sites, self._sites(group), self._moves(group, symbols), strict=True
         ):
             rule = self._rules.of(site, offset)
-            if isinstance(rule, Accepted):
+            if site.address + offset in self._jumped:
+                self._answers[place] = Unserved(OVER_JUMP)
+            elif isinstance(rule, Accepted):
                 points.append(Point(site.file_offset + offset, site.number))
                 self._answers[place] = Way.UPROBE_EMULATED if rule.emulated else Way.UPROBE_STEPPED
             else:

@@ -56,6 +56,7 @@ from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows, StackTables
+    from backend.uprobes.arming import Armed
     from backend.uprobes.process_filter import Narrowing
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -224,14 +225,20 @@ class KernelEngine:
             self._stack.callback(os.close, bpf.raw_tracepoint_open(SCHED_SWITCH, program))
         if not self._plan.sites:
             return ()
-        # What follows is imported only here, since a program without sites can do without it.
-        from backend.uprobes.arming import arm
-
-        assert self._narrowing is not None and self._symbols is not None
-        armed = arm(self._plan, self._loaded, self._symbols, self._narrowing.attach_pid, singly=self._singly)
+        assert self._symbols is not None
+        armed = self._arm(self._plan, self._symbols)
         self._links.extend(armed.links)
         self._answers = armed.answers
         return refusals(self._plan, armed.answers)
+
+    def _arm(self, plan: Plan, symbols: Symbols) -> Armed:
+        # Imported only here, since a program without sites can do without it.
+        from backend.others_jumps import in_place
+        from backend.uprobes.arming import arm
+
+        assert self._narrowing is not None and self._pid is not None
+        jumps = in_place(self._pid)
+        return arm(plan, self._loaded, symbols, self._narrowing.attach_pid, jumps, singly=self._singly)
 
     def _sample(self) -> None:
         """Set up a timer on every processor for each profile-N probe."""
@@ -251,14 +258,12 @@ class KernelEngine:
     def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:
         if not sites:
             return ()
-        from backend.uprobes.arming import arm
-
-        assert self._narrowing is not None and symbols is not None
+        assert symbols is not None
         self._fill_names(self._named)
         self._named = len(self._plan.names)
         self._fill_places(sites)
         further = replace(self._plan, sites=sites)
-        armed = arm(further, self._loaded, symbols, self._narrowing.attach_pid, singly=self._singly)
+        armed = self._arm(further, symbols)
         self._links.extend(armed.links)
         self._answers = [*(self._answers or ()), *armed.answers]
         self._plan.sites.extend(sites)

@@ -16,7 +16,12 @@ from tests.integration.running import armed, counts, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
-ENGINES: Final = ("uprobes", "fasttrap", "auto")
+SERVED_BY: Final = {
+    "uprobes": ("-x", "engine=uprobes"),
+    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
+    "jumps": ("-x", "engine=fasttrap"),
+    "auto": (),
+}
 COUNT: Final = "{ @[probefunc] = count(); }"
 WAYS: Final = {way.value for way in Way}
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "coverage.md"
@@ -25,7 +30,7 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "coverage.md"
 def checked(document: Any) -> Any:
     """The document, which must be as docs/coverage.md says, with sums that agree."""
     assert set(document) == {"version", "traced", "modules", "total"}
-    assert document["version"] == 1
+    assert document["version"] == 2
     parts = [*document["modules"], document["total"]]
     for part in parts:
         assert set(part) - {"name"} == {"sites", "served", "refused", "trapped", "hits"}
@@ -86,26 +91,31 @@ def traced(folder: Path, command: Sequence[str | Path], said: str, *arguments: s
 ROUNDS: Final = 5
 MIXED: Final = {
     "uprobes": ({"uprobe stepped": 37}, {"lock prefix": 3}, {"uprobe stepped": 37 * ROUNDS}),
-    "fasttrap": (
+    "traps": (
         {"out-of-line copy": 37, "rewritten copy": 3},
         {},
         {"out-of-line copy": 37 * ROUNDS, "rewritten copy": 3 * ROUNDS},
     ),
-    "auto": (
-        {"uprobe stepped": 37, "rewritten copy": 3},
+    "jumps": (
+        {"out-of-line copy": 34, "jump": 3, "short jump": 3},
         {},
-        {"uprobe stepped": 37 * ROUNDS, "rewritten copy": 3 * ROUNDS},
+        {"out-of-line copy": 34 * ROUNDS, "jump": 3 * ROUNDS, "short jump": 3 * ROUNDS},
+    ),
+    "auto": (
+        {"uprobe stepped": 37, "jump": 3},
+        {},
+        {"uprobe stepped": 37 * ROUNDS, "jump": 3 * ROUNDS},
     ),
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_every_function_and_every_call_of_a_known_program_is_in_the_table(
     triggers: Triggers, tmp_path: Path, engine: str
 ) -> None:
     program = f"pid$target:a.out:plain_*:entry, pid$target:a.out:locked_*:entry {COUNT}"
     command = [triggers.path("mixed_entries")]
-    found = traced(tmp_path, command, "x" * ROUNDS, "-x", f"engine={engine}", "-n", program)
+    found = traced(tmp_path, command, "x" * ROUNDS, *SERVED_BY[engine], "-n", program)
     served, refused, hits = MIXED[engine]
     assert [module["name"] for module in found.document["modules"]] == ["mixed_entries"]
     assert nonzero(found.total["served"]) == served
@@ -114,11 +124,11 @@ def test_every_function_and_every_call_of_a_known_program_is_in_the_table(
     assert sum(hits.values()) == sum(counts(found.run.stdout).values())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_hits_of_each_module_equal_the_counts_of_its_probes_in_ls(tmp_path: Path, engine: str) -> None:
     program = "pid$target:::entry { @[probemod] = count(); }"
     found = covered(
-        tmp_path, "-qx", f"engine={engine}", "-n", program, "-o", f"{tmp_path}/out", "-c", "ls -l /usr"
+        tmp_path, "-q", *SERVED_BY[engine], "-n", program, "-o", f"{tmp_path}/out", "-c", "ls -l /usr"
     )
     counted = counts((tmp_path / "out").read_text())
     assert len(counted) >= 2 and sum(counted.values()) > 1000
@@ -126,13 +136,16 @@ def test_hits_of_each_module_equal_the_counts_of_its_probes_in_ls(tmp_path: Path
     assert nonzero(hits) == counted
     by_kernel = {way for way, count in found.total["hits"].items() if count and way.startswith("uprobe")}
     by_trap = {way for way, count in found.total["hits"].items() if count and way.endswith("copy")}
-    assert (bool(by_kernel), bool(by_trap)) == (engine != "fasttrap", engine != "uprobes")
+    by_jump = {way for way, count in found.total["hits"].items() if count and way.endswith("jump")}
+    assert bool(by_kernel) == (engine in ("uprobes", "auto"))
+    assert bool(by_jump) == (engine in ("jumps", "auto"))
+    assert by_trap or engine != "traps"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_sites_are_those_that_match_and_those_left_out(tmp_path: Path, engine: str) -> None:
     program = f"pid$target:libc.so.6::entry {COUNT}"
-    found = covered(tmp_path, "-vx", f"engine={engine}", "-n", program, "-c", "true")
+    found = covered(tmp_path, "-v", *SERVED_BY[engine], "-n", program, "-c", "true")
     lines = found.run.stderr.splitlines()
     (matched,) = (int(line.split()[-2]) for line in lines if " matched " in line)
     unbound = sum(count for reason, count in found.total["refused"].items() if "IFUNC" in reason)
@@ -148,19 +161,19 @@ def test_a_function_that_two_descriptions_leave_out_counts_once(tmp_path: Path) 
     assert any("IFUNC" in reason for reason in first.total["refused"])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_hits_of_eight_threads_are_exact(triggers: Triggers, tmp_path: Path, engine: str) -> None:
     command = f"{triggers.path('eight_threads')} 2000"
     program = f"pid$target:a.out:work:entry {COUNT}"
-    found = covered(tmp_path, "-qx", f"engine={engine}", "-n", program, "-c", command)
+    found = covered(tmp_path, "-q", *SERVED_BY[engine], "-n", program, "-c", command)
     assert sum(found.total["hits"].values()) == 8 * 2000
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_hits_outlive_a_process_that_is_killed(triggers: Triggers, tmp_path: Path, engine: str) -> None:
     program = f"pid$target:a.out:work:entry {COUNT}"
     command = f"{triggers.path('calls_forever')} 3000 killed"
-    found = covered(tmp_path, "-qx", f"engine={engine}", "-n", program, "-c", command)
+    found = covered(tmp_path, "-q", *SERVED_BY[engine], "-n", program, "-c", command)
     assert sum(found.total["hits"].values()) == counts(found.run.stdout)["work"] == 3000
 
 
@@ -178,7 +191,7 @@ def test_a_moved_probe_has_the_way_of_the_instruction_that_it_is_moved_to(tmp_pa
         assert nonzero(covered(tmp_path, *words).total["hits"]) == {way: 50}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_hits_are_counted_before_predicates_and_beside_clauses_of_all_kinds(
     triggers: Triggers, tmp_path: Path, engine: str
 ) -> None:
@@ -187,7 +200,7 @@ def test_hits_are_counted_before_predicates_and_beside_clauses_of_all_kinds(
         pid$target:a.out:work:entry /0/ { printf("%s %s", copyinstr(arg0), probefunc); self->x = arg1; }
     """
     command = f"{triggers.path('eight_threads')} 100"
-    found = covered(tmp_path, "-qx", f"engine={engine}", "-n", program, "-c", command)
+    found = covered(tmp_path, "-q", *SERVED_BY[engine], "-n", program, "-c", command)
     assert sum(found.total["hits"].values()) == 800
     assert sum(counts(found.run.stdout).values()) == 8
 
@@ -198,12 +211,12 @@ def test_hits_are_counted_where_probes_are_attached_one_by_one(triggers: Trigger
     assert sum(found.total["hits"].values()) == counts(found.run.stdout)["work"] == 8000
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 def test_listing_foresees_what_a_run_then_does_and_runs_nothing(
     triggers: Triggers, tmp_path: Path, engine: str
 ) -> None:
     touched = tmp_path / "touched"
-    words = ("-x", f"engine={engine}", "-n", f"pid$target:libc.so.6::entry {COUNT}", "-c", f"touch {touched}")
+    words = (*SERVED_BY[engine], "-n", f"pid$target:libc.so.6::entry {COUNT}", "-c", f"touch {touched}")
     listed = covered(tmp_path, "-l", *words)
     assert not touched.exists()
     assert not listed.document["traced"]
@@ -230,8 +243,8 @@ def test_compiling_only_foresees_as_well(tmp_path: Path) -> None:
 
 def test_probes_that_are_never_armed_are_told_as_they_would_be_served(tmp_path: Path) -> None:
     words = ("-n", f"BEGIN {{ exit(0); }} pid$target:libc.so.6:malloc:entry {COUNT}", "-c", "true")
-    for engine in ENGINES:
-        found = covered(tmp_path, "-qx", f"engine={engine}", *words)
+    for engine in SERVED_BY:
+        found = covered(tmp_path, "-q", *SERVED_BY[engine], *words)
         assert (sum(found.total["served"].values()), sum(found.total["hits"].values())) == (1, 0), engine
 
 
@@ -290,7 +303,7 @@ def test_an_ordinary_user_is_told_of_the_engine_that_serves(triggers: Triggers, 
     words = ("--coverage", "-qn", f"pid$target:libc.so.6:malloc:entry {COUNT}", "-c", "true")
     result = run(*words, executable=nobody)
     assert result.status == 0, result
-    assert "copy" in result.stderr and "uprobe" not in result.stderr
+    assert "jump" in result.stderr and "uprobe" not in result.stderr
 
 
 def test_the_documented_example_is_as_documented() -> None:

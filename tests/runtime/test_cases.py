@@ -1,7 +1,8 @@
 """Runtime cases: programs that trace one of the triggers, run on each engine, with the exact output.
 
-tests/runtime/TOPIC/tst.NAME.d is run as `dtrap -x engine=ENGINE FLAGS -s FILE ARGS`; NAME.r is its standard
-output and NAME.r.err its standard error (no such file: nothing). Settings, in the header comment:
+tests/runtime/TOPIC/tst.NAME.d is run as `dtrap OPTIONS FLAGS -s FILE ARGS`, with the options of each way of serving
+probes; NAME.r is its standard output and NAME.r.err its standard error (no such file: nothing). Settings, in the
+header comment:
 
     @@flags: -q -x strsize=8     flags before -s
     @@trigger: calls 3           tests/triggers/calls.c and its arguments, started with -c
@@ -14,6 +15,7 @@ output and NAME.r.err its standard error (no such file: nothing). Settings, in t
 """
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,18 @@ from tests.harness.triggers import Triggers
 
 HERE = Path(__file__).parent
 KEYS = ("flags", "trigger", "attach", "args", "mask", "status", "timeout")
-ENGINES = ("uprobes", "fasttrap", "auto")
+SERVED_BY = {
+    "uprobes": ("-x", "engine=uprobes"),
+    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
+    "jumps": ("-x", "engine=fasttrap"),
+    "auto": (),
+}
 
 
-def run_case(case: Case, engine: str, triggers: Triggers) -> Run:
-    """Run a case on an engine. Raises BadCase for settings that contradict each other, TimeoutExpired."""
+def run_case(case: Case, served_by: Sequence[str], triggers: Triggers) -> Run:
+    """Run a case served by these options. Raises BadCase for settings that contradict each other, TimeoutExpired."""
     timeout_s = float(case.settings.get("timeout", "20"))
-    script = ["-x", f"engine={engine}", *case.words("flags"), "-s", case.path.name]
+    script = [*served_by, *case.words("flags"), "-s", case.path.name]
     operands = case.words("args")
     trigger = case.words("trigger")
     if not trigger:
@@ -48,12 +55,12 @@ def run_case(case: Case, engine: str, triggers: Triggers) -> Run:
 
 
 @pytest.mark.requires_uprobes
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SERVED_BY)
 @pytest.mark.parametrize("path", case_file.collect(HERE), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_case(path: Path, engine: str, triggers: Triggers, accept: bool) -> None:
     case = case_file.read(path, KEYS)
     try:
-        run = run_case(case, engine, triggers)
+        run = run_case(case, SERVED_BY[engine], triggers)
     except subprocess.TimeoutExpired as expired:
         pytest.fail(
             f"did not end in {expired.timeout} s; printed {expired.output!r}, {expired.stderr!r}",
