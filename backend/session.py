@@ -157,9 +157,9 @@ class Session:
             # One batch at a time: a flood of records must not keep ticks and signals waiting.
             self._consume_batch()
             self._terminal.flush()
-            if self._growth is not None and (self._engine.loading or now_ns >= look_ns):
-                self._look_for_libraries(self._growth, grown)
-                look_ns = now_ns + _LOOK_NS
+            if self._engine.loading or now_ns >= look_ns:
+                self._look_for_libraries(grown)
+                look_ns = now_ns + _LOOK_NS if self._growth is not None else _NEVER_NS
             if now_ns >= report_ns:
                 self._report_drops()
                 report_ns = now_ns + self._options.status_ns
@@ -174,8 +174,8 @@ class Session:
         if self._signals:
             self._terminal.data(self._printer.interrupted())
 
-    def _look_for_libraries(self, growth: Growth, grown: Callable[[Grown, Sequence[Refusal]], None]) -> None:
-        found = growth.look()
+    def _look_for_libraries(self, grown: Callable[[Grown, Sequence[Refusal]], None]) -> None:
+        found = None if self._growth is None else self._growth.look()
         if found is not None or self._engine.loading:
             self._engine.refresh()
         if found is not None:

@@ -37,12 +37,14 @@ from dlang.unwind_format import (
     RANGE_SIZE,
     RANGES_SIZE,
     SMALLEST_POOL_BITS,
+    Missed,
 )
 
 _MAKERS: Final = (backend.unwind_rows, backend.prologues, dlang.unwind_format)
 """The modules that decide what rows are: with a change of one, those kept on disk are of no use."""
-_WORTH_KEEPING: Final = 1 << 19
-"""Bytes of `.eh_frame` from which its rows are kept on disk: a third of a second of work."""
+_WORTH_KEEPING: Final = 1 << 15
+"""Bytes of `.eh_frame` from which its rows are kept on disk: twenty milliseconds of work, in which a program that was
+just loaded may be hit."""
 _ROOM: Final = 4 << 20
 """Bytes of the pool that are left for libraries that are loaded later."""
 _ROWS_OF_A_FILE: Final = 0.14
@@ -55,19 +57,28 @@ _KEPT_HEAD: Final = struct.Struct("<QQ")
 _RANGE: Final = struct.Struct("<4Q")
 
 
+_File = tuple[tuple[int, int], int]
+"""Device and inode."""
+
+
+def _file(loaded: LoadedObject) -> _File:
+    return loaded.device, loaded.inode
+
+
 class ProcessRows:
     """The rows of a process's objects, each read when first asked for."""
 
     def __init__(self, objects: ProcessObjects, symbols: Symbols) -> None:
         self.objects = objects
         self._symbols = symbols
-        self._rows: dict[LoadedObject, Rows | None] = {}
+        self._rows: dict[_File, Rows | None] = {}
 
     def of(self, loaded: LoadedObject) -> Rows | None:
         """Return an object's rows; None where it has no table, or one that makes no sense."""
-        if loaded not in self._rows:
-            self._rows[loaded] = self._read(loaded)
-        return self._rows[loaded]
+        file = _file(loaded)
+        if file not in self._rows:
+            self._rows[file] = self._read(loaded)
+        return self._rows[file]
 
     def _read(self, loaded: LoadedObject) -> Rows | None:
         try:
@@ -130,10 +141,10 @@ class StackTables:
         self._rows = rows
         self._memory = memoryview(memory).cast("B")
         self._pool_size = 1 << pool_bits
-        self._places: dict[LoadedObject, int] = {}
+        self._places: dict[_File, int] = {}
         self._end = 8
         self._listed: Sequence[LoadedObject] = ()
-        self._loading_until_ns = 0
+        self._loading_until_ns = self._patient_until_ns = 0
         self._write(POOL, FRAME_POINTER_RULE.to_bytes(8, "little"))
         self._list_ranges()
 
@@ -152,10 +163,16 @@ class StackTables:
         self._rows.objects.look()
         if self._listed is not self._rows.objects.now:
             self._list_ranges()
+        else:
+            self._patient_until_ns = time.monotonic_ns() + self.patience_ns
 
     def refresh_if_missed(self) -> None:
-        """Do so if a stack has led to an address that is in none of the objects known."""
-        if self._memory[MISSED]:
+        """Do so if a stack has led to an address that is in none of the objects known, or the program is another one.
+
+        Some addresses are in none whenever one looks; that is tried every now and then only.
+        """
+        missed = self._memory[MISSED]
+        if missed == Missed.ALL or (missed and time.monotonic_ns() >= self._patient_until_ns):
             self.refresh()
 
     def _list_ranges(self) -> None:
@@ -168,8 +185,9 @@ class StackTables:
             place = 0 if rows is None else self._place(loaded, rows)
             base = loaded.bias + (rows.base if rows is not None else 0)
             found += [(part.start, part.end, base, place) for part in loaded.text]
+        found += [(start, end, 0, 0) for start, end in self._rows.objects.made]
         # Where there are more than fit, the last ones are unknown code.
-        found = sorted(found)[:RANGE_COUNT]
+        found = sorted(found[:RANGE_COUNT])
         found += [(NOWHERE, NOWHERE, 0, 0)] * (RANGE_COUNT - len(found))
         other = 1 - self._memory[ACTIVE]
         self._write(HEADER_SIZE + other * RANGES_SIZE, b"".join(_RANGE.pack(*row) for row in found))
@@ -177,7 +195,8 @@ class StackTables:
 
     def _place(self, loaded: LoadedObject, rows: Rows) -> int:
         """Return the place in the pool (in words) of an object's blocks, which are put there; 0 where it is full."""
-        if loaded not in self._places:
+        file = _file(loaded)
+        if file not in self._places:
             if self._end + _pool_bytes(rows) > self._pool_size:
                 return 0
             first = self._end // 8
@@ -185,8 +204,8 @@ class StackTables:
             self._write(POOL + self._end, rows.rows.tobytes())
             self._write(POOL + blocks, array("I", (first + row for row in rows.blocks)).tobytes())
             self._end = -(-(blocks + 4 * len(rows.blocks)) // 8) * 8
-            self._places[loaded] = blocks // 8
-        return self._places[loaded]
+            self._places[file] = blocks // 8
+        return self._places[file]
 
     def _write(self, offset: int, content: bytes) -> None:
         self._memory[offset : offset + len(content)] = content

@@ -22,6 +22,7 @@ from dlang.unwind_format import (
     DWARF_REGISTERS,
     HEADER_SIZE,
     INTERRUPTED,
+    LOWEST,
     MISSED,
     NOWHERE,
     POOL,
@@ -40,6 +41,7 @@ from dlang.unwind_format import (
     UCONTEXT_RBP,
     UCONTEXT_RIP,
     UCONTEXT_RSP,
+    Missed,
     Way,
 )
 
@@ -50,7 +52,8 @@ _REGISTERS: Final = 8 * len(DWARF_REGISTERS)
 _LOOKED_UP, _READ, _DEPTH, _ROW = range(_REGISTERS, _REGISTERS + 32, 8)
 _WORK_SIZE: Final = _REGISTERS + 32
 """The unwinder's own memory: registers of the frame, the address that its row is looked up by, a word that was read off
-the stack, how many frames there are, and the place of the row."""
+the stack, how many frames there are, and the place of the row: 0 where there was none, and the caller is guessed."""
+_NO_GUESS: Final = 1
 
 
 def stack_into(frames: int, place: ir.Value, frame: Frame) -> None:
@@ -103,6 +106,11 @@ class _Walk:
         self.b.cbranch(condition, self.done, go_on)
         self.b.position_at_end(go_on)
 
+    def end_unless_address(self, value: ir.Value) -> None:
+        """End the walk where a value is no address of a process."""
+        least = self.b.sub(value, constant(LOWEST))
+        self.end_when(self.b.icmp_unsigned(">=", least, constant(NOWHERE - LOWEST)))
+
     def of_pool(self, words: ir.Value) -> ir.Value:
         """Return a word of the pool by its place, which is cut to the pool."""
         b = self.b
@@ -120,6 +128,7 @@ def _unwind(limit: int, place: ir.Value, frame: Frame) -> ir.Value:
     store(b, start, place)
     store(b, start, work, _LOOKED_UP)
     store(b, as_word(b, b.icmp_unsigned("!=", start, constant(0))), work, _DEPTH)
+    store(b, _NO_GUESS, work, _ROW)
     tables, pool_bits = target.unwind_tables(b)
     active = b.and_(load(b, tables, ACTIVE), constant(1))
     ranges = b.add(b.mul(active, constant(RANGES_SIZE)), constant(HEADER_SIZE))
@@ -132,21 +141,23 @@ def _unwind(limit: int, place: ir.Value, frame: Frame) -> ir.Value:
     b.cbranch(b.icmp_unsigned("<", number, constant(limit)), body, done)
     b.position_at_end(body)
     walk = _Walk(frame, b, tables, (1 << pool_bits) - 1, ranges, work, done)
-    returns_to = _step(number, walk)
-    walk.end_when(b.icmp_unsigned("==", returns_to, constant(0)))
+    returns_to = _step(number, place, walk)
     store(b, returns_to, at(b, place, b.shl(number, constant(3))))
     following = b.add(number, constant(1))
     store(b, following, work, _DEPTH)
     number.add_incoming(following, b.block)
     b.branch(header)
     b.position_at_end(done)
+    with b.if_then(b.icmp_unsigned("==", load(b, tables, MISSED), constant(Missed.YES)), likely=False):
+        store(b, Missed.TOLD, tables, MISSED)
+        target.wake_consumer(b)
     return load(b, work, _DEPTH)
 
 
-def _step(number: ir.Value, walk: _Walk) -> ir.Value:
-    """Emit the way from one frame to its caller; returns the address that it returns to."""
+def _step(number: ir.Value, place: ir.Value, walk: _Walk) -> ir.Value:
+    """Emit the way from one frame to its caller; returns the address that it returns to, which one can be."""
     b, work = walk.b, walk.work
-    rule = _rule(walk)
+    rule = _rule(number, place, walk)
     way = b.and_(rule, constant(7))
     register = b.and_(b.lshr(rule, constant(RULE_REGISTER_SHIFT)), constant(15))
     offset = b.ashr(b.shl(rule, constant(32)), constant(32 + RULE_OFFSET_SHIFT))
@@ -190,6 +201,7 @@ def _step(number: ir.Value, walk: _Walk) -> ir.Value:
     # Frames lie one above the other; anything else would lead round in a circle.
     walk.end_when(b.icmp_unsigned("<=", cfa, walk.register(RSP)))
     called_from = walk.word_of_stack(b.sub(cfa, constant(8)))
+    walk.end_unless_address(called_from)
     _restore_rbp(rule, cfa, walk)
     store(b, cfa, work, 8 * RSP)
     # The return address may be that of the next function, where the call was the last thing in its own.
@@ -205,7 +217,7 @@ def _step(number: ir.Value, walk: _Walk) -> ir.Value:
     store(b, rbp, work, 8 * RBP)
     store(b, rsp, work, 8 * RSP)
     store(b, interrupted, work, _LOOKED_UP)
-    walk.end_when(b.icmp_unsigned("==", interrupted, constant(0)))
+    walk.end_unless_address(interrupted)
     merged.append((b.block, b.or_(interrupted, constant(INTERRUPTED))))
     b.branch(moved)
 
@@ -230,28 +242,39 @@ def _restore_rbp(rule: ir.Value, cfa: ir.Value, walk: _Walk) -> None:
 # --- the tables ---------------------------------------------------------------------------------------------
 
 
-def _rule(walk: _Walk) -> ir.Value:
-    """Emit the search for the row of the address to look up; returns its rule, in the low 32 bits of a word."""
+def _rule(number: ir.Value, place: ir.Value, walk: _Walk) -> ir.Value:
+    """Emit the search for the row of the address to look up; returns its rule, in the low 32 bits of a word.
+
+    Code that is in no range is taken to keep frame pointers, and so is what has no rows. Where that has led to an
+    address that is in no range either, it was wrong: the frame is taken back.
+    """
     b = walk.b
     address = load(b, walk.work, _LOOKED_UP)
     walk.end_when(b.icmp_unsigned(">=", address, constant(NOWHERE)))
-    place = at(b, walk.tables, b.add(walk.ranges, b.mul(_range(address, walk), constant(RANGE_SIZE))))
+    range_ = at(b, walk.tables, b.add(walk.ranges, b.mul(_range(address, walk), constant(RANGE_SIZE))))
     inside, missed, without, search = (
         b.append_basic_block(name) for name in ("in_range", "missed", "no_table", "table")
     )
-    b.cbranch(b.icmp_unsigned("<", address, load(b, place, RANGE_END)), inside, missed)
+    b.cbranch(b.icmp_unsigned("<", address, load(b, range_, RANGE_END)), inside, missed)
     b.position_at_end(missed)
-    store(b, 1, walk.tables, MISSED)
-    b.branch(without)
+    with b.if_then(b.icmp_unsigned("==", load(b, walk.tables, MISSED), constant(Missed.NO)), likely=False):
+        store(b, Missed.YES, walk.tables, MISSED)
+    wrong = b.append_basic_block("wrong_guess")
+    b.cbranch(b.icmp_unsigned("==", load(b, walk.work, _ROW), constant(0)), wrong, without)
+    b.position_at_end(wrong)
+    last = b.sub(number, constant(1))
+    store(b, 0, at(b, place, b.shl(last, constant(3))))
+    store(b, last, walk.work, _DEPTH)
+    b.branch(walk.done)
     b.position_at_end(without)
     store(b, 0, walk.work, _ROW)
     found = b.append_basic_block("row")
     b.branch(found)
     b.position_at_end(inside)
-    blocks = load(b, place, RANGE_BLOCKS)
+    blocks = load(b, range_, RANGE_BLOCKS)
     b.cbranch(b.icmp_unsigned("==", blocks, constant(0)), without, search)
     b.position_at_end(search)
-    store(b, _row(b.sub(address, load(b, place, RANGE_BASE)), blocks, walk), walk.work, _ROW)
+    store(b, _row(b.sub(address, load(b, range_, RANGE_BASE)), blocks, walk), walk.work, _ROW)
     b.branch(found)
     b.position_at_end(found)
     # By way of memory: a row of which the verifier knows the place would be a state of its own.

@@ -57,6 +57,9 @@ class Target(Protocol):
         """Pointer to the tables that stacks are unwound by (unwind_format.py), and their pool's size as the power of
         two."""
 
+    def wake_consumer(self, b: ir.IRBuilder) -> None:
+        """Wake the consumer, if it sleeps until there are records."""
+
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         """Copy a string of the firing's own memory, at most `size` bytes, terminated."""
 

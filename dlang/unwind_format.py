@@ -89,7 +89,20 @@ INTERRUPTED: Final = 1 << 63
 ACTIVE: Final = 0
 """0 or 1: the list of ranges in force."""
 MISSED: Final = 8
-"""Nonzero once a stack led to an address that lies in no range."""
+"""A Missed: whether a stack led to an address that lies in no range."""
+
+
+class Missed(IntEnum):
+    """The word at MISSED."""
+
+    NO = 0
+    YES = 1
+    TOLD = 2
+    """The consumer, which writes the tables, has been woken for it."""
+    ALL = 3
+    """It has been woken since the process runs another program."""
+
+
 HEADER_SIZE: Final = 64
 
 RANGE_BITS: Final = 10
@@ -101,6 +114,8 @@ RANGE_SIZE: Final = 32
 RANGES_SIZE: Final = RANGE_SIZE << RANGE_BITS
 NOWHERE: Final = 1 << 47
 """No address of a process is this high."""
+LOWEST: Final = 1 << 16
+"""No code is below: vm.mmap_min_addr."""
 
 POOL: Final = HEADER_SIZE + 2 * RANGES_SIZE
 BLOCK_BITS: Final = 8

@@ -281,6 +281,11 @@ class NativeProgram:
         memory = self.clauses.memory.bytes[offset : offset + size]
         self._tables = StackTables(rows, memory, layout.pool_bits)
 
+    @property
+    def unwinds(self) -> bool:
+        """Whether clauses unwind stacks, for which tables must be kept up to date."""
+        return self._tables is not None
+
     def __enter__(self) -> NativeProgram:
         return self
 

@@ -392,6 +392,9 @@ class _NativeTarget:
     def send_signal(self, b: ir.IRBuilder, number: ir.Value) -> None:
         self._call(b, "send_signal", self.firing.process(b), self.firing.thread(b), number)
 
+    def wake_consumer(self, b: ir.IRBuilder) -> None:
+        """It looks every now and then, and libraries are loaded while it looks on."""
+
     def copy_string(self, b: ir.IRBuilder, destination: ir.Value, size: int, source: ir.Value) -> None:
         self._call(b, "copy_string", destination, constant(size), source)
 

@@ -147,9 +147,11 @@ class TrapEngine:
         return refusals(self._plan, self._answers)
 
     def _watch_loads(self, tracer: Tracer, pid: int) -> None:
-        """Have the process held whenever it has loaded libraries, if the plan wants to know."""
+        """Have the process held whenever it has loaded libraries, if the plan wants probes there, or stacks through
+        them.
+        """
         self._mapped = _mapped_files(pid)
-        if self._plan.may_grow:
+        if self._plan.may_grow or self._program.unwinds:
             with suppress(ProcessGone), procfs.Memory(pid) as memory:
                 loader = loader_state(pid, memory.read)
                 if loader is not None:

@@ -28,9 +28,11 @@ from backend.uprobes.cells import Cells
 from backend.uprobes.loader import PROGRAM_PREFIX, Loaded, ProgramSpec, load
 from backend.uprobes.target import (
     CONTEXT_WORDS,
+    EXECUTED,
     SCHED_SWITCH,
     BpfMachine,
     BpfOptions,
+    emit_executed,
     emit_sched_switch,
 )
 from dlang.aggregation_store import EngineRequest
@@ -148,16 +150,32 @@ class KernelEngine:
             UnitKind.SAMPLE: (bpf.ProgramKind.PERF_EVENT, bpf.AttachType.NONE),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
-        programs = [
-            ProgramSpec(PROGRAM_PREFIX + unit.name, *kinds[unit.kind], self._flags(unit))
-            for unit in plan.units
-        ]
+        process = self._narrowing.process if self._narrowing else None
+        programs = []
+        for unit in plan.units:
+            kind, attach_type = kinds[unit.kind]
+            only = process if kind is bpf.ProgramKind.KPROBE else None
+            programs.append(
+                ProgramSpec(PROGRAM_PREFIX + unit.name, kind, attach_type, self._flags(unit), only)
+            )
         if self._machine.uses_virtual_time:
             emit_sched_switch(self._machine)
             programs.append(ProgramSpec(PROGRAM_PREFIX + SCHED_SWITCH, bpf.ProgramKind.RAW_TRACEPOINT))
-        process = self._narrowing.process if self._narrowing else None
+        if self._follows_exec:
+            assert self._pid is not None
+            from backend.uprobes.process_filter import filter_for
+
+            emit_executed(self._machine)
+            section = PROGRAM_PREFIX + EXECUTED
+            only = filter_for(self._pid)
+            programs.append(ProgramSpec(section, bpf.ProgramKind.RAW_TRACEPOINT, process=only))
         code = compiled("bpf", str(self._machine.module), self._compile)
-        return load(code, self._machine.maps(), programs, process)
+        return load(code, self._machine.maps(), programs)
+
+    @property
+    def _follows_exec(self) -> bool:
+        """Whether the run must know when the process executes another program: stacks are unwound by its tables."""
+        return self._pid is not None and self._machine.map_index("unwind") is not None
 
     def _compile(self) -> bytes:
         # LLVM is loaded only where a program was not compiled before.
@@ -223,6 +241,9 @@ class KernelEngine:
         if self._machine.uses_virtual_time:
             program = self._loaded.programs[PROGRAM_PREFIX + SCHED_SWITCH]
             self._stack.callback(os.close, bpf.raw_tracepoint_open(SCHED_SWITCH, program))
+        if self._follows_exec:
+            program = self._loaded.programs[PROGRAM_PREFIX + EXECUTED]
+            self._stack.callback(os.close, bpf.raw_tracepoint_open(EXECUTED, program))
         if not self._plan.sites:
             return ()
         assert self._symbols is not None

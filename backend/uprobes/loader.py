@@ -59,12 +59,13 @@ class MapSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
-    """A program in the object: its section, and as what it is to be loaded."""
+    """A program in the object: its section, as what it is to be loaded, and the only process that it runs for."""
 
     section: str
     kind: bpf.ProgramKind
     attach_type: bpf.AttachType = bpf.AttachType.NONE
     flags: bpf.ProgramFlag = bpf.ProgramFlag.NONE
+    process: ProcessFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,6 @@ def load(
     elf: bytes,
     maps: Sequence[MapSpec],
     programs: Sequence[ProgramSpec],
-    process: ProcessFilter | None = None,
 ) -> Loaded:
     """Create `maps`, load `programs` from the object. All or nothing: what was made is closed when an error
     is raised.
@@ -111,8 +111,8 @@ def load(
             if program.section not in sections:
                 raise BadObject(f"no section {program.section}")
             instructions = relocate(sections[program.section], map_fds)
-            if process is not None and program.kind is bpf.ProgramKind.KPROBE:
-                instructions = with_process_filter(instructions, process)
+            if program.process is not None:
+                instructions = with_process_filter(instructions, program.process)
             name = program.section.removeprefix(PROGRAM_PREFIX)
             program_fds[program.section] = bpf.prog_load(
                 program.kind, instructions, f"dtrap_{name}", program.attach_type, flags=program.flags

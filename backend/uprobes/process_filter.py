@@ -80,9 +80,12 @@ def main_thread_has_exited(pid: int) -> bool:
 
 def filter_for(pid: int) -> ProcessFilter:
     """Return the filter of a process, `pid` as seen from here. Right for any nesting of containers. Raises
-    OSError.
+    ProcessGone, OSError.
     """
-    namespace = os.stat(f"/proc/{pid}/ns/pid")
+    try:
+        namespace = os.stat(f"/proc/{pid}/ns/pid")
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessGone(pid) from None
     device = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
     return ProcessFilter(device, namespace.st_ino, procfs.status(pid).namespace_pids[-1])
 

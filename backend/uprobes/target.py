@@ -57,12 +57,14 @@ from dlang.layout import (
 from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
 from dlang.types import stored_size
-from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
+from dlang.unwind_format import MISSED, SMALLEST_POOL_BITS, Missed, memory_size
 
 CONTEXT_WORDS: Final = 11
 """Words that the consumer gives a program: arg0 to arg9, then the site's number."""
 SCHED_SWITCH: Final = "sched_switch"
 """Section and raw tracepoint of the program that keeps threads' time on processors, for vtimestamp."""
+EXECUTED: Final = "sched_process_exec"
+"""Section and raw tracepoint of the program that says when the process has executed another one."""
 
 _SCRATCH_SLOTS: Final = 8
 """Firings that can be under way on one processor at once: a thread that is preempted or sleeps inside a program
@@ -72,6 +74,8 @@ _MOST_PER_PROCESSOR: Final = 32 << 10
 distributions are larger, and shared."""
 _LAST_SAVED_REGISTER: Final = 20
 """pt_regs holds the registers in the order of `uregs[]` up to SS; what follows there it does not have."""
+_FORCE_WAKEUP: Final = 2
+"""BPF_RB_FORCE_WAKEUP: include/uapi/linux/bpf.h."""
 _RETURNING: Final = frozenset((UnitKind.RETURN, UnitKind.BRANCH))
 _ARGUMENT_REGISTERS: Final = tuple(REGISTER_NUMBER[name] for name in ("RDI", "RSI", "RDX", "RCX", "R8", "R9"))
 
@@ -571,11 +575,22 @@ class _BpfTarget:
     def discard_record(self, b: ir.IRBuilder, record: ir.Value) -> None:
         _call(b, Helper.RINGBUF_DISCARD, [record, constant(0)])
 
+    def wake_consumer(self, b: ir.IRBuilder) -> None:
+        _wake_consumer(b)
+
     def count_hit(self, b: ir.IRBuilder) -> None:
         cell = self._lookup_number(b, self.machine.index("hits"), self._number(b))
         with b.if_then(b.not_(is_null(b, cell)), likely=True):
             # A thread may be preempted here, by another one that is hit.
             add_atomically(b, cell, constant(1))
+
+
+def _wake_consumer(b: ir.IRBuilder) -> None:
+    """Emit a record that is taken back at once; even so it wakes."""
+    records = _pseudo(b, 1, BpfMachine.RECORDS)
+    record = _call(b, Helper.RINGBUF_RESERVE, [records, constant(8), constant(0)], POINTER)
+    with b.if_then(b.not_(is_null(b, record)), likely=True):
+        _call(b, Helper.RINGBUF_DISCARD, [record, constant(_FORCE_WAKEUP)])
 
 
 def _merge_pointers(b: ir.IRBuilder, sources: Sequence[tuple[ir.Block, ir.Value]]) -> ir.Value:
@@ -609,4 +624,19 @@ def emit_sched_switch(machine: BpfMachine) -> None:
     following = target._lookup(b, index, key)
     with b.if_then(b.not_(is_null(b, following))):
         store(b, now, following, 8)
+    b.ret(constant(0))
+
+
+# --- another program ----------------------------------------------------------------------------------------
+
+
+def emit_executed(machine: BpfMachine) -> None:
+    """Emit the raw tracepoint program that says that no table for stacks holds any more, and wakes the consumer.
+
+    It is for one process only: the loader puts a filter in front.
+    """
+    function, _ = machine.begin(EXECUTED, UnitKind.CONSUMER)
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    store(b, Missed.ALL, _pseudo(b, 2, machine.index("unwind")), MISSED)
+    _wake_consumer(b)
     b.ret(constant(0))

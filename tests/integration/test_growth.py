@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.command import DTRAP, environment
 from tests.harness.triggers import SOURCES, WAIT, Triggers, compile_c
+from tests.integration.running import run
 
 SHARED = ("-O1", "-fPIC", "-shared")
 CALLS, LOADS = 5, 2
@@ -52,3 +53,21 @@ def test_functions_of_a_library_loaded_later_are_traced_each_time_that_it_is_loa
     steps = LOADS * (CALLS + 1) - missed
     counted = {" ".join(line.split()[:-1]): line.split()[-1] for line in output if line.startswith("  ")}
     assert (counted["plugin_step"], counted["the second clause"], counted["returned"]) == (str(steps),) * 3
+
+
+@pytest.mark.parametrize("tier", ["trap", "auto"])
+def test_stacks_through_a_library_are_whole_from_its_first_instruction_on(
+    triggers: Triggers, tmp_path: Path, tier: str
+) -> None:
+    library = compile_c(SOURCES / "calls_back.c", tmp_path / "libcallsback.so", ("-O2", *SHARED[1:]))
+    program = "pid$target:a.out:here:entry { @[ustack(6)] = count(); }"
+    words = ("-q", "-x", "engine=fasttrap", "-x", f"tier={tier}", "-n", program)
+    result = run(*words, "-c", f"{triggers.path('loads_caller')} {library}")
+    *frames, count = result.stdout.split()
+    assert [frame.partition("+")[0] for frame in frames] == [
+        "loads_caller`here",
+        *["libcallsback.so`deep"] * 3,
+        "libcallsback.so`through",
+        "loads_caller`main",
+    ]
+    assert count == "3"

@@ -83,3 +83,44 @@ def test_code_without_tables_is_followed_by_its_frame_pointers(engine: str, tmp_
         ["entry", "calls`main", "1", "3"],
         ["return", "calls`main", "1", "3"],
     ]
+
+
+START = ["libc.so.6`__libc_start_call_main", "libc.so.6`__libc_start_main", "odd_stacks`_start"]
+ODD = [
+    ["odd_stacks`cloned", "libc.so.6`clone"],
+    ["odd_stacks`coroutine", "libc.so.6`__start_context"],
+    [
+        "odd_stacks`handler",
+        "libc.so.6`__restore_rt",
+        "libc.so.6`__pthread_kill_implementation",
+        "libc.so.6`raise",
+        "odd_stacks`raises",
+        "odd_stacks`main",
+        *START,
+    ],
+    ["MADE", "MADE", "odd_stacks`calls_made", "odd_stacks`main", *START],
+]
+
+
+@pytest.mark.requires_uprobes
+@pytest.mark.parametrize(
+    "engine", [("uprobes", "auto"), ("fasttrap", "trap"), ("fasttrap", "auto")], ids="-".join
+)
+def test_stacks_end_at_their_bottom_and_lead_through_what_no_file_holds(
+    engine: tuple[str, str], triggers: Triggers
+) -> None:
+    words = ("-q", "-x", f"engine={engine[0]}", "-x", f"tier={engine[1]}")
+    with (
+        target([triggers.path("odd_stacks")]) as process,
+        armed(*words, "-n", "pid$target:a.out:here:entry { ustack(); }", "-p", str(process.pid)) as tracer,
+    ):
+        process.say()
+        result = tracer.end()
+    stacks = [
+        [
+            "MADE" if line.split()[0].startswith("0x") else line.split("+")[0].strip()
+            for line in stack.splitlines()
+        ]
+        for stack in result.stdout.strip("\n").split("\n\n")
+    ]
+    assert stacks == [["odd_stacks`here", "odd_stacks`plain", *rest] for rest in ODD]
