@@ -19,13 +19,14 @@ from dlang.aggregations import Aggregation, Cell, Key, merge
 from dlang.notices import Drop
 
 if TYPE_CHECKING:
+    from backend.fasttrap.trap_engine import TrapEngine
     from backend.process_symbols import Symbols
 
 
 class CombinedEngine:
     """backend.engine.Engine made of two; whoever made those closes them."""
 
-    def __init__(self, first: Engine, second: Engine) -> None:
+    def __init__(self, first: Engine, second: TrapEngine) -> None:
         self._first = first
         self._second = second
         self._poll = select.epoll()
@@ -48,6 +49,8 @@ class CombinedEngine:
         self._first.fire(probe, arguments)
 
     def attach(self) -> tuple[Refusal, ...]:
+        # What takes long comes first: our own calls run slowly where uprobes are in what we share with the process.
+        self._second.prepare()
         return (*self._first.attach(), *self._second.attach())
 
     @property

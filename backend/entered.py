@@ -26,7 +26,7 @@ from scratch.sweep import Flow
 _CHUNK: Final = 4 << 20
 """Bytes of code swept at a time."""
 
-_WORTH_KEEPING: Final = 1 << 22
+_WORTH_KEEPING: Final = 1 << 18
 """Bytes of code from which on the set is kept on disk."""
 
 _MAKERS: Final[tuple[ModuleType, ...]] = (frames, object_code, sweep_code, encoding, flow, jump_tables, sweep)

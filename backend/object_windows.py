@@ -4,11 +4,15 @@ The code is the file's. Whether the process has the same bytes there is for whoe
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from backend.entered import entered
 from backend.object_code import ObjectCode
 from scratch.sweep import Swept
 from scratch.windows import AROUND, Windows
+
+_BLOCK: Final = 1 << 16
+_LONGEST_READ: Final = 64
 
 
 def windows(
@@ -19,9 +23,16 @@ def windows(
     `sites` and the windows are addresses of the process, `placeable(low, high)` says whether a trampoline may
     find a place there. Raises MalformedElf.
     """
+    block, start = b"", 0
 
     def read(address: int, size: int) -> bytes:
-        return code.read(address - bias, size)
+        nonlocal block, start
+        at = address - bias
+        if size > _LONGEST_READ:
+            return code.read(at, size)
+        if not start <= at <= start + len(block) - size:
+            start, block = at, code.read(at, _BLOCK)
+        return block[at - start : at - start + size]
 
     def around(address: int) -> Swept:
         swept = code.near(address - bias, AROUND)

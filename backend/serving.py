@@ -18,7 +18,7 @@ from backend.traced import Traced
 from dlang.probe_description import ProbeDescription
 
 if TYPE_CHECKING:
-    from backend.fasttrap.trap_engine import Jumping
+    from backend.fasttrap.trap_engine import Jumping, TrapEngine
     from backend.growth import Growth
 
 
@@ -76,10 +76,12 @@ def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOption
         engines.append(_kernel_engine(restricted(plan, choice.kernel), traced, options))
     if choice.trap or not choice.kernel_runs:
         avoided = [site.address for site in choice.kernel]
-        engines.append(_trap_engine(restricted(plan, choice.trap), traced, options, avoided))
-    if len(engines) == 1:
-        return engines[0]
-    return traced.stack.enter_context(CombinedEngine(*engines))
+        alone = not engines
+        trap = _trap_engine(restricted(plan, choice.trap), traced, options, avoided, alone=alone)
+        if alone:
+            return trap
+        return traced.stack.enter_context(CombinedEngine(engines[0], trap))
+    return engines[0]
 
 
 def _clear_what_was_left(traced: Traced) -> None:
@@ -98,12 +100,14 @@ def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine
     return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes, traced.rows()))
 
 
-def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions, avoided: Sequence[int]) -> Engine:
+def _trap_engine(
+    plan: Plan, traced: Traced, options: EngineOptions, avoided: Sequence[int], *, alone: bool
+) -> TrapEngine:
     from backend.fasttrap.program import NativeOptions
     from backend.fasttrap.trap_engine import TrapEngine
 
     pid = _pid(plan, traced)
-    jumping = _jumping(pid, traced, options, avoided)
+    jumping = _jumping(pid, traced, options, avoided, alone=alone)
     inside = jumping is not None
     sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
     if traced.process is not None and pid is not None:
@@ -112,13 +116,13 @@ def _trap_engine(plan: Plan, traced: Traced, options: EngineOptions, avoided: Se
 
 
 def _jumping(
-    pid: int | None, traced: Traced, options: EngineOptions, avoided: Sequence[int]
+    pid: int | None, traced: Traced, options: EngineOptions, avoided: Sequence[int], *, alone: bool
 ) -> Jumping | None:
     from backend.fasttrap.trap_engine import Jumping
 
     if pid is None or options.tier == "trap":
         return None
-    return Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto")
+    return Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto", alone=alone)
 
 
 def growth_of(
@@ -147,7 +151,7 @@ def foreseen(plan: Plan, choice: Choice, traced: Traced, options: EngineOptions)
 
     pid = traced.process.pid
     kernel, trap = restricted(plan, choice.kernel), restricted(plan, choice.trap)
-    jumping = _jumping(pid, traced, options, [site.address for site in choice.kernel])
+    jumping = _jumping(pid, traced, options, [site.address for site in choice.kernel], alone=not kernel.sites)
     return (
         *covered(kernel, foresee_uprobes(kernel, traced.symbols[pid]), {}),
         *covered(trap, foresee_traps(trap, pid, jumping), {}),

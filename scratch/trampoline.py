@@ -146,15 +146,10 @@ _KEPT_FOR_UNIT: Final = 4
 
 def _push_registers(site: int) -> bytes:
     """Return what pushes the whole registers, from ss down to r15: the offsets grow by what has been pushed."""
-    kept = RED_ZONE + 8 * _KEPT_FOR_UNIT
     return b"".join(
         (
-            b"\x6a\x2b",  # push $0x2b: ss, the same in every 64-bit process
-            b"\x4c\x8d\x9c\x24" + _word32(kept + 8),  # lea kept+8(%rsp),%r11
-            b"\x41\x53",  # push %r11: rsp
-            b"\xff\x74\x24\x28",  # pushq 40(%rsp): the flags
-            b"\x6a\x33",  # push $0x33: cs
-            _SET_R11 + site.to_bytes(8, "little"),
+            _PUSH_BEFORE_SITE,
+            site.to_bytes(8, "little"),
             b"\x41\x53",  # push %r11: rip
             b"\x6a\xff",  # push $-1: orig_rax, no system call
             b"\x57\x56\x52\x51",  # push %rdi; push %rsi; push %rdx; push %rcx
@@ -169,6 +164,19 @@ def _push_registers(site: int) -> bytes:
 
 def _word32(number: int) -> bytes:
     return number.to_bytes(4, "little", signed=number < 0)
+
+
+_PUSH_BEFORE_SITE: Final = b"".join(
+    (
+        b"\x6a\x2b",  # push $0x2b: ss, the same in every 64-bit process
+        b"\x4c\x8d\x9c\x24" + _word32(RED_ZONE + 8 * _KEPT_FOR_UNIT + 8),  # lea …(%rsp),%r11
+        b"\x41\x53",  # push %r11: rsp
+        b"\xff\x74\x24\x28",  # pushq 40(%rsp): the flags
+        b"\x6a\x33",  # push $0x33: cs
+        _SET_R11,
+    )
+)
+_SITE_IN_REGISTERS: Final = len(_PUSH_BEFORE_SITE)
 
 
 class Phase(Enum):
@@ -224,10 +232,10 @@ def reach(instructions: tuple[Instruction, ...]) -> tuple[int, int]:
     """
     ends = [instructions[-1].next]
     ends += [instruction.operand for instruction in instructions if instruction.operand is not None]
-    return max(0, max(ends) - _REACH), min(ends) + _REACH
+    return max(0, max(ends) - REACH), min(ends) + REACH
 
 
-_REACH: Final = (1 << 31) - 4096
+REACH: Final = (1 << 31) - 4096
 
 
 class _Writer:
@@ -237,6 +245,8 @@ class _Writer:
         self.at = at
         self.code = bytearray()
         self.boundaries: list[tuple[int, Place]] = []
+        self.fields: list[int] = []
+        """Offsets of the 4-byte fields that say which site it is, in order."""
         self._site = site
         self._taken = 0
 
@@ -302,23 +312,69 @@ def build(instructions: tuple[Instruction, ...], at: int, call: ClauseCall) -> T
     low, high = reach(instructions)
     assert low <= at <= high, (hex(at), hex(low), hex(high))
     writer = _Writer(instructions[0].address, at)
-    match call:
-        case InlineCount():
-            gate = _GATE_IN_RDX
-            shut = _write_count(writer, call)
-        case UnitCall():
-            gate = _GATE_IN_R11
-            shut = _write_call(writer, call, instructions[0].address)
-        case never:
-            assert_never(never)
-    writer.code += _ENTER_RED_ZONE
+    gate, shut, done = _write_clauses(writer, call, instructions[0].address)
     displaced = at + len(writer.code)
     for instruction in instructions:
         writer.displace(instruction)
     if leads_on(instructions[-1]):
         writer.lead_home(instructions[-1].next)
-    writer.decide(gate, *shut)
+    writer.decide(gate, shut, done)
     return Trampoline(at, bytes(writer.code), displaced, tuple(writer.boundaries))
+
+
+def _write_clauses(writer: _Writer, call: ClauseCall, site: int) -> tuple[_GateRegister, int, int]:
+    """Append all that comes before the displaced instructions; return how it asks the gate, the offset behind that,
+    and where the clauses are over.
+    """
+    match call:
+        case InlineCount():
+            gate = _GATE_IN_RDX
+            shut, done = _write_count(writer, call)
+        case UnitCall():
+            gate = _GATE_IN_R11
+            shut, done = _write_call(writer, call, site)
+        case never:
+            assert_never(never)
+    writer.code += _ENTER_RED_ZONE
+    return gate, shut, done
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the trampolines have in common that do the same for their sites and have as many bytes between the offset
+    `displaced` and the decision at the gate: the displaced instructions and the jump home, which are zero here, as is
+    what says which site it is: words of 4 bytes at the offsets `fields`, in the order of `site_words`.
+    """
+
+    code: bytes
+    fields: tuple[int, ...]
+    displaced: int
+
+
+def outline(call: ClauseCall, between: int) -> Outline:
+    """Return the outline of `build`'s code for this call, with so many bytes between."""
+    writer = _Writer(0, 0)
+    gate, shut, done = _write_clauses(writer, call, 0)
+    displaced = len(writer.code)
+    writer.code += bytes(between)
+    writer.decide(gate, shut, done)
+    for field in writer.fields:
+        writer.code[field : field + 4] = bytes(4)
+    return Outline(bytes(writer.code), tuple(writer.fields), displaced)
+
+
+def site_words(call: ClauseCall, site: int) -> tuple[int, ...]:
+    """Return the words, modulo 2**32, for `Outline.fields` in the trampoline of a site."""
+    match call:
+        case InlineCount(gate, cells, _):
+            return tuple((cell - gate) & _WORD for cell in cells)
+        case UnitCall(_, _, number, whole):
+            return (site & _WORD, site >> 32, number) if whole else (number,)
+        case never:
+            assert_never(never)
+
+
+_WORD: Final = (1 << 32) - 1
 
 
 def _write_count(writer: _Writer, call: InlineCount) -> tuple[int, int]:
@@ -337,7 +393,9 @@ def _write_count(writer: _Writer, call: InlineCount) -> tuple[int, int]:
             writer.code += (_SHIFT_RCX_RIGHT if shift > 0 else _SHIFT_RCX_LEFT) + bytes((abs(shift),))
         writer.code += _AND_ECX + _word32((1 << shards.bits) - 1 << shards.stride_bits)
     for cell in call.cells:
-        writer.code += (_LOCK_INC_OF_SHARD if shards.bits else _LOCK_INC) + _word32(cell - call.gate)
+        writer.code += _LOCK_INC_OF_SHARD if shards.bits else _LOCK_INC
+        writer.fields.append(len(writer.code))
+        writer.code += _word32(cell - call.gate)
     done = len(writer.code)
     writer.code += _RESTORE_FLAGS + _POP_RDX + _POP_RCX + _POP_RAX
     return shut, done
@@ -356,11 +414,13 @@ def _write_call(writer: _Writer, call: UnitCall, site: int) -> tuple[int, int]:
     shut = writer.branch(_JUMP_IF_NOT_EQUAL)
     pushed = 8
     if call.whole_registers:
+        writer.fields.append(len(writer.code) + _SITE_IN_REGISTERS)
+        writer.fields.append(writer.fields[-1] + 4)
         writer.code += _push_registers(site)
         pushed += _REGISTERS_SIZE
-    writer.code += (
-        _PUSH_NUMBER + _word32(call.site) + _SET_R11 + call.function.to_bytes(8, "little") + _CALL_R11
-    )
+    writer.code += _PUSH_NUMBER
+    writer.fields.append(len(writer.code))
+    writer.code += _word32(call.site) + _SET_R11 + call.function.to_bytes(8, "little") + _CALL_R11
     writer.code += _RAISE_STACK + _word32(pushed)
     done = len(writer.code)
     writer.code += _POP_RAX + _RESTORE_FLAGS + _POP_R11 + _POP_RAX

@@ -51,23 +51,68 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What becomes of a site.
+    """What becomes of a site: the instructions in `size` bytes from there on are displaced.
 
-    `instructions` are displaced, the first at `site`; `resume` is behind the last. The trampoline lies in `reach`,
-    [low, high). `expected` is text by address: what must be there, since all this was concluded from it, and what
-    `patches` may change. `spare` is the address of the five bytes of padding of a SHORT one, else 0. Of a PUNNED
-    one `prefixes` bytes come before the jump, and the last bytes of the jump are `kept`.
+    `text` must be at `site`, since all this was concluded from it; `written` bytes of it change. `spare` is the
+    address of the five bytes of padding of a SHORT one, where `spare_text` must be; else 0. Of a PUNNED one `prefixes`
+    bytes come before the jump, and its last bytes are those that are there, `kept`.
     """
 
     site: int
-    resume: int
-    instructions: tuple[Instruction, ...]
-    reach: tuple[int, int]
-    expected: tuple[tuple[int, bytes], ...]
+    size: int
+    text: bytes
+    written: int = JUMP_SIZE
     way: Way = Way.NEAR
     spare: int = 0
+    spare_text: bytes = b""
     prefixes: int = 0
-    kept: bytes = b""
+
+    @property
+    def resume(self) -> int:
+        """The address behind the last displaced instruction."""
+        return self.site + self.size
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """What is displaced, the first at `site`."""
+        found: list[Instruction] = []
+        at = 0
+        while at < self.size:
+            instruction = decode(self.text[at : self.size], self.site + at)
+            assert isinstance(instruction, Instruction), self
+            found.append(instruction)
+            at += instruction.size
+        return tuple(found)
+
+    @property
+    def kept(self) -> bytes:
+        """The last bytes of the jump, where these are fixed."""
+        return self.text[self.written : self.prefixes + JUMP_SIZE] if self.way is Way.PUNNED else b""
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Where the trampoline may be, [low, high), as far as the jump is concerned."""
+        match self.way:
+            case Way.NEAR:
+                return self.site - REACH, self.site + REACH
+            case Way.SHORT:
+                return self.spare - REACH, self.spare + REACH
+            case Way.PUNNED:
+                return _reach_of_pun(self.site + self.prefixes + JUMP_SIZE, self.kept)
+
+    @property
+    def expected(self) -> tuple[tuple[int, bytes], ...]:
+        """Text by address: what must be there, and what `patches` may change."""
+        if self.spare:
+            return (self.site, self.text), (self.spare, self.spare_text)
+        return ((self.site, self.text),)
+
+    @property
+    def originals(self) -> tuple[tuple[int, bytes], ...]:
+        """The bytes that are there, by address, where `patches` writes."""
+        if self.spare:
+            return (self.site, self.text[: self.written]), (self.spare, self.spare_text)
+        return ((self.site, self.text[: self.written]),)
 
     @property
     def used(self) -> tuple[tuple[int, int], ...]:
@@ -94,7 +139,7 @@ class Window:
             case Way.PUNNED:
                 code = _PREFIX * self.prefixes + _near(self.site + self.prefixes, trampoline)
                 assert code.endswith(self.kept), (self, hex(trampoline))
-                return ((self.site, code[: len(code) - len(self.kept)]),)
+                return ((self.site, code[: self.written]),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +152,20 @@ class NoWindow:
 _PREFIX: Final = b"\x48"
 """REX.W, which says nothing to a jump by a 32-bit distance."""
 
+_MOST_SEEN: Final = 14
+"""Bytes of a window that may be taken as seen at another site."""
+
 _NEAR_OPCODE: Final = b"\xe9"
 _SHORT_REACH: Final = 128
 _SYSTEM_CALLS: Final = frozenset((Kind.SYSCALL, Kind.INTERRUPT))
 _CALLS: Final = frozenset((Kind.CALL, Kind.INDIRECT_CALL))
 _LEAVING_KINDS: Final = frozenset((Kind.JMP, Kind.RET, Kind.INDIRECT_JMP))
 _INT3: Final = 0xCC
+
+
+def _bits(bits: bytes | bytearray, at: int) -> int:
+    """Return whether any of the four bits from bit `at` on is set."""
+    return int.from_bytes(bits[at >> 3 : (at >> 3) + 2], "little") >> (at & 7) & 15
 
 
 def _near(address: int, target: int) -> bytes:
@@ -154,14 +207,21 @@ class Windows:
         self._placeable = placeable
         self._bits = bytearray(len(entered.bits))
         self._used = AddressSet(entered.start, self._bits)
+        self._seen: dict[bytes, int] = {}
+        """By code that has room for a jump: how many bytes of it are instructions to be displaced."""
         for site in sites:
             self._use(site, site + 1)
 
     def plan(self, site: int) -> Window | NoWindow:
         """Return the window of one of the sites, whose bytes no other will get; or why it has none."""
+        usual = self._usual(site)
+        if usual is not None:
+            return usual
         room = self._room(site, JUMP_SIZE)
         if isinstance(room, NoWindow):
             return room
+        if room.size >= JUMP_SIZE:
+            self._seen[self._read(site, room.size)] = room.instructions[-1].next - site
         window = next(self._ways(site, room), None)
         if window is None:
             return NoWindow(room.why)
@@ -169,35 +229,37 @@ class Windows:
             self._use(start, end)
         return window
 
+    def _usual(self, site: int) -> Window | None:
+        """Return the window of a site whose code has been seen at another that has five bytes, if it has them too.
+
+        Functions begin alike, and no code of whole instructions is the beginning of another.
+        """
+        at = site + 1 - self._entered.start
+        if at < 0 or _bits(self._entered.bits, at) | _bits(self._bits, at):
+            return None
+        code, seen = self._read(site, _MOST_SEEN), self._seen
+        for end in range(JUMP_SIZE, len(code) + 1):
+            size = seen.get(code[:end])
+            if size is not None:
+                self._use(site, site + JUMP_SIZE)
+                return Window(site, size, code[: max(size, JUMP_SIZE)])
+        return None
+
     def _ways(self, site: int, room: _Room) -> Iterator[Window]:
+        size = room.instructions[-1].next - site
         if room.size >= JUMP_SIZE:
-            yield self._window(site, room, (site - REACH, site + REACH), Way.NEAR)
+            yield Window(site, size, self._read(site, max(size, JUMP_SIZE)))
             return
         if room.size >= SHORT_JUMP_SIZE:
             spare = self._spare(site)
             if spare is not None:
                 short = self._room(site, SHORT_JUMP_SIZE)
                 assert isinstance(short, _Room), (hex(site), short)
-                yield self._window(site, short, (spare - REACH, spare + REACH), Way.SHORT, spare=spare)
+                size = short.instructions[-1].next - site
+                text = self._read(site, max(size, SHORT_JUMP_SIZE))
+                there = self._read(spare, JUMP_SIZE)
+                yield Window(site, size, text, SHORT_JUMP_SIZE, Way.SHORT, spare, there)
         yield from self._puns(site, room)
-
-    def _window(
-        self,
-        site: int,
-        room: _Room,
-        reach: tuple[int, int],
-        way: Way,
-        *,
-        spare: int = 0,
-        prefixes: int = 0,
-        kept: bytes = b"",
-    ) -> Window:
-        resume = room.instructions[-1].next
-        end = max(resume, site + (SHORT_JUMP_SIZE if spare else prefixes + JUMP_SIZE))
-        expected = [(site, self._read(site, end - site))]
-        if spare:
-            expected.append((spare, self._read(spare, JUMP_SIZE)))
-        return Window(site, resume, room.instructions, reach, tuple(expected), way, spare, prefixes, kept)
 
     def _room(self, site: int, wanted: int) -> _Room | NoWindow:
         """Return what may be destroyed at a site to get `wanted` bytes; at least its own instruction."""
@@ -273,24 +335,28 @@ class Windows:
 
     def _puns(self, site: int, room: _Room) -> Iterator[Window]:
         """Yield windows whose jump ends in bytes that stay as they are."""
-        kept_from = site + room.size
+        size = room.instructions[-1].next - site
         for prefixes in range(room.size):
-            end = site + prefixes + JUMP_SIZE
-            kept = self._read(kept_from, end - kept_from)
-            if len(kept) < end - kept_from or self._used.first(kept_from, end) is not None:
+            end = prefixes + JUMP_SIZE
+            text = self._read(site, max(size, end))
+            if len(text) < end or self._used.first(site + room.size, site + end) is not None:
                 return
-            free = 4 - len(kept)
-            high = int.from_bytes(kept, "little", signed=True)
-            low = end + (high << 8 * free)
-            reach = max(low, LOWEST), min(low + (1 << 8 * free), HIGHEST)
-            if reach[0] < reach[1] and self._placeable(*reach):
-                yield self._window(site, room, reach, Way.PUNNED, prefixes=prefixes, kept=kept)
+            low, high = _reach_of_pun(site + end, text[room.size : end])
+            if low < high and self._placeable(low, high):
+                yield Window(site, size, text, room.size, Way.PUNNED, prefixes=prefixes)
 
     def _use(self, start: int, end: int) -> None:
         for address in range(start, end):
             at = address - self._entered.start
             if 0 <= at < 8 * len(self._bits):
                 self._bits[at >> 3] |= 1 << (at & 7)
+
+
+def _reach_of_pun(end: int, kept: bytes) -> tuple[int, int]:
+    """Return [low, high) of what a near jump may lead to that ends at `end` with the bytes `kept`; it may be empty."""
+    free = 4 - len(kept)
+    low = end + (int.from_bytes(kept, "little", signed=True) << 8 * free)
+    return max(low, LOWEST), min(low + (1 << 8 * free), HIGHEST)
 
 
 def _undisplaced(instruction: Instruction | Undecodable) -> str:

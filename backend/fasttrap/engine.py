@@ -15,10 +15,9 @@ executes a program.
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
 from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep, way_out
@@ -28,16 +27,9 @@ from backend.fasttrap.jump_arming import prepare_jumps
 from backend.fasttrap.jumps import Jumps, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.process import Installed, Process
+from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
-from backend.fasttrap.tracepoints import (
-    UNCOUNTED,
-    Jumped,
-    NotJumped,
-    Outcome,
-    Route,
-    Site,
-    Tracepoints,
-)
+from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, Route, Tracepoints
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
@@ -54,6 +46,7 @@ from backend.linux.wait_status import (
     decode,
 )
 from backend.target_process import run_to_entry
+from scratch import windows
 from scratch.displaced import Refuse, Way
 from scratch.slots import NoFreeSpace
 
@@ -183,7 +176,7 @@ class Engine:
             self.process.note_mask(thread)
         leftovers.put_right(self.process, found)
 
-    def arm(self, sites: Sequence[Site], *, traps: bool = True) -> list[Outcome]:
+    def arm(self, sites: SiteBatch, *, traps: bool = True) -> list[Outcome]:
         """Write a jump or an int3 at each site that can be served; return how each is, in the order given. The process
         is held. Without `traps` no site gets an int3.
 
@@ -197,49 +190,54 @@ class Engine:
             raise ProcessGone(process.pid)
         with inject.seccomp_suspended(tid, OPTIONS):
             demoted = [
-                Site(site, process.jumps.withdraw(site))
-                for site in process.jumps.sites_over(site.address for site in sites)
+                Site(site, process.jumps.withdraw(site)) for site in process.jumps.sites_over(sites.addresses)
             ]
             reasons = prepare_jumps(process, self._clauses, sites, tid)
-            trapped = [
-                site for site, reason in zip(sites, reasons, strict=True) if site.window is None or reason
-            ]
-            if not traps:
-                trapped = []
-            ways = iter(self._prepare_traps([*trapped, *demoted], tid))
+            trapped = [place for place in range(len(sites)) if reasons.get(place, _UNASKED) is not None]
+            to_trap = sites.without_windows(trapped if traps else ())
+            for site in demoted:
+                to_trap.add(site.address, site.identifier)
+            ways = self._prepare_traps(to_trap, tid)
             process.tracepoints.insert()
             process.jumps.insert()
-        return [
-            Jumped(site.window.way)
-            if site.window and not reason
-            else (_trapped(next(ways), reason) if traps else Refuse(reason or ""))
-            for site, reason in zip(sites, reasons, strict=True)
-        ]
+        outcomes: dict[int, Outcome] = {}
+        for number, place in enumerate(trapped):
+            reason = reasons.get(place)
+            outcomes[place] = _trapped(ways[number], reason) if traps else Refuse(reason or "")
+        return [outcomes.get(place) or _JUMPED[sites.way(place)] for place in range(len(sites))]
 
-    def _prepare_traps(self, sites: Sequence[Site], tid: int) -> list[Way | Refuse]:
+    def _prepare_traps(self, sites: SiteBatch, tid: int) -> list[Way | Refuse]:
         """Make everything ready for int3s at sites."""
         process, points = self.process, self.process.tracepoints
         if not sites and not process.loads:
             return []
-        asked = {site.address for site in sites}
+        asked = set(sites.addresses)
         if not points.table:
             process.watched = sigtrap.watched_sites(process.pid)
         extra = [
-            Site(address, UNCOUNTED)
+            address
             for address in process.brought | process.watched.returns
             if address not in asked and points.table.index(address) is None
         ]
         shadow_stack = "shstk" in procfs.status(process.pid).thread_features
-        again = [site for site in sites if points.table.index(site.address) is not None]
-        fresh = [site for site in sites if points.table.index(site.address) is None] if again else sites
-        outcomes = points.prepare([*fresh, *extra], tid, process.gate, shadow_stack=shadow_stack)
+        places = range(len(sites))
+        again = [place for place in places if points.table.index(sites.addresses[place]) is not None]
+        fresh = (
+            sites.without_windows(sorted(set(places) - set(again)))
+            if again
+            else sites.without_windows(places)
+        )
+        for address in extra:
+            fresh.add(address, UNCOUNTED)
+        outcomes = points.prepare(fresh, tid, process.gate, shadow_stack=shadow_stack)
         points.bring_all(process.brought)
         process.secure(tid)
         if not again:
             return outcomes[: len(sites)]
-        found = {site.address: outcome for site, outcome in zip(fresh, outcomes, strict=False)}
-        found |= {site.address: points.come_again(site) for site in again}
-        return [found[site.address] for site in sites]
+        found = dict(zip(fresh.addresses, outcomes, strict=True))
+        for place in again:
+            found[sites.addresses[place]] = points.come_again(sites[place])
+        return [found[address] for address in sites.addresses]
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -454,7 +452,7 @@ class Engine:
         if tid is None:
             raise ProcessGone(self.process.pid)
         with inject.seccomp_suspended(tid, OPTIONS):
-            self._prepare_traps([Site(fault.site, self.process.jumps.withdraw(fault.site))], tid)
+            self._prepare_traps(SiteBatch([Site(fault.site, self.process.jumps.withdraw(fault.site))]), tid)
             self.process.tracepoints.insert()
 
     def _foreign_trap(self, thread: Thread) -> None:
@@ -503,6 +501,10 @@ class Engine:
             if (site, rsp) == (registers.rip, registers.rsp):
                 return False
         return not thread.guest
+
+
+_UNASKED: Final = ""
+_JUMPED: Final = {way: Jumped(way) for way in windows.Way}
 
 
 def _trapped(way: Way | Refuse, reason: str | None) -> Outcome:

@@ -12,8 +12,8 @@ from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Wanted
 from backend.fasttrap.process import Installed, Process
+from backend.fasttrap.site_batch import SiteBatch
 from backend.fasttrap.tracee import Memory
-from backend.fasttrap.tracepoints import Site
 from backend.linux import ptrace
 
 STACK_SEARCHED: Final = 1 << 16
@@ -32,50 +32,49 @@ class ClausesForTarget(Protocol):
 
 
 def prepare_jumps(
-    process: Process, clauses: ClausesForTarget, sites: Sequence[Site], tid: int
-) -> list[str | None]:
-    """Make everything ready for a jump at each site with a window; return why some can have none, in the order given.
+    process: Process, clauses: ClausesForTarget, sites: SiteBatch, tid: int
+) -> dict[int, str | None]:
+    """Make everything ready for a jump at each site with a window; return for the places of these in the batch why
+    they can have none, or None.
 
     The process is held; system calls are made in the name of its thread `tid`. Raises ProcessGone.
     """
-    reasons: list[str | None] = [None] * len(sites)
-    places = [place for place, site in enumerate(sites) if site.window is not None]
+    places = sites.with_windows()
     if not places:
-        return reasons
-
-    def all_for(reason: str) -> list[str | None]:
-        return [reason if site.window is not None else None for site in sites]
-
+        return {}
     if any(known not in process.threads.held for known in process.threads.known):
-        return all_for(SHARED)
+        return dict.fromkeys(places, SHARED)
     if process.installed is None:
         try:
             process.installed = clauses.install(tid, process.gate, process.tracepoints.memory)
         except CannotInject as error:
-            return all_for(str(error))
-    wanted: list[Wanted] = []
-    chosen: list[int] = []
-    others = array("Q", sorted(site.address for site in sites))
-    for place in places:
-        site = sites[place]
-        assert site.window is not None
-        call = process.installed.unit_call(site.identifier)
-        next_site = bisect_right(others, site.address)
-        if next_site < len(others) and others[next_site] < max(
-            end for start, end in site.window.used if start == site.address
-        ):
-            reasons[place] = CROWDED
-        elif isinstance(call, str):
-            reasons[place] = call
-        else:
-            wanted.append(Wanted(site.window, call, site.identifier))
-            chosen.append(place)
+            return dict.fromkeys(places, str(error))
+    reasons: dict[int, str | None] = {}
     occupied = _occupied(process)
-    answers = process.jumps.prepare(wanted, occupied, tid, process.gate)
-    for place, answer in zip(chosen, answers, strict=True):
-        reasons[place] = answer
+    others = array("Q", sorted(sites.addresses))
+    for start in range(0, len(places), _AT_ONCE):
+        wanted: list[Wanted] = []
+        chosen: list[int] = []
+        for place in places[start : start + _AT_ONCE]:
+            window, number = sites.window(place), sites.identifiers[place]
+            assert window is not None
+            call = process.installed.unit_call(number)
+            next_site = bisect_right(others, window.site)
+            if next_site < len(others) and others[next_site] < window.used[0][1]:
+                reasons[place] = CROWDED
+            elif isinstance(call, str):
+                reasons[place] = call
+            else:
+                wanted.append(Wanted(window, call, number))
+                chosen.append(place)
+        answers = process.jumps.prepare(wanted, occupied, tid, process.gate, process.installed.unit_call)
+        reasons.update(zip(chosen, answers, strict=True))
     process.set_gate()
     return reasons
+
+
+_AT_ONCE: Final = 1 << 14
+"""Sites for which there are objects at a time."""
 
 
 def _occupied(process: Process) -> Sequence[int]:

@@ -19,10 +19,11 @@ from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import MappedRange
 from scratch.placement import Mapped, candidates_within
+from scratch.windows import JUMP_SIZE
 
-MAGIC: Final = b"dtrap: jumps, 1\0"
+MAGIC: Final = b"dtrap: jumps, 2\0"
 """The first bytes of a region; the number is the version of the record."""
-PATCH_LIMIT: Final = 16
+PATCH_LIMIT: Final = JUMP_SIZE
 """Bytes of text that one patch may displace."""
 ALIGNMENT: Final = 16
 """Of a trampoline: what processors fetch at once."""
@@ -30,7 +31,7 @@ MOST_REGIONS: Final = 1024
 """Each costs the process a mapping, of which the kernel allows 65,530."""
 
 _HEAD = struct.Struct("<16sQQ")
-_ENTRY = struct.Struct(f"<QQ{PATCH_LIMIT}s{PATCH_LIMIT}s")
+_ENTRY = struct.Struct(f"<QB{PATCH_LIMIT}s{PATCH_LIMIT}s")
 _RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
 _TRIES = 8
 _WIDE = 1 << 30
@@ -66,11 +67,11 @@ class Region:
     def holds(self, pc: int) -> bool:
         return self.start <= pc < self.start + self.size
 
-    def record(self, patches: Sequence[Patch]) -> bytes:
-        """Return the record that says that these patches are in place."""
-        assert len(patches) <= self.capacity, (len(patches), self)
-        head = _HEAD.pack(MAGIC, self.size, len(patches))
-        return head + b"".join(patch.pack() for patch in patches)
+    def record(self, patches: bytes | bytearray) -> bytes:
+        """Return the record that says that these patches, packed, are in place."""
+        count = len(patches) // _ENTRY.size
+        assert count <= self.capacity, (count, self)
+        return _HEAD.pack(MAGIC, self.size, count) + patches
 
 
 @dataclass(frozen=True, slots=True)

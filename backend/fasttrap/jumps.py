@@ -9,16 +9,19 @@ window, or may return into one.
 
 import errno
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jump_space import ALIGNMENT, Need, Patch, Region, map_regions, recorded, retire
+from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
-from scratch.trampoline import ClauseCall, Place, Trampoline, build, reach
+from scratch.trampoline import ClauseCall, Place, build
+from scratch.trampolines import Trampolines
+from scratch.window_table import WindowTable
 from scratch.windows import Window
 
 CHANGED = "its code is not what its file has"
@@ -29,6 +32,8 @@ NO_ROOM = "no memory is left that a jump could reach"
 TRAMPOLINE_LIMIT: Final = 512
 """More bytes than any trampoline takes."""
 
+_PREPARED, _IN_PLACE, _GONE = 0, 1, 2
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -38,53 +43,50 @@ class Wanted:
     call: ClauseCall
     identifier: int
 
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Where the trampoline may be: [low, high)."""
-        low, high = reach(self.window.instructions)
-        return max(low, self.window.reach[0]), min(high, self.window.reach[1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    wanted: Wanted
-    at: int
-
-    def trampoline(self) -> Trampoline:
-        return build(self.wanted.window.instructions, self.at, self.wanted.call)
-
 
 class Jumps:
-    """What is in place, and what is prepared."""
+    """What is in place, and what is prepared: a row for each jump that there ever was."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._code = Trampolines()
         self.regions: list[Region] = []
-        self.patches: dict[int, tuple[Patch, ...]] = {}
-        """By site, of the jumps that are in place."""
-        self._prepared: dict[int, tuple[Patch, ...]] = {}
-        self._placed: list[_Placed] = []
+        self._bounds: list[tuple[int, int, int, int]] = []
+        """Start and end of each region, ascending, and its first row and the one behind its last."""
+        self._windows = WindowTable()
         self._starts = array("Q")
-        self.identifiers: dict[int, int] = {}
-        """By site, of the jumps that are in place or prepared."""
+        """Where the trampolines are: ascending within a region."""
+        self._identifiers = array("Q")
+        self._states = bytearray()
+        self._prepared = 0
+        """The first row that has not been inserted yet."""
+        self._order = array("I")
+        """The rows by site."""
+        self._spares: dict[int, int] = {}
+        """The rows of short jumps, by the address of the padding that they use."""
+        self._calls: Callable[[int], ClauseCall | str] = _nothing
 
     # --- making them
 
     def prepare(
-        self, wanted: Sequence[Wanted], occupied: Sequence[int], tid: int, gate: Gate
+        self,
+        wanted: Sequence[Wanted],
+        occupied: Sequence[int],
+        tid: int,
+        gate: Gate,
+        calls: Callable[[int], ClauseCall | str],
     ) -> list[str | None]:
         """Make a trampoline for each window that can have one; return why the others can't, in the order given.
 
         `occupied` are the addresses, ascending, at which threads of the held process are or may go on. `tid` is one
-        of them. Raises ProcessGone.
+        of them. `calls` is what says what trampolines call, by a site's number. Raises ProcessGone.
         """
-        answers = [self._objection(one, occupied) for one in wanted]
+        self._calls = calls
+        text = _Text(self._memory)
+        answers = [_objection(one.window, occupied, text) for one in wanted]
         able = [place for place, reason in enumerate(answers) if reason is None]
-        needs = [
-            Need(wanted[place].reach, TRAMPOLINE_LIMIT, len(wanted[place].window.used)) for place in able
-        ]
         try:
-            regions = map_regions(needs, tid, gate)
+            regions = map_regions([self._need(wanted[place]) for place in able], tid, gate)
         except CannotInject as error:
             for place in able:
                 answers[place] = str(error)
@@ -95,57 +97,51 @@ class Jumps:
                 answers[place] = NO_ROOM
             else:
                 of_region.setdefault(region.start, (region, []))[1].append(place)
-        placed: list[_Placed] = []
         for region, places in of_region.values():
-            placed += self._fill(region, [wanted[place] for place in places])
-        self._placed = sorted((*self._placed, *placed), key=lambda one: one.at)
-        self._starts = array("Q", [one.at for one in self._placed])
+            self._fill(region, [wanted[place] for place in places])
+        sites = self._windows.sites
+        self._order = array("I", sorted(range(len(sites)), key=sites.__getitem__))
         return answers
 
-    def _objection(self, wanted: Wanted, occupied: Sequence[int]) -> str | None:
-        for start, end in wanted.window.used:
-            behind = bisect_right(occupied, start)
-            if behind < len(occupied) and occupied[behind] < end:
-                return IN_USE
-        for address, expected in wanted.window.expected:
-            try:
-                if self._memory.read(address, len(expected)) != expected:
-                    return CHANGED
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                return CHANGED
-        return None
+    def _need(self, wanted: Wanted) -> Need:
+        window = wanted.window
+        size = self._code.size(window, wanted.call)
+        return Need(self._code.reach(window), size or TRAMPOLINE_LIMIT, 2 if window.spare else 1)
 
-    def _fill(self, region: Region, members: Sequence[Wanted]) -> list[_Placed]:
+    def _fill(self, region: Region, members: Sequence[Wanted]) -> None:
         """Write the trampolines of a new region, and its record."""
-        placed: list[_Placed] = []
+        first = len(self._starts)
         code = bytearray()
-        patches: list[Patch] = []
+        record = bytearray()
         for wanted in members:
+            window = wanted.window
             code += b"\xcc" * (-len(code) % ALIGNMENT)
-            one = _Placed(wanted, region.code + len(code))
-            code += one.trampoline().code
-            own = tuple(
-                Patch(address, self._memory.read(address, len(written)), written)
-                for address, written in wanted.window.patches(one.at)
-            )
-            self._prepared[wanted.window.site] = own
-            self.identifiers[wanted.window.site] = wanted.identifier
-            patches += own
-            placed.append(one)
+            at = region.code + len(code)
+            code += self._code.code(window, at, wanted.call)
+            for patch in _patches(window, at):
+                record += patch.pack()
+            known = self._row(window.site)
+            if known is not None:  # of a library that has been unloaded since
+                self._states[known] = _GONE
+            if window.spare:
+                self._spares[window.spare] = len(self._starts)
+            self._windows.add(window.site, window)
+            self._starts.append(at)
+            self._identifiers.append(wanted.identifier)
+            self._states.append(_PREPARED)
         self._memory.write(region.code, bytes(code))
-        self._memory.write(region.start, region.record(patches))
+        self._memory.write(region.start, region.record(record))
         self.regions.append(region)
-        return placed
+        insort(self._bounds, (region.start, region.start + region.size, first, len(self._starts)))
 
     def insert(self) -> None:
         """Write the jumps that were prepared. All threads are held."""
-        for own in self._prepared.values():
-            for patch in reversed(own):  # what a short jump leads to comes before it
-                self._memory.write(patch.address, patch.written)
-        self.patches |= self._prepared
-        self._prepared = {}
+        for row in range(self._prepared, len(self._starts)):
+            patches = self._windows.window(row).patches(self._starts[row])
+            for address, written in reversed(patches):  # what a short jump leads to comes before it
+                self._memory.write(address, written)
+            self._states[row] = _IN_PLACE
+        self._prepared = len(self._starts)
 
     # --- taking them away
 
@@ -153,54 +149,143 @@ class Jumps:
         """Put the text of one window back; return the site's number. All threads are held; one in the trampoline goes
         on from there.
         """
-        restore(self._memory, self.patches.pop(site))
-        return self.identifiers.pop(site)
+        row = self._row(site)
+        assert row is not None, hex(site)
+        restore(self._memory, _patches(self._windows.window(row), self._starts[row]))
+        self._states[row] = _GONE
+        return self._identifiers[row]
 
     def restore(self) -> None:
         """Put all text back. All threads are held."""
         self.restore_copy(self._memory)
-        self.patches.clear()
+        self._states = bytearray((_GONE,)) * len(self._states)
         for region in self.regions:
             retire(self._memory, region.start)
 
     def restore_copy(self, memory: Memory) -> None:
         """Put all text back in a forked child's copy of the memory."""
-        for own in self.patches.values():
-            restore(memory, own)
+        restore(memory, self._all_patches())
+
+    def _all_patches(self) -> Iterator[Patch]:
+        for row in self._order:
+            if self._states[row] == _IN_PLACE:
+                yield from _patches(self._windows.window(row), self._starts[row])
 
     # --- asking
 
-    def original(self) -> dict[int, int]:
-        """Return the program's bytes by address, wherever a jump has displaced them."""
-        return {
-            patch.address + offset: byte
-            for own in self.patches.values()
-            for patch in own
-            for offset, byte in enumerate(patch.original)
-        }
-
     def sites_over(self, addresses: Iterable[int]) -> list[int]:
         """Return the sites whose window one of these addresses is in, other than at its beginning."""
-        within = {
-            patch.address + offset: site
-            for site, own in self.patches.items()
-            for patch in own
-            for offset in range(len(patch.original))
-        }
-        return sorted({within[address] for address in addresses if within.get(address, address) != address})
+        if not self._order:
+            return []
+        found: set[int] = set()
+        for address in addresses:
+            near = [self._before(address)]
+            near += [self._spares[at] for at in range(address - 4, address + 1) if at in self._spares]
+            for row in near:
+                if row is not None and self._states[row] == _IN_PLACE:
+                    window = self._windows.window(row)
+                    if address != window.site and any(
+                        start <= address < start + len(text) for start, text in window.originals
+                    ):
+                        found.add(window.site)
+        return sorted(found)
 
     def contains(self, pc: int) -> bool:
         """Tell whether a thread with this pc is in a region of trampolines."""
-        return any(region.holds(pc) for region in self.regions)
+        return self._rows_around(pc) is not None
 
     def place_at(self, pc: int) -> tuple[int, Place] | None:
         """Return the site in whose trampoline a thread with this pc is, and where it is as seen from the program."""
-        number = bisect_right(self._starts, pc) - 1
-        if number < 0 or not self.contains(pc):
+        rows = self._rows_around(pc)
+        if rows is None:
             return None
-        placed = self._placed[number]
-        place = placed.trampoline().translate(pc)
-        return None if place is None else (placed.wanted.window.site, place)
+        row = bisect_right(self._starts, pc, rows.start, rows.stop) - 1
+        if row < rows.start:
+            return None
+        call = self._calls(self._identifiers[row])
+        assert not isinstance(call, str), call
+        window = self._windows.window(row)
+        place = build(window.instructions, self._starts[row], call).translate(pc)
+        return None if place is None else (window.site, place)
+
+    def _rows_around(self, pc: int) -> range | None:
+        number = bisect_right(self._bounds, pc, key=_start) - 1
+        if number < 0 or pc >= self._bounds[number][1]:
+            return None
+        return range(*self._bounds[number][2:])
+
+    def _row(self, site: int) -> int | None:
+        """Return the row of the jump that is in place at a site."""
+        place = bisect_left(self._order, site, key=self._windows.sites.__getitem__)
+        while place < len(self._order) and self._windows.sites[self._order[place]] == site:
+            if self._states[self._order[place]] == _IN_PLACE:
+                return self._order[place]
+            place += 1
+        return None
+
+    def _before(self, address: int) -> int | None:
+        """Return the row in place that has the last site before an address, or there."""
+        place = bisect_right(self._order, address, key=self._windows.sites.__getitem__) - 1
+        while place >= 0 and self._states[self._order[place]] != _IN_PLACE:
+            place -= 1
+        return self._order[place] if place >= 0 else None
+
+
+def _nothing(number: int) -> str:
+    return f"nothing is known of site {number}"
+
+
+def _start(bounds: tuple[int, int, int, int]) -> int:
+    return bounds[0]
+
+
+def _patches(window: Window, trampoline: int) -> tuple[Patch, ...]:
+    """Return what a window's jump displaces, the bytes at its site first."""
+    return tuple(
+        Patch(address, original, written)
+        for (address, original), (_, written) in zip(
+            window.originals, window.patches(trampoline), strict=True
+        )
+    )
+
+
+def _objection(window: Window, occupied: Sequence[int], text: "_Text") -> str | None:
+    """Return why a window can't be used in the held process."""
+    for start, end in window.used:
+        behind = bisect_right(occupied, start)
+        if behind < len(occupied) and occupied[behind] < end:
+            return IN_USE
+    for address, expected in window.expected:
+        if text.read(address, len(expected)) != expected:
+            return CHANGED
+    return None
+
+
+class _Text:
+    """Memory that doesn't change meanwhile, read a page at a time."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._page = -1
+        self._content = b""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, or fewer where there is no more memory."""
+        page, at = divmod(address, PAGE_SIZE)
+        if page != self._page:
+            self._page, self._content = page, self._read(page * PAGE_SIZE, PAGE_SIZE)
+        found = self._content[at : at + size]
+        return (
+            found if at + size <= PAGE_SIZE else found + self._read((page + 1) * PAGE_SIZE, size - len(found))
+        )
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            return self._memory.read(address, size)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return b""
 
 
 def restore(memory: Memory, patches: Iterable[Patch]) -> None:
@@ -208,15 +293,12 @@ def restore(memory: Memory, patches: Iterable[Patch]) -> None:
 
     Other bytes are the program's own change (a library unloaded, another in its place), and stay.
     """
+    text = _Text(memory)
     for patch in patches:
-        try:
-            now = memory.read(patch.address, len(patch.original))
-            both = zip(now, patch.original, patch.written, strict=False)
-            if len(now) == len(patch.original) and all(byte in (old, new) for byte, old, new in both):
-                memory.write(patch.address, patch.original)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
+        now = text.read(patch.address, len(patch.original))
+        both = zip(now, patch.original, patch.written, strict=False)
+        if len(now) == len(patch.original) and all(byte in (old, new) for byte, old, new in both):
+            memory.write(patch.address, patch.original)
 
 
 def undo_others(pid: int, memory: Memory) -> None:

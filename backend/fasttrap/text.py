@@ -6,8 +6,9 @@ knows. Whoever calls stops the threads that execute the text first.
 """
 
 import errno
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from backend.fasttrap.tracee import Memory
@@ -18,18 +19,58 @@ PAGE_SIZE = 4096
 LONGEST_INSTRUCTION = 15
 
 
-def displaced_by(memory: Memory, addresses: Iterable[int]) -> dict[int, int]:
-    """Return the byte that stands at each address, and that an int3 there would displace.
+class Displaced(Mapping[int, int]):
+    """Bytes by their addresses, ascending: nine bytes each."""
+
+    __slots__ = ("_addresses", "_content")
+
+    def __init__(self, addresses: Sequence[int] = (), content: bytes = b"") -> None:
+        self._addresses = array("Q", addresses)
+        self._content = content
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._addresses)
+
+    def __getitem__(self, address: int) -> int:
+        place = self.place(address)
+        if place == len(self) or self._addresses[place] != address:
+            raise KeyError(address)
+        return self._content[place]
+
+    def place(self, address: int) -> int:
+        """Return how many addresses come before one."""
+        return bisect_left(self._addresses, address)
+
+    def within(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the addresses in [start, end), each with its byte."""
+        place = self.place(start)
+        while place < len(self) and self._addresses[place] < end:
+            yield self._addresses[place], self._content[place]
+            place += 1
+
+    def with_more(self, others: "Displaced") -> "Displaced":
+        """Return these bytes and others, which count where both have one."""
+        if not self:
+            return others
+        both = sorted({**self, **others}.items())
+        return Displaced([address for address, _ in both], bytes(byte for _, byte in both))
+
+
+def displaced_by(memory: Memory, addresses: Sequence[int]) -> Displaced:
+    """Return the byte that stands at each address, ascending, and that an int3 there would displace.
 
     Raises OSError(EIO) for an address where nothing is mapped.
     """
-    displaced: dict[int, int] = {}
-    for first, run in _by_page(sorted(addresses)):
+    displaced = bytearray()
+    for first, run in _by_page(addresses):
         code = memory.read(first, run[-1] + 1 - first)
         if len(code) <= run[-1] - first:
             raise OSError(errno.EIO, f"no memory at {run[-1]:#x}")
-        displaced |= {address: code[address - first] for address in run}
-    return displaced
+        displaced += bytes(code[address - first] for address in run)
+    return Displaced(addresses, bytes(displaced))
 
 
 def insert(memory: Memory, addresses: Iterable[int]) -> None:
@@ -56,7 +97,7 @@ def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
                 raise
 
 
-def _by_page(addresses: Sequence[int]) -> Iterable[tuple[int, list[int]]]:
+def _by_page(addresses: Iterable[int]) -> Iterable[tuple[int, list[int]]]:
     for _, run in groupby(addresses, key=lambda address: address // PAGE_SIZE):
         page = list(run)
         yield page[0], page
@@ -67,10 +108,9 @@ class Code:
     in place.
     """
 
-    def __init__(self, memory: Memory, displaced: Mapping[int, int]) -> None:
+    def __init__(self, memory: Memory, displaced: Displaced) -> None:
         self._memory = memory
         self._displaced = displaced
-        self._ordered = sorted(displaced)
         self._pages: dict[int, bytes] = {}
 
     def at(self, address: int) -> bytes:
@@ -79,11 +119,8 @@ class Code:
         for page in range(address // PAGE_SIZE, (address + LONGEST_INSTRUCTION - 1) // PAGE_SIZE + 1):
             start = max(address, page * PAGE_SIZE)
             code += self._page(page)[start % PAGE_SIZE :][: address + LONGEST_INSTRUCTION - start]
-        for place in range(bisect_left(self._ordered, address), len(self._ordered)):
-            site = self._ordered[place]
-            if site >= address + len(code):
-                break
-            code[site - address] = self._displaced[site]
+        for site, byte in self._displaced.within(address, address + len(code)):
+            code[site - address] = byte
         return bytes(code)
 
     def _page(self, page: int) -> bytes:

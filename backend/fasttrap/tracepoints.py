@@ -10,6 +10,7 @@ register borrowed to stand for rip: what that register held is written into the 
 thread finds there when it must leave the copy early. Such hits come to the engine; the loop knows no copy.
 """
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from backend.fasttrap import safety, text
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control, SiteTable
 from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
+from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracee import Memory
 from backend.linux.ptrace import Registers
 from scratch import windows
@@ -36,7 +38,6 @@ from scratch.displaced import (
 from scratch.instruction import Undecodable
 from scratch.instruction import decode as decode_instruction
 from scratch.slots import SiteAddress, Tid
-from scratch.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +57,6 @@ class NotJumped:
 
 Outcome = Jumped | Way | NotJumped | Refuse
 """How a site is served, or why it isn't."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """An address to be armed, and the number by which the clauses know it; UNCOUNTED if none does. With a window it
-    is served by a jump, if that can be.
-    """
-
-    address: int
-    identifier: int
-    window: Window | None = None
-
-
-UNCOUNTED = (1 << 64) - 1
-"""The identifier of a site that is ours alone: the engine watches it, no clause is called."""
 
 
 GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
@@ -123,12 +109,12 @@ class Tracepoints:
         """
         self.memory = memory
         self.space = ScratchSpace()
-        self.displaced: dict[int, int] = {}
+        self.displaced = text.Displaced()
         self._former = former
         self.table = SiteTable(())
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
-        self._prepared: list[int] = []
+        self._prepared = array("Q")
         self._spare: dict[int, Route] = {}
         self._of_threads: dict[int, Route] = {}
         self._control = control
@@ -145,34 +131,38 @@ class Tracepoints:
         will displace. Raises ProcessGone, and CannotInject if there can be no scratch space.
         """
         code = text.Code(self.memory, self.displaced)
-        plans = [judge(code.at(site.address), site.address, shadow_stack=shadow_stack) for site in sites]
-        planned = zip(sites, plans, strict=True)
-        served = sorted(site.address for site, judged in planned if isinstance(judged, OutOfLine))
-        if served:
-            self.space.map_for(served, tid, gate)
-        if any(isinstance(judged, OutOfLine) and self._may_borrow(judged) for judged in plans):
+        answers: list[Way | Refuse] = []
+        rows: list[tuple[int, int, bool]] = []
+        operands: list[tuple[int, int]] = []
+        for site in sites:
+            judged = judge(code.at(site.address), site.address, shadow_stack=shadow_stack)
+            if isinstance(judged, Refuse):
+                answers.append(judged)
+                continue
+            answers.append(judged.way)
+            rows.append((site.address, site.identifier, judged.instruction.size == 1))
+            if judged.instruction.operand is not None:
+                operands.append((site.address, judged.instruction.operand))
+        if rows:
+            self.space.map_for(sorted(address for address, _, _ in rows), tid, gate)
+        if not all(self.space.in_reach(site, operand) for site, operand in operands):
             self.space.map_chunks(tid, gate)
-        rows = [
-            (site.address, site.identifier, judged.instruction.size == 1)
-            for site, judged in zip(sites, plans, strict=True)
-            if isinstance(judged, OutOfLine)
-        ]
         self.table = self.table.with_sites(rows)
         self.table.install(self._control)
-        self._prepared = [address for address, _, _ in rows]
-        self.displaced |= text.displaced_by(self.memory, self._prepared)
-        return [judged if isinstance(judged, Refuse) else judged.way for judged in plans]
+        self._prepared = array("Q", sorted(address for address, _, _ in rows))
+        self.displaced = self.displaced.with_more(text.displaced_by(self.memory, self._prepared))
+        return answers
 
     def insert(self) -> None:
         """Write the int3s that were prepared."""
         text.insert(self.memory, self._prepared)
-        self._prepared = []
+        self._prepared = array("Q")
 
     def come_again(self, site: Site) -> Way | Refuse:
         """Write the int3 at a site that was armed before its library was unloaded; it must have the same code now."""
         place = self.table.index(site.address)
         assert place is not None, hex(site.address)
-        code = text.Code(self.memory, {}).at(site.address)
+        code = text.Code(self.memory, text.Displaced()).at(site.address)
         judged = judge(code, site.address, shadow_stack=False)
         route = self._routes.get(site.address)
         known = route.plan.instruction.code if route else bytes([self.displaced[site.address]])
@@ -185,10 +175,6 @@ class Tracepoints:
     def withdraw(self, site: int) -> None:
         """Take the int3 of a site away, which some threads may have executed already."""
         text.restore(self.memory, {site: self.displaced[site]})
-
-    def _may_borrow(self, judged: OutOfLine) -> bool:
-        operand = judged.instruction.operand
-        return operand is not None and not self.space.in_reach(judged.instruction.address, operand)
 
     def route(self, place: int, tid: int) -> Route:
         """Return the copy for a thread's hit of the site at this place of the table, making it at the first.

@@ -16,7 +16,7 @@ import contextlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, TypeVar
 
@@ -25,7 +25,8 @@ from backend.fasttrap import guardian
 from backend.fasttrap.engine import Called, Ended, Engine, Executed, Happening, Loaded, NativeClauses
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.process import Installed, Loads
-from backend.fasttrap.tracepoints import Outcome, Site
+from backend.fasttrap.site_batch import Site, SiteBatch
+from backend.fasttrap.tracepoints import Outcome
 from backend.linux import interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
 
@@ -111,9 +112,11 @@ class Tracer:
         """From the next `arm` on tell (Loaded) when the process has loaded libraries; see backend.link_map."""
         self._request("watch_loads", breakpoint_, state)
 
-    def arm(self, sites: Sequence[Site], *, traps: bool = True) -> list[Outcome]:
+    def arm(self, sites: Iterable[Site], *, traps: bool = True) -> list[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
-        outcomes: list[Outcome] = self._request("arm", sites, traps)
+        outcomes: list[Outcome] = self._request(
+            "arm", sites if isinstance(sites, SiteBatch) else SiteBatch(sites), traps
+        )
         return outcomes
 
     def go(self) -> None:
@@ -311,7 +314,7 @@ class _Service:
         """See Tracer.watch_loads."""
         self._engine.process.loads = Loads(breakpoint_, state)
 
-    def arm(self, sites: Sequence[Site], traps: bool) -> list[Outcome]:
+    def arm(self, sites: SiteBatch, traps: bool) -> list[Outcome]:
         """See Tracer.arm. If the clauses' memory has moved, dtrap is told before it goes on."""
         try:
             return self._engine.arm(sites, traps=traps)

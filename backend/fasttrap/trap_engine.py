@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -18,8 +20,8 @@ from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserve
 from backend.errors import CannotInject, ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed, Loaded
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
+from backend.fasttrap.site_batch import SiteBatch
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
-from backend.fasttrap.tracepoints import Site as Tracepoint
 from backend.fasttrap.tracer import Tracer
 from backend.link_map import loader_state
 from backend.linux import procfs
@@ -31,7 +33,8 @@ from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
 from scratch import displaced, windows
 from scratch.displaced import OutOfLine, Refuse
-from scratch.windows import NoWindow, Window
+from scratch.window_table import WindowTable
+from scratch.windows import Window
 
 if TYPE_CHECKING:
     from backend.process_symbols import Symbols
@@ -52,12 +55,14 @@ _JUMPS: Final = {
 @dataclass(frozen=True, slots=True)
 class Jumping:
     """Sites may be served by jumps: in the objects of `symbols`, but nowhere over addresses that are `avoided`. Those
-    that can't be are served by traps, if they are to be served at all (`or_trap`).
+    that can't be are served by traps, if they are to be served at all (`or_trap`). `alone`: nobody else has sites in
+    what is loaded later, so that there may be jumps as well.
     """
 
     symbols: Symbols
     avoided: Sequence[int]
     or_trap: bool
+    alone: bool
 
 
 class TrapEngine:
@@ -77,8 +82,9 @@ class TrapEngine:
     ) -> None:
         self._plan = plan
         self._jumping = jumping
-        self._planned: dict[int, Window | NoWindow] = {}
-        """By the addresses at which the sites were at first."""
+        self._planned: dict[LoadedObject, WindowTable] = {}
+        """The windows of each object's sites, ascending, where the object was at first."""
+        self._prepared: SiteBatch | None = None
         self._pid = pid
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
@@ -131,20 +137,22 @@ class TrapEngine:
         sites = self._plan.sites
         if self._tracer is None or self._pid is None or not (sites or self._plan.may_grow):
             return ()
-        # First what takes time: from `attach` on the process waits.
-        self._tracer.load(Clauses, self._program.image)
-        points, windowless = self._tracepoints([(site.address, site.object.bias, site) for site in sites])
+        self.prepare()
+        batch, self._prepared = self._prepared, None
+        assert batch is not None
         self._tracer.attach(self._pid)
         self._attached = True
         self._watch_loads(self._tracer, self._pid)
-        outcomes = self._tracer.arm(list(points.values()), traps=self._traps)
+        outcomes = self._tracer.arm(batch, traps=self._traps)
         self._tracer.go()
-        answers = {
-            address: _answer(outcome, windowless.get(address))
-            for address, outcome in zip(points, outcomes, strict=True)
-        }
-        self._answers = [answers.get(site.address, _NO_URETPROBE) for site in sites]
+        self._answers = _answers(sites, batch, outcomes)
         return refusals(self._plan, self._answers)
+
+    def prepare(self) -> None:
+        """Do of `attach` what takes time and needs no process that waits."""
+        if self._tracer is not None and self._prepared is None:
+            self._tracer.load(Clauses, self._program.image)
+            self._prepared = self._batch(_at_home(self._plan.sites), self._jumping)
 
     def _watch_loads(self, tracer: Tracer, pid: int) -> None:
         """Have the process held whenever it has loaded libraries, if the plan wants probes there, or stacks through
@@ -161,28 +169,30 @@ class TrapEngine:
     def loading(self) -> bool:
         return self._loading
 
-    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:  # noqa: ARG002 - the protocol's
+    def extend(self, sites: Sites, symbols: Symbols | None) -> tuple[Refusal, ...]:
         if self._tracer is None or self._pid is None or not self._attached:
             return ()
         self._program.extend(sites, self._named)
         self._named = len(self._plan.names)
-        places = [(site.address, site.object.bias, site) for site in sites]
-        points, _ = self._tracepoints([*places, *self._mapped_anew(self._pid)], later=True)
+        jumping = self._jumping
+        if jumping is not None:  # the kernel's sites in what has been loaded are not known here
+            jumping = replace(jumping, symbols=symbols or jumping.symbols) if jumping.alone else None
+        batch = self._batch(chain(_at_home(sites), self._mapped_anew(self._pid)), jumping)
+        traps = jumping is None or jumping.or_trap
         outcomes: Sequence[Outcome] = ()
         try:
-            if points:
+            if batch:
                 self._tracer.hold()
-                outcomes = self._tracer.arm(list(points.values()))
-            if points or self._loading:
+                outcomes = self._tracer.arm(batch, traps=traps)
+            if batch or self._loading:
                 self._tracer.go()
         except (TracerDied, ProcessGone):
             self._attached = False
         except CannotInject as error:
-            outcomes = [Refuse(str(error)) for _ in points]
+            outcomes = [Refuse(str(error))] * len(batch)
             self._tracer.go()
         self._loading = False
-        answers = {address: _answer(outcome) for address, outcome in zip(points, outcomes, strict=False)}
-        further = [answers.get(site.address, _NO_URETPROBE) for site in sites]
+        further = _answers(sites, batch, outcomes)
         self._answers = [*(self._answers or ()), *further]
         self._plan.sites.extend(sites)
         return refusals(replace(self._plan, sites=sites), further)
@@ -252,7 +262,7 @@ class TrapEngine:
                 if loaded is not None:
                     places.append((loaded.bias + site.address - site.object.bias, loaded.bias, site))
             self._watch_loads(tracer, pid)
-            tracer.arm(list(self._tracepoints(places)[0].values()), traps=self._traps)
+            tracer.arm(self._batch(places, self._jumping), traps=self._traps)
         self._program.refresh()
         tracer.go()
 
@@ -260,52 +270,39 @@ class TrapEngine:
     def _traps(self) -> bool:
         return self._jumping is None or self._jumping.or_trap
 
-    def _tracepoints(
-        self, sites: Sequence[tuple[int, int, Site]], *, later: bool = False
-    ) -> tuple[dict[int, Tracepoint], dict[int, str]]:
-        """Return what to arm, by address, for sites that are at these addresses now, in objects with these biases; and
-        why there can be no jump, by address.
+    def _batch(self, sites: Iterable[tuple[int, int, Site]], jumping: Jumping | None) -> SiteBatch:
+        """Return what to arm for sites that are at these addresses now, in objects with these biases.
 
         Of several at one address the first one's number stands for all: the code knows the others.
         """
-        windows = {} if later else self._windows(sites)  # the symbols are those of before
-        found: dict[int, Tracepoint] = {}
-        reasons: dict[int, str] = {}
-        for address, _, site in sites:
-            if site.kind is SiteKind.URETPROBE:
-                continue
-            numbers = self._program.shared.get(site.address)
-            window = windows.get(address)
-            if isinstance(window, NoWindow):
-                reasons[address] = window.reason
-                window = None
-            found[address] = Tracepoint(address, numbers[0] if numbers else site.number, window)
-        return found, reasons
-
-    def _windows(self, sites: Sequence[tuple[int, int, Site]]) -> Mapping[int, Window | NoWindow]:
-        if self._jumping is None or self._pid is None:
-            return {}
-        # Imported by the runs that may use it.
-        from backend.fasttrap.window_planning import Place, moved, plan_windows
-
-        places: dict[tuple[LoadedObject, int], list[int]] = {}
+        of_objects: dict[tuple[LoadedObject, int], dict[int, int]] = {}
         for address, bias, site in sites:
             if site.kind is not SiteKind.URETPROBE:
-                places.setdefault((site.object, bias), []).append(address)
-        found: dict[int, Window | NoWindow] = {}
-        for (loaded, bias), own in places.items():
+                shared = self._program.shared.get(site.address)
+                of_objects.setdefault((site.object, bias), {})[address] = shared[0] if shared else site.number
+        batch = SiteBatch()
+        for (loaded, bias), numbers in of_objects.items():
             distance = bias - loaded.bias
-            at_home = [address - distance for address in own]
-            if not self._planned.keys() >= set(at_home):
-                place = Place(loaded, loaded.bias, sorted(set(at_home)))
-                self._planned |= plan_windows(
-                    self._pid, self._jumping.symbols, (place,), self._jumping.avoided
-                )
-            known = ((address, self._planned[address - distance]) for address in own)
-            found.update(
-                (address, moved(window, distance) if distance else window) for address, window in known
-            )
-        return found
+            addresses = array("Q", sorted(numbers))
+            at_home = array("Q", (address - distance for address in addresses))
+            windows = self._windows(loaded, at_home, jumping) if jumping is not None else None
+            for place, address in enumerate(addresses):
+                window = None if windows is None else windows.moved(place, distance)
+                batch.add(address, numbers[address], window)
+        return batch
+
+    def _windows(self, loaded: LoadedObject, sites: array[int], jumping: Jumping) -> WindowTable:
+        """Return the windows of an object's sites, ascending, where it was at first."""
+        known = self._planned.get(loaded)
+        if known is None or known.sites != sites:
+            assert self._pid is not None, loaded
+            # Imported by the runs that may use it.
+            from backend.fasttrap.window_planning import Place, plan_windows
+
+            place = Place(loaded, loaded.bias, sites)
+            known = plan_windows(self._pid, jumping.symbols, place, jumping.avoided)
+            self._planned[loaded] = known
+        return known
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         return self._program.snapshot(aggregation)
@@ -358,7 +355,8 @@ def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> list[Answer
         if site.kind is SiteKind.URETPROBE:
             answers.append(_NO_URETPROBE)
             continue
-        window = planned.get(site.address)
+        table = planned.get(site.object)
+        window = table.find(site.address) if table is not None else None
         if isinstance(window, Window):
             answers.append(_JUMPS[window.way])
         elif window is not None and jumping is not None and not jumping.or_trap:
@@ -372,7 +370,7 @@ def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> list[Answer
 
 def _foreseen_windows(
     plan: Plan, pid: int | None, jumping: Jumping | None
-) -> Mapping[int, Window | NoWindow]:
+) -> Mapping[LoadedObject, WindowTable]:
     if jumping is None or pid is None:
         return {}
     from backend.fasttrap.window_planning import Place, plan_windows
@@ -381,10 +379,31 @@ def _foreseen_windows(
     for site in plan.sites:
         if site.kind is not SiteKind.URETPROBE:
             places.setdefault(site.object, set()).add(site.address)
-    wanted = [Place(loaded, loaded.bias, sorted(own)) for loaded, own in places.items()]
     with suppress(ProcessGone):
-        return plan_windows(pid, jumping.symbols, wanted, jumping.avoided)
+        return {
+            loaded: plan_windows(
+                pid, jumping.symbols, Place(loaded, loaded.bias, sorted(own)), jumping.avoided
+            )
+            for loaded, own in places.items()
+        }
     return {}
+
+
+def _at_home(sites: Sites) -> Iterator[tuple[int, int, Site]]:
+    """Yield sites where they were found: their addresses, and their objects' biases."""
+    return ((site.address, site.object.bias, site) for site in sites)
+
+
+def _answers(sites: Sites, batch: SiteBatch, outcomes: Sequence[Outcome]) -> list[Answer]:
+    """Return how each of the sites is served, if these are the outcomes of a batch, or of its beginning."""
+    of_outcomes: dict[tuple[Outcome, str | None], Answer] = {}
+    answers: dict[int, Answer] = {}
+    for place, (address, outcome) in enumerate(zip(batch.addresses, outcomes, strict=False)):
+        asked = outcome, batch.windowless(place)
+        if asked not in of_outcomes:
+            of_outcomes[asked] = _answer(*asked)
+        answers[address] = of_outcomes[asked]
+    return [answers.get(site.address, _NO_URETPROBE) for site in sites]
 
 
 def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:

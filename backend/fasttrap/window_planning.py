@@ -3,9 +3,10 @@
 Hands its result to the tracer, which sees whether the process has that text (`jumps`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from backend.errors import MalformedElf
@@ -13,8 +14,8 @@ from backend.fasttrap.scratch_space import taken
 from backend.object_windows import windows
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
-from scratch.instruction import Instruction
 from scratch.placement import PAGE, candidates_within
+from scratch.window_table import WindowTable
 from scratch.windows import NoWindow, Window
 
 GO: Final = "its code runs on the small stacks of goroutines"
@@ -33,29 +34,27 @@ class Place:
     sites: Sequence[int]
 
 
-def plan_windows(
-    pid: int, symbols: Symbols, places: Iterable[Place], avoided: Iterable[int]
-) -> Mapping[int, Window | NoWindow]:
-    """Return for each site, by its address, the window for its jump, or why it has none.
+def plan_windows(pid: int, symbols: Symbols, place: Place, avoided: Iterable[int]) -> WindowTable:
+    """Return for each site, in the order given, the window for its jump, or why it has none.
 
     `avoided` are addresses that others, the kernel say, change. Raises ProcessGone.
     """
     occupied = taken(pid)
-    avoided = tuple(avoided)
 
     def placeable(low: int, high: int) -> bool:
         return next(candidates_within(occupied, (low - PAGE, high + _ROOM), _ROOM), None) is not None
 
-    found: dict[int, Window | NoWindow] = {}
-    for place in places:
-        found |= dict.fromkeys(place.sites, NoWindow(NO_FILE))
-        with suppress(MalformedElf):
-            found.update(_plan(symbols, place, avoided, placeable))
-    return found
+    planned = WindowTable()
+    with suppress(MalformedElf):
+        for site, window in _plan(symbols, place, avoided, placeable):
+            planned.add(site, window)
+    for site in place.sites[len(planned) :]:
+        planned.add(site, NoWindow(NO_FILE))
+    return planned
 
 
 def _plan(
-    symbols: Symbols, place: Place, avoided: Sequence[int], placeable: Callable[[int, int], bool]
+    symbols: Symbols, place: Place, avoided: Iterable[int], placeable: Callable[[int, int], bool]
 ) -> Iterator[tuple[int, Window | NoWindow]]:
     code = symbols.code(place.object)
     if code is None:
@@ -63,30 +62,5 @@ def _plan(
     if any(section.name in _GO_SECTIONS for section in code.file.sections):
         yield from ((site, NoWindow(GO)) for site in place.sites)
         return
-    planner = windows(code, place.bias, (*place.sites, *avoided), placeable)
+    planner = windows(code, place.bias, chain(place.sites, avoided), placeable)
     yield from ((site, planner.plan(site)) for site in place.sites)
-
-
-def moved(window: Window | NoWindow, distance: int) -> Window | NoWindow:
-    """Return the window in the same code that lies `distance` bytes higher."""
-    if isinstance(window, NoWindow):
-        return window
-    return replace(
-        window,
-        site=window.site + distance,
-        resume=window.resume + distance,
-        instructions=tuple(_moved(instruction, distance) for instruction in window.instructions),
-        reach=(window.reach[0] + distance, window.reach[1] + distance),
-        expected=tuple((address + distance, text) for address, text in window.expected),
-        spare=window.spare and window.spare + distance,
-    )
-
-
-def _moved(instruction: Instruction, distance: int) -> Instruction:
-    target, operand = instruction.target, instruction.operand
-    return replace(
-        instruction,
-        address=instruction.address + distance,
-        target=None if target is None else target + distance,
-        operand=None if operand is None else operand + distance,
-    )

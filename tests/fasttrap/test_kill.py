@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import TracerDied
-from backend.fasttrap.tracepoints import Site
+from backend.fasttrap.site_batch import Site
 from backend.linux import pidfd, procfs
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, load_address, tell_go, text_of, trigger

@@ -22,12 +22,12 @@ from elftools.elf.sections import SymbolTableSection
 from backend.errors import CannotInject
 from backend.fasttrap.engine import Ended, Happening
 from backend.fasttrap.inject import Gate, Syscall, call
+from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracee import Memory
-from backend.fasttrap.tracepoints import Outcome, Site
+from backend.fasttrap.tracepoints import Outcome
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from scratch.instruction import Instruction, Kind, decode
-from scratch.placement import REACH
 from scratch.trampoline import ClauseCall, InlineCount, Shards
 from scratch.windows import Window
 from tests.harness.triggers import WAIT
@@ -159,16 +159,13 @@ def plain_window(address: int, code: bytes) -> Window | None:
     """The window of a function that begins with 5 bytes of instructions that may lie anywhere, and that nothing
     enters in the middle.
     """
-    found: list[Instruction] = []
-    end = address
-    while end < address + 5:
-        instruction = decode(code[end - address :], end)
+    end = 0
+    while end < 5:
+        instruction = decode(code[end:], address + end)
         if not isinstance(instruction, Instruction) or instruction.kind not in _PLAIN:
             return None
-        found.append(instruction)
-        end = instruction.next
-    text = b"".join(instruction.code for instruction in found)
-    return Window(address, end, tuple(found), (address - REACH, address + REACH), ((address, text),))
+        end += instruction.size
+    return Window(address, end, code[:end])
 
 
 class Tracing:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from backend.errors import TracerDied
-from backend.fasttrap.tracepoints import Site
+from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from tests.fasttrap.tracing import count_at, function_offsets, libc_of, load_address, output, text_of

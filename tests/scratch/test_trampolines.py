@@ -1,0 +1,83 @@
+"""Many trampolines: what is put together from parts is what is built for each, and what is kept of windows is whole."""
+
+import pickle
+import random
+from functools import cache
+
+from backend.sweeper import sweep
+from scratch.address_set import AddressSet
+from scratch.sweep import Flow
+from scratch.trampoline import ClauseCall, InlineCount, Shards, UnitCall, build
+from scratch.trampolines import Trampolines
+from scratch.window_table import WindowTable
+from scratch.windows import NoWindow, Way, Window, Windows
+from tests.scratch.forms import text_of
+from tests.scratch.test_windows import AT, LIBC
+
+GATE = 0x7FFF_0000_0000
+CALLS: tuple[ClauseCall, ...] = (
+    InlineCount(GATE, (GATE + 800,), Shards(3, 9)),
+    InlineCount(GATE, (GATE - 16, GATE + 8000), Shards(0, 0)),
+    UnitCall(GATE, GATE + 0x1000, 77, whole_registers=False),
+    UnitCall(GATE, GATE + 0x1000, 77, whole_registers=True),
+)
+SIZE = 200_000
+
+
+@cache
+def plans_of_libc() -> list[tuple[int, Window | NoWindow]]:
+    """Windows at some of libc's instructions, entered by no more than is known to enter them."""
+    code = text_of(LIBC)[0][:SIZE]
+    swept = sweep(code, AT)
+    instructions = [address for address, flow in swept.instructions() if flow is not Flow.INVALID]
+    sites = sorted(random.Random(1).sample(instructions, 900))
+
+    def read(address: int, size: int) -> bytes:
+        return code[address - AT : address - AT + size]
+
+    nothing = AddressSet(AT, bytes(SIZE // 8 + 1))
+    windows = Windows(nothing, sites, read, lambda _: swept, lambda _low, _high: True)
+    return [(site, windows.plan(site)) for site in sites]
+
+
+def test_trampolines_put_together_are_those_that_are_built() -> None:
+    trampolines = Trampolines()
+    chance = random.Random(2)
+    known = 0
+    for _, window in plans_of_libc():
+        if not isinstance(window, Window):
+            continue
+        call = chance.choice(CALLS)
+        low, high = trampolines.reach(window)
+        if low >= high:
+            continue
+        at = chance.randrange(low, high)
+        code = build(window.instructions, at, call).code
+        assert trampolines.code(window, at, call) == code, window
+        size = trampolines.size(window, call)
+        assert size in (len(code), None), window
+        known += size is not None
+    assert known > 300
+
+
+def test_table_keeps_what_windows_are() -> None:
+    plans = plans_of_libc()
+    table = WindowTable()
+    for site, plan in plans:
+        table.add(site, plan)
+    table = pickle.loads(pickle.dumps(table))
+    assert list(table) == [plan for _, plan in plans]
+    windows = [place for place, (_, plan) in enumerate(plans) if isinstance(plan, Window)]
+    assert list(table.places()) == windows
+    assert {table.way(place) for place in windows} == set(Way)
+    assert any(isinstance(plan, NoWindow) for _, plan in plans)
+    for site, plan in plans:
+        assert table.find(site) == plan
+    for place in windows:
+        there = table.moved(place, 0x1000)
+        window = table.window(place)
+        assert isinstance(there, Window)
+        trampoline = window.reach[0]
+        assert there.patches(trampoline + 0x1000) == tuple(
+            (address + 0x1000, written) for address, written in window.patches(trampoline)
+        )
