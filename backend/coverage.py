@@ -1,4 +1,5 @@
-"""The table of out-of-line-step coverage: how many sites are served in which way, for each module, with their hits.
+"""The table of out-of-line-step coverage: how many sites are served in which way, for each module, and for
+entries, returns and offsets apart, with their hits.
 
 Sites as engines describe them (backend.engine.SiteCoverage) in; the table, and its rendering as text and as JSON, out.
 docs/coverage.md says what it means to a user, and is the schema of the JSON. Pure.
@@ -8,34 +9,88 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
-from backend.engine import SiteCoverage, Trapped, Unserved, Way
-from backend.function_probes import LeftOut
+from backend.engine import Answer, SiteCoverage, Trapped, Unserved, Way
+from backend.function_probes import ENTRY, RETURN, LeftOut
+from backend.site_table import SiteKind
 from dlang.escape import printable_name
 
 VERSION: Final = 2
 """Of the JSON: grows when a reader of the older one would go wrong."""
 
 
+class Kind(Enum):
+    """What a site belongs to, as people say it."""
+
+    ENTRY = "entry"
+    RETURN = "return"
+    OFFSET = "offset"
+
+
+_KINDS: Final = {
+    SiteKind.ENTRY: Kind.ENTRY,
+    SiteKind.OFFSET: Kind.OFFSET,
+    SiteKind.RETURN: Kind.RETURN,
+    SiteKind.BRANCH: Kind.RETURN,
+    SiteKind.URETPROBE: Kind.RETURN,
+}
+_NAMED: Final = {ENTRY: Kind.ENTRY, RETURN: Kind.RETURN}
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
-    """The sites of one module, or of all: how many each way serves, how many each reason refuses, and the hits.
+class Counts:
+    """How many sites each way serves, how many each reason refuses, and the hits.
 
     `trapped` are those, among the served, that were to be served by jumps and are not, by reason.
     """
 
-    name: str
-    served: Mapping[Way, int]
-    refused: Mapping[str, int]
-    trapped: Mapping[str, int]
-    hits: Mapping[Way, int]
+    served: Counter[Way] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    trapped: Counter[str] = field(default_factory=Counter)
+    hits: Counter[Way] = field(default_factory=Counter)
 
     @property
     def sites(self) -> int:
-        return sum(self.served.values()) + sum(self.refused.values())
+        return self.served.total() + self.refused.total()
+
+    def add(self, answer: Answer, hits: int) -> None:
+        """Count one site."""
+        match answer:
+            case Way() as way:
+                self.served[way] += 1
+                self.hits[way] += hits
+            case Trapped(way=way, reason=reason):
+                self.served[way] += 1
+                self.trapped[reason] += 1
+                self.hits[way] += hits
+            case Unserved(reason=reason):
+                self.refused[reason] += 1
+
+
+def _together(parts: Iterable[Counts]) -> Counts:
+    whole = Counts()
+    for part in parts:
+        whole.served.update(part.served)
+        whole.refused.update(part.refused)
+        whole.trapped.update(part.trapped)
+        whole.hits.update(part.hits)
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The sites of one module, or of all, by what they belong to."""
+
+    name: str
+    kinds: Mapping[Kind, Counts]
+
+    @property
+    def all(self) -> Counts:
+        return _together(self.kinds.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +102,8 @@ class Coverage:
 
     @property
     def total(self) -> Row:
-        served, refused, trapped, hits = Counter[Way](), Counter[str](), Counter[str](), Counter[Way]()
-        for row in self.modules:
-            served.update(row.served)
-            refused.update(row.refused)
-            trapped.update(row.trapped)
-            hits.update(row.hits)
-        return Row("total", served, refused, trapped, hits)
-
-
-_Counts = tuple[Counter[Way], Counter[str], Counter[str], Counter[Way]]
+        own = {kind: [row.kinds[kind] for row in self.modules if kind in row.kinds] for kind in Kind}
+        return Row("total", {kind: _together(parts) for kind, parts in own.items() if parts})
 
 
 def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, traced: bool) -> Coverage:
@@ -64,38 +111,33 @@ def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, trac
 
     Modules come in the order of their first site. `left_out` may name a place several times: it counts once.
     """
-    rows: dict[str, _Counts] = {}
+    rows: dict[str, dict[Kind, Counts]] = {}
 
-    def row(module: str) -> _Counts:
-        return rows.setdefault(module, (Counter(), Counter(), Counter(), Counter()))
+    def counts(module: str, kind: Kind) -> Counts:
+        return rows.setdefault(module, {}).setdefault(kind, Counts())
 
     for site in sites:
-        served, refused, trapped, hits = row(site.module)
-        match site.answer:
-            case Way() as way:
-                served[way] += 1
-                hits[way] += site.hits
-            case Trapped(way=way, reason=reason):
-                served[way] += 1
-                trapped[reason] += 1
-                hits[way] += site.hits
-            case Unserved(reason=reason):
-                refused[reason] += 1
+        counts(site.module, _KINDS[site.kind]).add(site.answer, site.hits)
     places = {(each.function.object.path, each.function.address, each.name): each for each in left_out}
     for each in places.values():
-        row(each.function.object.name)[1][each.reason] += 1
-    return Coverage(tuple(Row(name, *counts) for name, counts in rows.items()), traced)
+        kind = _NAMED.get(each.name, Kind.OFFSET)
+        counts(each.function.object.name, kind).add(Unserved(each.reason), 0)
+    return Coverage(tuple(Row(name, kinds) for name, kinds in rows.items()), traced)
 
 
 # --- as text ------------------------------------------------------------------------------------------------
 
 
 def render_text(coverage: Coverage) -> str:
-    """Return the table: for each module, and for all where there are several, a line for each way and reason."""
+    """Return the table: for each module, and for all where there are several, a line for each way and reason.
+
+    Where there are sites of several kinds, each module has these lines for each kind.
+    """
     rows = list(coverage.modules)
+    total = coverage.total
     if len(rows) != 1:
-        rows.append(coverage.total)
-    lines = [line for row in rows for line in _lines(row)]
+        rows.append(total)
+    lines = [line for row in rows for line in _lines(row, by_kind=len(total.kinds) > 1)]
     width = max(len(label) for label, _, _ in lines)
     heading = f"{'':{width}} {'sites':>8}" + (f" {'hits':>12}" if coverage.traced else "")
     body = [
@@ -105,19 +147,32 @@ def render_text(coverage: Coverage) -> str:
     return "".join(f"{line}\n" for line in (heading, *body))
 
 
-def _lines(row: Row) -> list[tuple[str, int, int | None]]:
-    """Return label, sites and hits of a row's lines; refused sites have no hits."""
-    lines: list[tuple[str, int, int | None]] = [(printable_name(row.name), row.sites, sum(row.hits.values()))]
-    lines.extend(
-        (f"  {way.value}", row.served[way], row.hits.get(way, 0)) for way in Way if row.served.get(way)
-    )
-    if row.trapped:
-        lines.append(("  of these not by jumps", sum(row.trapped.values()), None))
-        lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.trapped))
-    if row.refused:
-        lines.append(("  refused", sum(row.refused.values()), None))
-        lines.extend((f"    {reason}", count, None) for reason, count in _by_count(row.refused))
+_Line = tuple[str, int, int | None]
+"""Label, sites and hits; refused sites have no hits."""
+
+
+def _lines(row: Row, *, by_kind: bool) -> list[_Line]:
+    whole = row.all
+    first = printable_name(row.name), whole.sites, whole.hits.total()
+    if not by_kind:
+        return [first, *_ways(whole, "  ")]
+    lines: list[_Line] = [first]
+    for kind in Kind:
+        if own := row.kinds.get(kind):
+            lines.append((f"  {kind.value}", own.sites, own.hits.total()))
+            lines.extend(_ways(own, "    "))
     return lines
+
+
+def _ways(counts: Counts, indent: str) -> Iterator[_Line]:
+    for way in Way:
+        if served := counts.served[way]:
+            yield f"{indent}{way.value}", served, counts.hits[way]
+    for title, reasons in (("of these not by jumps", counts.trapped), ("refused", counts.refused)):
+        if reasons:
+            yield f"{indent}{title}", reasons.total(), None
+            for reason, count in _by_count(reasons):
+                yield f"{indent}  {reason}", count, None
 
 
 def _by_count(refused: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -132,17 +187,22 @@ def render_json(coverage: Coverage) -> str:
     document = {
         "version": VERSION,
         "traced": coverage.traced,
-        "modules": [{"name": row.name} | _members(row, coverage) for row in coverage.modules],
-        "total": _members(coverage.total, coverage),
+        "modules": [{"name": row.name} | _row(row, coverage) for row in coverage.modules],
+        "total": _row(coverage.total, coverage),
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _members(row: Row, coverage: Coverage) -> dict[str, object]:
+def _row(row: Row, coverage: Coverage) -> dict[str, object]:
+    kinds = {kind.value: _members(row.kinds[kind], coverage) for kind in Kind if kind in row.kinds}
+    return _members(row.all, coverage) | {"kinds": kinds}
+
+
+def _members(counts: Counts, coverage: Coverage) -> dict[str, object]:
     return {
-        "sites": row.sites,
-        "served": {way.value: row.served.get(way, 0) for way in Way},
-        "refused": dict(_by_count(row.refused)),
-        "trapped": dict(_by_count(row.trapped)),
-        "hits": {way.value: row.hits.get(way, 0) for way in Way} if coverage.traced else None,
+        "sites": counts.sites,
+        "served": {way.value: counts.served[way] for way in Way},
+        "refused": dict(_by_count(counts.refused)),
+        "trapped": dict(_by_count(counts.trapped)),
+        "hits": {way.value: counts.hits[way] for way in Way} if coverage.traced else None,
     }

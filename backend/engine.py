@@ -130,6 +130,7 @@ class SiteCoverage:
     """One site of a plan: whose it is, how it is served, and how often it was hit, whatever predicates then said."""
 
     module: str
+    kind: SiteKind
     answer: Answer
     hits: int = 0
 
@@ -334,4 +335,4 @@ def refusals(plan: Plan, answers: Sequence[Answer]) -> tuple[Refusal, ...]:
 def covered(plan: Plan, answers: Sequence[Answer], hits: Mapping[int, int]) -> Iterator[SiteCoverage]:
     """Yield the coverage of the plan's sites, whose answers these are; `hits` are by number, those of none left out."""
     for site, answer in zip(plan.sites, answers, strict=True):
-        yield SiteCoverage(site.object.name, answer, hits.get(site.number, 0))
+        yield SiteCoverage(site.object.name, site.kind, answer, hits.get(site.number, 0))

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from backend.coverage import Coverage, Row, render_json, render_text, tabulate
+from backend.coverage import Coverage, render_json, render_text, tabulate
 from backend.engine import Answer, SiteCoverage, Trapped, Unserved, Way
+from backend.site_table import SiteKind
 from dlang.command_line import UsageError, parse
 
 
-def site(module: str, answer: Answer, hits: int = 0) -> SiteCoverage:
-    return SiteCoverage(module, answer, hits)
+def site(module: str, answer: Answer, hits: int = 0, kind: SiteKind = SiteKind.ENTRY) -> SiteCoverage:
+    return SiteCoverage(module, kind, answer, hits)
 
 
 SITES = (
@@ -49,15 +50,50 @@ total                    8         1017
 def test_each_site_is_counted_once_in_its_module_and_in_total() -> None:
     table = tabulate(SITES, (), traced=True)
     libc, program = table.modules
-    assert (libc.name, libc.sites, program.name, program.sites) == ("libc.so.6", 5, "a.out", 3)
-    assert libc.served == {Way.UPROBE_STEPPED: 2, Way.UPROBE_EMULATED: 1}
-    assert program.refused == {"lock prefix": 2}
-    assert table.total.sites == len(SITES)
-    assert table.total.hits == {Way.UPROBE_STEPPED: 10, Way.UPROBE_EMULATED: 1000, Way.REWRITTEN: 7}
+    assert (libc.name, libc.all.sites, program.name, program.all.sites) == ("libc.so.6", 5, "a.out", 3)
+    assert libc.all.served == {Way.UPROBE_STEPPED: 2, Way.UPROBE_EMULATED: 1}
+    assert program.all.refused == {"lock prefix": 2}
+    total = table.total.all
+    assert total.sites == len(SITES)
+    assert total.hits == {Way.UPROBE_STEPPED: 10, Way.UPROBE_EMULATED: 1000, Way.REWRITTEN: 7}
 
 
 def test_text_has_a_line_for_each_way_in_use_and_each_reason_the_most_frequent_first() -> None:
     assert render_text(tabulate(SITES, (), traced=True)) == TEXT
+
+
+def test_text_and_json_tell_entries_returns_and_offsets_apart_where_there_are_several() -> None:
+    sites = [
+        site("m", Way.JUMP, 5),
+        site("m", Way.PUNNED_JUMP, 4, SiteKind.BRANCH),
+        site("m", Unserved("an int3"), 0, SiteKind.OFFSET),
+        site("m", Way.JUMP, 3, SiteKind.RETURN),
+        site("n", Way.JUMP, 2),
+    ]
+    table = tabulate(sites, (), traced=True)
+    lines = [line.split() for line in render_text(table).splitlines()]
+    assert lines[1:15] == [
+        ["m", "4", "12"],
+        ["entry", "1", "5"],
+        ["jump", "1", "5"],
+        ["return", "2", "7"],
+        ["jump", "1", "3"],
+        ["punned", "jump", "1", "4"],
+        ["offset", "1", "0"],
+        ["refused", "1"],
+        ["an", "int3", "1"],
+        ["n", "1", "2"],
+        ["entry", "1", "2"],
+        ["jump", "1", "2"],
+        ["total", "5", "14"],
+        ["entry", "2", "7"],
+    ]
+    kinds = json.loads(render_json(table))["total"]["kinds"]
+    assert {kind: (own["sites"], sum(own["hits"].values())) for kind, own in kinds.items()} == {
+        "entry": (2, 7),
+        "return": (2, 7),
+        "offset": (1, 0),
+    }
 
 
 def test_text_without_a_run_has_no_hits() -> None:
@@ -86,8 +122,8 @@ def test_text_does_not_pass_control_characters_on() -> None:
 
 
 def test_json_has_every_way_and_keeps_names_that_are_not_unicode() -> None:
-    row = Row("caf\udce9", {Way.OUT_OF_LINE: 1}, {}, {"too short": 1}, {Way.OUT_OF_LINE: 5})
-    document = json.loads(render_json(Coverage((row,), traced=True)))
+    table = tabulate([site("caf\udce9", Trapped(Way.OUT_OF_LINE, "too short"), 5)], (), traced=True)
+    document = json.loads(render_json(table))
     (module,) = document["modules"]
     assert module["name"] == "caf\udce9"
     assert module["served"] == {way.value: int(way is Way.OUT_OF_LINE) for way in Way}
