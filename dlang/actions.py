@@ -123,6 +123,9 @@ def _destructive(name: str, summary: str, *parameters: Parameter, variadic: bool
     return Function(name, parameters, len(parameters), summary, variadic, destructive=True)
 
 
+RECORDING: Final = frozenset(["ustack", "uaddr", "usym", "ufunc", "umod"])
+"""Actions that are also keys of aggregations."""
+
 ACTIONS: Final = {
     row.name: row
     for row in (

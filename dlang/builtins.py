@@ -17,7 +17,7 @@ from dlang.program import (
     UserStackDepth,
     Value,
 )
-from dlang.types import INT, LONG, STRING, TYPEDEFS, UNSIGNED_INT, IntegerType
+from dlang.types import INT, LONG, STRING, TYPEDEFS, UNSIGNED_LONG, IntegerType
 
 _INT64: Final = TYPEDEFS["int64_t"]
 _UINT64: Final = TYPEDEFS["uint64_t"]
@@ -33,7 +33,7 @@ _FACT_TYPES: Final[dict[Fact, IntegerType]] = {
     Fact.WALLTIMESTAMP: _INT64,
     Fact.VTIMESTAMP: _UINT64,
     Fact.PROBE_ID: TYPEDEFS["uint_t"],
-    Fact.ENABLING_ID: UNSIGNED_INT,
+    Fact.ENABLING_ID: UNSIGNED_LONG,
 }
 
 VARIABLES: Final[dict[str, Value]] = {
@@ -90,7 +90,7 @@ _REGISTER_NAMES: Final = [
     "TRAPNO",
 ]
 _REGISTER_ALIASES: Final = {
-    "PC": "RIP", "SP": "RSP", "FP": "RBP", "PS": "RFL", "R0": "RAX", "R1": "RDX",
+    "PC": "RIP", "SP": "RSP", "FP": "RBP", "PS": "RFL", "R0": "RAX", "R1": "RBX",
     "EIP": "RIP", "UESP": "RSP", "ESP": "RSP", "EBP": "RBP", "EAX": "RAX", "EBX": "RBX",
     "ECX": "RCX", "EDX": "RDX", "ESI": "RSI", "EDI": "RDI", "EFL": "RFL",
 }  # fmt: skip

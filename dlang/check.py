@@ -25,8 +25,10 @@ from dlang.program import (
     Clause,
     Constant,
     Scope,
+    Statement,
     StringConstant,
     TypedProgram,
+    Value,
 )
 from dlang.source import Source, Span
 from dlang.types import (
@@ -43,6 +45,8 @@ from dlang.types import (
 
 _STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
 _MOST_INLINED: Final = 1000
+_UNKNOWN: Final = frozenset(["D_IDENT_UNDEF", "D_VAR_UNDEF"])
+"""Tags of what a name that nothing was assigned to so far leads to."""
 
 
 def check(program: ast.Program, source: Source, names: Names) -> tuple[Clause, ...]:
@@ -78,25 +82,47 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
 
 
 def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
-    predicate = None
     names.probe = node.descriptions[0].text
-    if node.predicate is not None:
-        try:
-            predicate = check_expression(node.predicate, names)
-            if not is_scalar(predicate):
-                fail("D_PRED_SCALAR", node.predicate.span, "predicate result must be of scalar type")
-        except CompileError as error:
-            raise CompileError(replace(error.diagnostic, place="in predicate")) from None
     body = Body(names, source)
     try:
-        statements = check_statements(node.body or (), body)
+        predicate = _predicate(node, names)
     except CompileError as error:
-        raise CompileError(replace(error.diagnostic, place="in action list")) from None
+        # The statements may make the variables that the predicate asks for.
+        if error.diagnostic.tag not in _UNKNOWN:
+            raise
+        statements = _body(node, body, error)
+        predicate = _predicate(node, names)
+    else:
+        statements = _body(node, body)
     names.probe = None
     prints_row = bool(body.actions) or not node.body
     size = body.size if prints_row else 0
     assert size == 0 or size >= RECORD_HEADER_SIZE
     return Clause(node.descriptions, predicate, statements, tuple(body.actions), size, prints_row)
+
+
+def _predicate(node: ast.Clause, names: Names) -> Value | None:
+    if node.predicate is None:
+        return None
+    names.misplaced.clear()
+    try:
+        predicate = check_expression(node.predicate, names)
+        names.check_misplaced()
+        if not is_scalar(predicate):
+            fail("D_PRED_SCALAR", node.predicate.span, "predicate result must be of scalar type")
+    except CompileError as error:
+        raise CompileError(replace(error.diagnostic, place="in predicate")) from None
+    return predicate
+
+
+def _body(node: ast.Clause, body: Body, otherwise: CompileError | None = None) -> tuple[Statement, ...]:
+    """Return the statements. `otherwise` is what is wrong if a variable is unknown here as well."""
+    try:
+        return check_statements(node.body or (), body)
+    except CompileError as error:
+        if otherwise is not None and error.diagnostic.tag in _UNKNOWN:
+            raise otherwise from None
+        raise CompileError(replace(error.diagnostic, place="in action list")) from None
 
 
 # --- declarations -------------------------------------------------------------------------------------------
@@ -158,13 +184,11 @@ def _declare(
     known = variable or array
     if known is not None:
         if keys is not None and array is not None:
-            _check_same_keys(array, scope, keys, span)
+            _check_same_keys(array, keys, span)
         if known.type != type_ or (keys is None) != (array is None):
             current = f"{'scalar' if keys is None else 'associative array'} {type_}"
             previous = f"{'scalar' if array is None else 'associative array'} {known.type}"
-            lines = (
-                f"identifier redeclared: {scope.value}{name}\n\t current: {current}\n\tprevious: {previous}"
-            )
+            lines = f"identifier redeclared: {name}\n\t current: {current}\n\tprevious: {previous}"
             fail("D_DECL_IDRED", span, lines)
         return
     if scope is Scope.GLOBAL and names.is_taken(name):
@@ -176,8 +200,8 @@ def _declare(
         declare_array(scope, name, type_, keys, names, span)
 
 
-def _check_same_keys(array: AssociativeArray, scope: Scope, keys: tuple[Type, ...], span: Span) -> None:
-    name, kind = f"{scope.value}{array.name}", "associative array"
+def _check_same_keys(array: AssociativeArray, keys: tuple[Type, ...], span: Span) -> None:
+    name, kind = array.name, "associative array"
     if len(array.key_types) != len(keys):
         current = f"{kind} of {array.type}, tuple length {len(keys)}"
         previous = f"{kind} of {array.type}, tuple length {len(array.key_types)}"

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from dlang import ast
-from dlang.actions import ACTIONS, argument_count, prototype_mismatch
+from dlang.actions import ACTIONS, RECORDING, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_dump import memory, printed
-from dlang.check_expression import check_expression
-from dlang.check_operator import convert, decayed, is_scalar, to_string
+from dlang.check_expression import check_expression, find_aggregation
+from dlang.check_operator import convert, decayed, held, is_scalar, to_string
 from dlang.check_order import Order
-from dlang.check_stack import RECORDING, recorded
+from dlang.check_stack import recorded
 from dlang.diagnostics import fail
 from dlang.names import Names
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
 from dlang.program import (
+    ALWAYS_PERFORMED,
     RECORD_HEADER_SIZE,
     Action,
     Branch,
@@ -59,6 +60,7 @@ from dlang.types import (
     INT,
     LONG,
     UNSIGNED_LONG,
+    DynamicType,
     IntegerType,
     PointerType,
     Type,
@@ -68,8 +70,8 @@ from dlang.types import (
     stored_size,
 )
 
-MOST_ACTIONS: Final = 64
-"""Recording actions in a clause: one bit each in the record's word of performed actions."""
+_MOST_IN_BRANCHES: Final = 63
+"""Recording actions in branches of a clause: one bit each in the record's word of performed actions."""
 
 _AGGREGATING: Final = {item.value: item for item in AggregatingFunction}
 _PARAMETERS: Final = {AggregatingFunction.LQUANTIZE: 3, AggregatingFunction.LLQUANTIZE: 4}
@@ -87,6 +89,20 @@ class Body:
     actions: list[Action] = field(default_factory=list)
     size: int = RECORD_HEADER_SIZE
     order: Order = field(default_factory=Order)
+    depth: int = 0
+    """How many branches the statement is in."""
+    in_branches: int = 0
+    """Recording actions in branches so far."""
+
+    def bit(self, span: Span) -> int:
+        """Return the next action's bit in the record's word of performed actions: outside branches all have one."""
+        if not self.depth:
+            return ALWAYS_PERFORMED
+        if self.in_branches == _MOST_IN_BRANCHES:
+            words = f"a clause may hold at most {_MOST_IN_BRANCHES} recording actions in branches"
+            fail("D_UNKNOWN", span, words, "use two clauses")
+        self.in_branches += 1
+        return self.in_branches
 
     def place(self, value: Value) -> RecordField:
         """Give a value its place in the record. What the consumer knows already takes no room there."""
@@ -101,7 +117,12 @@ class Body:
 
 def check_statements(statements: Sequence[ast.Statement], body: Body) -> tuple[Statement, ...]:
     """Return the typed statements of a clause, in order."""
-    return tuple(_statement(statement, body) for statement in statements)
+    found = []
+    for statement in statements:
+        body.names.misplaced.clear()
+        found.append(_statement(statement, body))
+        body.names.check_misplaced()
+    return tuple(found)
 
 
 def _statement(statement: ast.Statement, body: Body) -> Statement:
@@ -110,7 +131,10 @@ def _statement(statement: ast.Statement, body: Body) -> Statement:
             value = check_expression(condition, body.names)
             if not is_scalar(value):
                 fail("D_PRED_SCALAR", condition.span, "condition of if must be of scalar type")
-            return Branch(value, check_statements(then, body), check_statements(otherwise, body))
+            body.depth += 1
+            branches = check_statements(then, body), check_statements(otherwise, body)
+            body.depth -= 1
+            return Branch(value, *branches)
         case ast.ExpressionStatement(expression=ast.Call() as call) if call.function.name in ACTIONS:
             return _action(call, body)
         case ast.ExpressionStatement(expression=expression):
@@ -120,6 +144,8 @@ def _statement(statement: ast.Statement, body: Body) -> Statement:
 def _expression(node: ast.Expression, body: Body) -> Statement:
     match node:
         case ast.AggregationName(name=name) | ast.Index(base=ast.AggregationName(name=name)):
+            if isinstance(node, ast.AggregationName):
+                find_aggregation(node, body.names)
             fail("D_AGG_NULL", node.span, f"expression has null effect: @{name}")
         case ast.Assignment(operator="=", target=target, value=value):
             if (found := _aggregation_target(target)) is not None:
@@ -152,6 +178,7 @@ def _aggregate(
     names = body.names
     body.order.check_aggregation(whole.span)
     if not isinstance(node, ast.Call) or node.function.name not in _AGGREGATING:
+        check_expression(node, names)
         message = f"@{name} must be assigned the result of an aggregating function"
         # `@` alone is what people write for the one that messages call `@_`.
         shown = "" if name == "_" else name
@@ -159,7 +186,7 @@ def _aggregate(
     function = _AGGREGATING[node.function.name]
     keys = tuple(_key(key, names) for key in key_nodes)
     for number, (key, key_node) in enumerate(zip(keys, key_nodes, strict=True), 1):
-        if isinstance(key.type, VoidType):
+        if isinstance(key.type, VoidType | DynamicType):
             message = f"{key.type} expression may not be used as aggregation index: key #{number}"
             fail("D_KEY_TYPE", key_node.span, message)
     value, parameters, weight = _function_arguments(function, node, names)
@@ -180,7 +207,7 @@ def _key(node: ast.Expression, names: Names) -> Value:
     if isinstance(node, ast.Call) and node.function.name in RECORDING:
         ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
         return recorded(node, names)
-    return check_expression(node, names)
+    return held(check_expression(node, names))
 
 
 def _check_same_function(known: Aggregation, function: AggregatingFunction, span: Span, names: Names) -> None:
@@ -361,14 +388,7 @@ def _action(node: ast.Call, body: Body) -> Statement:
     unrecorded = _unrecorded(node, body)
     if unrecorded is not None:
         return unrecorded
-    bit = len(body.actions)
-    if bit == MOST_ACTIONS:
-        fail(
-            "D_UNKNOWN",
-            node.span,
-            f"a clause may hold at most {MOST_ACTIONS} recording actions",
-            "use two clauses",
-        )
+    bit = body.bit(node.span)
     match node.function.name:
         case "speculate":
             return body.add(SpeculateAction(bit, _speculation(node, body)))
@@ -418,16 +438,10 @@ def _action(node: ast.Call, body: Body) -> Statement:
 
 def _traced(node: ast.Call, body: Body) -> Value:
     argument = node.arguments[0]
-    if _aggregation_target(argument) is not None:
-        fail(
-            "D_TRACE_DYN",
-            argument.span,
-            "trace( ) may not be applied to a dynamic expression",
-            "use printa()",
-        )
-    if isinstance(argument, ast.Call) and argument.function.name in ACTIONS:
-        fail("D_TRACE_VOID", argument.span, "trace( ) may not be applied to a void expression")
     value = check_expression(argument, body.names)
+    if isinstance(value.type, DynamicType):
+        words = "trace( ) may not be applied to a dynamic expression"
+        fail("D_TRACE_DYN", argument.span, words, "use printa()")
     if isinstance(value.type, VoidType):
         fail("D_TRACE_VOID", argument.span, "trace( ) may not be applied to a void expression")
     return value
@@ -448,15 +462,7 @@ def _aggregation_argument(node: ast.Call, body: Body) -> Aggregation:
         type_ = check_expression(argument, body.names).type
         name = node.function.name.removeprefix("de").upper()
         _not_an_aggregation(f"D_{name}_AGGARG", node, 1, type_)
-    return _known_aggregation(argument, f"D_{node.function.name.removeprefix('de').upper()}_AGGBAD", body)
-
-
-def _known_aggregation(node: ast.AggregationName, tag: str, body: Body) -> Aggregation:
-    """Return the aggregation of that name. One that only a later clause assigns is known as well."""
-    found = body.names.aggregations.get(node.name)
-    if found is None:
-        fail(tag, node.span, f"undefined aggregation: @{node.name}")
-    return found
+    return find_aggregation(argument, body.names)
 
 
 def _not_an_aggregation(tag: str, node: ast.Call, number: int, given: Type) -> NoReturn:
@@ -571,4 +577,4 @@ def _printed_aggregations(node: ast.Call, first: int, body: Body) -> Iterator[Ag
         if not isinstance(argument, ast.AggregationName):
             _not_an_aggregation("D_PRINTA_AGGARG", node, number, check_expression(argument, body.names).type)
         else:
-            yield _known_aggregation(argument, "D_PRINTA_AGGBAD", body)
+            yield find_aggregation(argument, body.names)

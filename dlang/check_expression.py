@@ -10,11 +10,19 @@ from collections.abc import Sequence as Values
 from typing import Final, NoReturn
 
 from dlang import ast, builtins
-from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES, Function, prototype_mismatch
-from dlang.aggregations import AggregatingFunction
+from dlang.actions import (
+    ACTIONS,
+    KNOWN_BUT_NOT_COMPILED,
+    RECORDING,
+    SUBROUTINES,
+    Function,
+    prototype_mismatch,
+)
+from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_operator import (
     arithmetic,
     assignable,
+    check_compound,
     choice,
     comparison,
     convert,
@@ -41,7 +49,7 @@ from dlang.check_place import (
     type_assigned,
 )
 from dlang.check_type import declared_type
-from dlang.diagnostics import did_you_mean, fail, unsupported
+from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsupported
 from dlang.layout import COPY_LIMIT
 from dlang.names import Names, character_constant, expand_macro, integer_constant
 from dlang.program import (
@@ -74,6 +82,7 @@ from dlang.types import (
     TYPEDEFS,
     VOID,
     VOID_POINTER,
+    DynamicType,
     IntegerType,
     PointerType,
     RecordType,
@@ -81,11 +90,11 @@ from dlang.types import (
     Type,
     VoidType,
     find_member,
-    promote,
     size_of,
 )
 
 _SCOPES: Final = {"self": Scope.THREAD, "this": Scope.CLAUSE}
+_AGGREGATING: Final = frozenset(item.value for item in AggregatingFunction)
 _COMPARISONS: Final = frozenset(["==", "!=", "<", "<=", ">", ">="])
 
 
@@ -112,7 +121,7 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
                 fail("D_VAR_UNDEF", node.span, f"{scope}->{name} has not yet been declared or assigned")
             return Load(variable.type, variable)
         case ast.AggregationName():
-            _no_aggregation(node)
+            return _aggregation(node, names)
         case ast.Index():
             return _index(node, names)
         case ast.Member(base=base):
@@ -126,12 +135,16 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
         case ast.Binary():
             return _binary(node, names)
         case ast.Conditional(condition=condition, then=then, otherwise=otherwise):
-            for branch in (then, otherwise):
+            chooses = check_expression(condition, names)
+            if isinstance(chooses, Constant):
+                # Decided while parsing: what is not taken is not looked at (dt_node_op3).
+                return check_expression(then if chooses.value else otherwise, names)
+            values = check_expression(then, names), check_expression(otherwise, names)
+            for branch, value in zip((then, otherwise), values, strict=True):
                 _no_action(branch, "action cannot be used in a conditional context")
-                if isinstance(branch, ast.AggregationName):
+                if isinstance(value.type, DynamicType):
                     fail("D_OP_DYN", branch.span, "operator ?: operands cannot be of dynamic type")
-            values = [check_expression(part, names) for part in (condition, then, otherwise)]
-            return choice(values[0], values[1], values[2], node)
+            return choice(chooses, *values, node)
         case ast.Assignment():
             return _assignment(node, names)
         case ast.Cast():
@@ -153,13 +166,28 @@ def constant_expression(node: ast.Expression, names: Names) -> int | None:
     return value.value if isinstance(value, Constant) else None
 
 
-def _no_aggregation(node: ast.AggregationName | ast.Index) -> NoReturn:
-    fail(
-        "D_OP_INCOMPAT",
-        node.span,
-        "an aggregation may not be used as an operand",
-        "its value is known to printa() and at the end, when the parts of all processors are added up",
-    )
+def _aggregation(node: ast.AggregationName | ast.Index, names: Names) -> Value:
+    """Return what stands for an aggregation in an expression: a value of no use, whatever is done to it."""
+    if isinstance(node, ast.AggregationName):
+        find_aggregation(node, names)
+    words = "its value is known to printa() and at the end, when the parts of all processors are added up"
+    error = Diagnostic("D_OP_INCOMPAT", node.span, "an aggregation may not be used as an operand", words)
+    return _misplaced(DynamicType("aggregation"), error, names)
+
+
+def _misplaced(type_: Type, error: Diagnostic, names: Names) -> Value:
+    """Return a value of a type that few operators take. If all around it do, the error is raised in the end."""
+    names.misplaced.append(error)
+    return Sequence(type_, Constant(INT, 0), Constant(INT, 0))
+
+
+def find_aggregation(node: ast.AggregationName, names: Names) -> Aggregation:
+    """Return the aggregation of a name that some statement has assigned to; raises CompileError."""
+    found = names.aggregations.get(node.name)
+    if found is None:
+        hint = did_you_mean(node.name, list(names.aggregations))
+        fail("D_IDENT_UNDEF", node.span, f"failed to resolve @{node.name}: Unknown variable name", hint)
+    return found
 
 
 # --- names --------------------------------------------------------------------------------------------------
@@ -210,7 +238,7 @@ def _kind_of_function(name: str) -> str:
 def _index(node: ast.Index, names: Names) -> Value:
     match node.base:
         case ast.AggregationName():
-            _no_aggregation(node)
+            return _aggregation(node, names)
         case ast.Name(name="uregs"):
             return _register(node, names)
         case ast.Name(name="args"):
@@ -262,10 +290,12 @@ def _register(node: ast.Index, names: Names) -> Value:
         passed = f"{len(node.indices)} args"
         fail("D_PROTO_LEN", node.span, f"uregs[ ] prototype mismatch: {passed} passed, 1 expected")
     number = check_expression(node.indices[0], names)
-    if not isinstance(number.type, IntegerType):
+    if not isinstance(number, Constant):
         prototype_mismatch("uregs[ ]", 1, "integer constant", number.type, node.indices[0].span)
-    if isinstance(number, Constant) and not 0 <= number.value < builtins.REGISTER_COUNT:
+    if number.value < 0:
         fail("D_REGS_IDX", node.indices[0].span, f"index {number.value} is out of range for array uregs")
+    if number.value >= builtins.REGISTER_COUNT:
+        fail("D_UNKNOWN", node.indices[0].span, f"uregs[]: index out of bounds ({number.value})")
     return Register(TYPEDEFS["uint64_t"], number, node.span)
 
 
@@ -274,9 +304,9 @@ def _register(node: ast.Index, names: Names) -> Value:
 
 def _unary(node: ast.Unary, names: Names) -> Value:
     operator = node.operator
-    if operator == "&" and isinstance(node.operand, ast.AggregationName):
-        fail("D_ADDROF_VAR", node.span, "cannot take address of dynamic variable")
     operand = check_expression(node.operand, names)
+    if operator == "&" and (isinstance(operand.type, DynamicType) or _is_builtin(node.operand, names)):
+        fail("D_ADDROF_VAR", node.span, "cannot take address of dynamic variable")
     match operator:
         case "&":
             return address_of(operand, node)
@@ -296,13 +326,17 @@ def _unary(node: ast.Unary, names: Names) -> Value:
         case "~":
             if not isinstance(operand.type, IntegerType):
                 fail("D_OP_INT", node.span, "operator ~ requires an operand of integral type")
-            return fold_unary(UnaryValue(promote(operand.type), "~", operand))
+            return fold_unary(UnaryValue(operand.type, "~", operand))
         case _:
             if not isinstance(operand.type, IntegerType):
                 message = f"operator {operator} requires an operand of arithmetic type"
                 fail("D_OP_ARITH", node.span, message)
-            type_ = promote(operand.type)
-            return fold_unary(UnaryValue(type_, "-", operand)) if operator == "-" else convert(operand, type_)
+            return fold_unary(UnaryValue(operand.type, "-", operand)) if operator == "-" else operand
+
+
+def _is_builtin(node: ast.Expression, names: Names) -> bool:
+    """Say whether an expression is a built-in variable, or an inline, which is a variable in DTrace as well."""
+    return isinstance(node, ast.Name) and (node.name in builtins.VARIABLES or node.name in names.inlines)
 
 
 def _step(node: ast.Step, names: Names) -> Value:
@@ -322,15 +356,14 @@ def _no_action(node: ast.Expression, message: str) -> None:
 
 
 def _binary(node: ast.Binary, names: Names) -> Value:
-    if node.operator == ",":
-        for side in (node.left, node.right):
-            _no_action(side, "operator , operands cannot be actions")
-            if isinstance(side, ast.AggregationName):
-                fail("D_OP_DYN", side.span, "operator , operands cannot be of dynamic type")
     left = check_expression(node.left, names)
     right = check_expression(node.right, names)
     operator = node.operator
     if operator == ",":
+        for side, value in ((node.left, left), (node.right, right)):
+            if isinstance(value.type, DynamicType):
+                fail("D_OP_DYN", side.span, "operator , operands cannot be of dynamic type")
+            _no_action(side, "operator , operands cannot be actions")
         return Sequence(right.type, left, right)
     if operator in ("&&", "||", "^^"):
         left, right = decayed(left), decayed(right)
@@ -347,8 +380,6 @@ def _binary(node: ast.Binary, names: Names) -> Value:
 
 def _assignment(node: ast.Assignment, names: Names) -> Value:
     operator = node.operator
-    if isinstance(node.value, ast.Call) and node.value.function.name in ACTIONS:
-        _void_call(node.value)
     if isinstance(node.target, ast.AggregationName) or (
         isinstance(node.target, ast.Index) and isinstance(node.target.base, ast.AggregationName)
     ):
@@ -359,8 +390,11 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     if operator != "=":
         return _compound(node, target, names)
     value = check_expression(node.value, names)
-    if isinstance(value.type, VoidType):
-        fail("D_OP_INCOMPAT", node.span, f'operands have incompatible types: "int" = "{value.type}"')
+    if isinstance(value.type, VoidType | DynamicType):
+        new = _is_new(target, names) if isinstance(target, ast.Name | ast.ScopedName) else False
+        own = value.type if isinstance(value.type, VoidType) else "scalar"
+        shown = own if new else check_expression(target, names).type
+        fail("D_OP_INCOMPAT", node.span, f'operands have incompatible types: "{shown}" = "{value.type}"')
     _make_where_new(target, type_assigned(value), names)
     place = modifiable(check_expression(target, names), operator, node)
     check_not_array(place.type, operator, node)
@@ -370,10 +404,13 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
 def _compound(node: ast.Assignment, target: ast.Expression, names: Names) -> Value:
     """Return `target += value` and its like. What finding a place costs or does happens once."""
     operator = node.operator
+    if isinstance(target, ast.Name) and _is_new(target, names):
+        fail("D_VAR_UNDEF", target.span, f"{target.name} has not yet been declared or assigned")
     old = check_expression(target, names)
     place = modifiable(old, operator, node)
     check_not_array(place.type, operator, node)
     value = check_expression(node.value, names)
+    check_compound(operator, place.type, value, node)
     if isinstance(place, Variable):
         new = arithmetic(operator[:-1], old, value, node)
         return Store(place.type, place, assignable(new, place.type, operator, node))
@@ -465,25 +502,27 @@ def _offset(node: ast.Offsetof, names: Names) -> Value:
 # --- calls --------------------------------------------------------------------------------------------------
 
 
-def _void_call(node: ast.Call) -> NoReturn:
-    fail(
-        "D_CG_EXPR",
-        node.span,
-        f"tracing function {node.function.name}( ) may not be called from a D expression (D program context required)",
-    )
+def _void_call(node: ast.Call, names: Names) -> Value:
+    """Return what stands for an action or an aggregating function where a value is wanted."""
+    name = node.function.name
+    words = "may not be called from a D expression (D program context required)"
+    if name not in ACTIONS:
+        message = f"aggregating function {name}( ) {words}"
+        error = Diagnostic("D_CG_EXPR", node.span, message, f"aggregate with it: @[key] = {name}(…)")
+        return _misplaced(DynamicType("dynamic variable"), error, names)
+    ACTIONS[name].check_count(len(node.arguments), node.span)
+    for argument in node.arguments:
+        check_expression(argument, names)
+    error = Diagnostic("D_CG_EXPR", node.span, f"tracing function {name}( ) {words}")
+    if name in RECORDING:
+        raise CompileError(error)
+    return _misplaced(VOID, error, names)
 
 
 def _call(node: ast.Call, names: Names) -> Value:
     name = node.function.name
-    if name in ACTIONS:
-        _void_call(node)
-    if name in {item.value for item in AggregatingFunction}:
-        fail(
-            "D_CG_EXPR",
-            node.span,
-            f"aggregating function {name}( ) may not be called from a D expression (D program context required)",
-            f"aggregate with it: @[key] = {name}(…)",
-        )
+    if name in ACTIONS or name in _AGGREGATING:
+        return _void_call(node, names)
     subroutine = SUBROUTINES.get(name)
     if subroutine is None:
         _unknown_function(node, names)

@@ -1,4 +1,4 @@
-"""Operators and conversions on values whose types are known: what DTrace allows, C's result types, constants folded.
+"""Operators and conversions on values whose types are known: what DTrace allows, result types, constants folded.
 
 check_expression.py finds the operands and calls these; what can be assigned to is check_place.py's.
 """
@@ -44,7 +44,6 @@ from dlang.types import (
     common_type,
     is_signed,
     is_text,
-    promote,
     wrap,
 )
 
@@ -109,7 +108,7 @@ def arithmetic(operator: str, left: Value, right: Value, node: ast.Expression) -
     if operator in ("/", "%") and isinstance(right, Constant) and right.value == 0:
         fail("D_DIV_ZERO", node.span, "expression contains division by zero")
     shift = operator in ("<<", ">>")
-    type_ = promote(left.type) if shift else common_type(left.type, right.type)
+    type_ = left.type if shift else common_type(left.type, right.type)
     return _fold_arithmetic(Arithmetic(type_, operator, left, right, node.span))
 
 
@@ -122,6 +121,8 @@ def add(operator: str, left: Value, right: Value, node: ast.Expression) -> Value
             return _fold_arithmetic(Arithmetic(type_, operator, left, right, node.span))
         case StringType(), IntegerType() if operator == "+":
             return StringSuffix(STRING, left, right)
+        case IntegerType(), StringType() if operator == "+":
+            return StringSuffix(STRING, right, left)
         case (PointerType(target=target), IntegerType()) if stride := stride_of(target):
             amount = _scaled(right, stride, node)
             return Arithmetic(left.type, operator, left, amount, node.span)
@@ -133,6 +134,22 @@ def add(operator: str, left: Value, right: Value, node: ast.Expression) -> Value
                 bytes_ = Arithmetic(LONG, "-", left, right, node.span)
                 return Arithmetic(LONG, "/", bytes_, Constant(LONG, stride), node.span)
     incompatible(operator, left, right, node)
+
+
+def check_compound(operator: str, left: Type, right: Value, node: ast.Expression) -> None:
+    """Raise for types that `left operator right` is not defined for, where the operator is `+=` or its like."""
+    integers = isinstance(left, IntegerType) and isinstance(right.type, IntegerType)
+    if operator in ("*=", "/=") and not integers:
+        fail("D_OP_ARITH", node.span, f"operator {operator} requires operands of arithmetic type")
+    if operator not in ("+=", "-=", "*=", "/=") and not integers:
+        fail("D_OP_INT", node.span, f"operator {operator} requires operands of integral type")
+    text = isinstance(left, StringType) or isinstance(right.type, StringType)
+    if not text and not integers and not (isinstance(left, PointerType) and stride_of(left.target)):
+        words = "requires left-hand scalar operand of known size"
+        fail("D_OP_VFPTR", node.span, f"operator {operator} {words}")
+    if text or not isinstance(right.type, IntegerType):
+        message = f'operands have incompatible types: "{left}" {operator} "{right.type}"'
+        fail("D_OP_INCOMPAT", node.span, message)
 
 
 def _scaled(value: Value, size: int, node: ast.Expression) -> Value:
@@ -304,6 +321,14 @@ def convert(value: Value, type_: Type) -> Value:
         whole = type_ if isinstance(type_, IntegerType) else UNSIGNED_LONG
         return Constant(type_, wrap(value.value, whole))
     return value if value.type == type_ else Convert(type_, value)
+
+
+def held(value: Value) -> Value:
+    """Return a key as its type holds it, where it is what arithmetic on 64 bits left."""
+    type_ = value.type
+    if not isinstance(type_, IntegerType) or type_.size == 8 or isinstance(value, Load):
+        return value
+    return Constant(type_, wrap(value.value, type_)) if isinstance(value, Constant) else Convert(type_, value)
 
 
 def to_string(value: Value, node: ast.Expression) -> Value:

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from dlang import ast
 from dlang.actions import argument_count, prototype_mismatch
-from dlang.check_operator import add, assignable, decayed, in_memory, stride_of
+from dlang.check_operator import add, assignable, decayed, held, in_memory, stride_of
 from dlang.diagnostics import CompileError, fail, unsupported
 from dlang.names import Names
 from dlang.program import (
@@ -33,6 +33,7 @@ from dlang.types import (
     CHAR,
     STRING,
     ArrayType,
+    DynamicType,
     FunctionType,
     IntegerType,
     PointerType,
@@ -85,7 +86,7 @@ def element(array: AssociativeArray, keys: Sequence[Value], node: ast.Index) -> 
     converted = []
     for number, (key, wanted, key_node) in enumerate(zip(keys, expected, node.indices, strict=True), 1):
         try:
-            converted.append(assignable(key, wanted, "=", key_node))
+            converted.append(held(assignable(key, wanted, "=", key_node)))
         except CompileError:
             prototype_mismatch(name, number, str(wanted), key.type, key_node.span, "key")
     return Element(array.type, array, tuple(converted), node.span)
@@ -93,7 +94,7 @@ def element(array: AssociativeArray, keys: Sequence[Value], node: ast.Index) -> 
 
 def key_type(key: Value, number: int, kind: str, span: Span) -> Type:
     """Return the type of a new array's key."""
-    if isinstance(key.type, VoidType):
+    if isinstance(key.type, VoidType | DynamicType):
         message = f"{key.type} expression may not be used as {kind} index: key #{number}"
         fail("D_KEY_TYPE", span, message)
     return type_assigned(key)

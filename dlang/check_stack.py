@@ -19,12 +19,10 @@ _PARTS: Final = {
     "ufunc": SymbolPart.FUNCTION,
     "umod": SymbolPart.OBJECT,
 }
-RECORDING: Final = frozenset(["ustack", *_PARTS])
-"""The functions that this module is about."""
 
 
 def recorded(node: ast.Call, names: Names) -> Value:
-    """Return what a call of one of RECORDING records; the number of its arguments was checked."""
+    """Return what a call of one of actions.RECORDING records; the number of its arguments was checked."""
     names.records_addresses = True
     if node.function.name == "ustack":
         return _stack(node, names)

@@ -18,7 +18,8 @@ from dlang.source import Source, Span
 class Diagnostic:
     """One error. `tag` is DTrace's (`D_SYNTAX`); `message` its words, possibly several lines.
 
-    `place` is where in a command-line program it is: "in predicate", "in action list" or empty.
+    `place` is where in a command-line program it is: "in predicate", "in action list" or empty. `lines_on` is how
+    many lines behind the span DTrace's parser has come when it notices: so many are added to the line's number.
     """
 
     tag: str
@@ -26,6 +27,7 @@ class Diagnostic:
     message: str
     hint: str = ""
     place: str = ""
+    lines_on: int = 0
 
 
 class CompileError(Exception):
@@ -66,7 +68,7 @@ def render(diagnostic: Diagnostic, source: Source, *, with_tag: bool) -> str:
         place = f"{diagnostic.place}: " if diagnostic.place else ""
         first = f"invalid probe specifier {source.text}: {tag}{place}{message}"
     else:
-        file, line = source.file(diagnostic.span), source.line(diagnostic.span)
+        file, line = source.file(diagnostic.span), source.line(diagnostic.span) + diagnostic.lines_on
         included = "" if file is None else f'"{file}", '
         first = f"failed to compile script {source.name}: {tag}{included}line {line}: {message}"
     hints = [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []

@@ -20,6 +20,7 @@ from dlang.lower_place import free_if_zero
 from dlang.lower_value import copy_out, evaluate, recorded_into, truth, word
 from dlang.notices import Drop
 from dlang.program import (
+    ALWAYS_PERFORMED,
     Action,
     Aggregate,
     Branch,
@@ -32,7 +33,6 @@ from dlang.program import (
     Signal,
     Statement,
     TypedProgram,
-    Unrecorded,
     fields_of,
     is_known_text,
 )
@@ -167,15 +167,11 @@ def _continue_when(condition: ir.Value, otherwise: ir.Block, frame: Frame) -> No
 
 
 def _reserve(enabling: Enabling, full: ir.Block, frame: Frame) -> ir.Value:
-    """Reserve the clause's record and write its header; actions outside branches count as performed."""
+    """Reserve the clause's record and write its header; actions in branches are not performed yet."""
     b = frame.b
     record = _reserved(enabling.clause.record_size, full, frame)
     _header(record, enabling.number, frame)
-    performed = 0
-    for statement in enabling.clause.statements:
-        if not isinstance(statement, Unrecorded):
-            performed |= 1 << statement.bit
-    store(b, performed, record, 16)
+    store(b, 1 << ALWAYS_PERFORMED, record, 16)
     return record
 
 

@@ -116,7 +116,7 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case Constant(value=number):
             return constant(number)
         case FactValue(fact=Fact.ENABLING_ID):
-            return constant(frame.enabling)
+            return b.or_(b.shl(frame.site(), constant(32)), constant(frame.enabling))
         case FactValue(fact=fact):
             return frame.fact(fact)
         case Argument(number=number):

@@ -13,7 +13,7 @@ from typing import Final
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES
 from dlang.aggregations import Aggregation
-from dlang.diagnostics import CompileError, did_you_mean, fail
+from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail
 from dlang.program import Aggregate, AssociativeArray, Constant, Current, Scope, Value, Variable
 from dlang.source import Span
 from dlang.types import (
@@ -80,6 +80,13 @@ class Names:
     destructive: bool = False
     copies_out: bool = False
     records_addresses: bool = False
+    misplaced: list[Diagnostic] = field(default_factory=list)
+    """What is wrong with a statement in which no operator minds an action or an aggregation among its operands."""
+
+    def check_misplaced(self) -> None:
+        """Raise the first of these errors; at the end of a statement."""
+        if self.misplaced:
+            raise CompileError(self.misplaced[0])
 
     @property
     def string_size(self) -> int:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import lark
 from lark.lexer import Token
@@ -232,20 +232,28 @@ def _check_lexical(text: str) -> None:
         span = Span(match.start(), match.end())
         if match["string"] is not None and match["string_end"] != '"':
             if match["string_end"] == "\n":
-                fail("D_STR_NL", span, "newline encountered in string literal")
+                _fail_behind("D_STR_NL", span, "newline encountered in string literal")
             fail("D_SYNTAX", span, "end-of-file encountered before end of string literal")
         if match["char"] is not None:
             if match["char_end"] == "\n":
-                fail("D_CHR_NL", span, "newline encountered in character constant")
+                _fail_behind("D_CHR_NL", span, "newline encountered in character constant")
             if match["char_end"] != "'":
                 fail("D_SYNTAX", span, "end-of-file encountered before end of character constant")
             if match["char"] == "":
                 fail("D_CHR_NULL", span, "empty character constant")
         if match["comment"] is not None:
             if match["comment_end"] != "*/":
-                fail("D_SYNTAX", span, "end-of-file encountered before matching */")
+                message = "end-of-file encountered before matching */"
+                raise CompileError(
+                    Diagnostic("D_SYNTAX", span, message, lines_on=match["comment"].count("\n"))
+                )
             if "/*" in match["comment"]:
                 fail("D_SYNTAX", span, "/* encountered inside a comment")
+
+
+def _fail_behind(tag: str, span: Span, message: str) -> NoReturn:
+    """Raise for a line that ends too early: DTrace has read its end."""
+    raise CompileError(Diagnostic(tag, span, message, lines_on=1))
 
 
 def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
@@ -255,7 +263,7 @@ def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
         near = "end-of-input" if text[at] == "\0" else f'"{text[at]}"'
         return _syntax(Span(at, at + 1), f"syntax error near {near}")
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
-        return _unexpected(error.token, text)
+        return _bodiless(error, text) or _unexpected(error.token, text)
     accepts = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
     end = Span(len(text.rstrip()), len(text.rstrip()))
     if accepts >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
@@ -265,6 +273,19 @@ def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
     opened = _open_brackets(text)
     hint = f"a {_CLOSING[opened[-1]]} is missing" if opened else ""
     return _syntax(Span(len(text), len(text)), "syntax error near end of input", hint)
+
+
+def _bodiless(error: lark.UnexpectedToken, text: str) -> CompileError | None:
+    """Return what DTrace says of a clause that goes on with neither a predicate nor actions."""
+    start = len(text[: error.token.start_pos or 0].rstrip())
+    accepts = set(error.accepts or error.expected or ())
+    if accepts == {"COMMA", "LBRACE", "SLASH"}:
+        message = "expected predicate and/or actions following probe description"
+    elif accepts == {"LBRACE"} and text[:start].endswith("/"):
+        message = "expected actions { } following probe description and predicate"
+    else:
+        return None
+    return _syntax(Span(max(start - 1, 0), start), message)
 
 
 def _syntax(span: Span, message: str, hint: str = "") -> CompileError:
@@ -279,17 +300,43 @@ def _unexpected(token: Token, text: str) -> CompileError:
     before = text[:start]
     span = Span(start, start + len(token))
     opened = _open_brackets(before)
-    if token in _CLOSING.values() and all(_CLOSING[bracket] != token for bracket in opened):
+    if token in (")", "]") and all(_CLOSING[bracket] != token for bracket in opened):
         return _syntax(span, f"extra {token} in input stream")
     if token == "/" and opened and "{" not in opened:
-        return _syntax(span, f"closing {_CLOSING[opened[-1]]} expected in predicate before /")
+        message = f"closing {_CLOSING[opened[-1]]} expected in predicate before /"
+        return CompileError(Diagnostic("D_SYNTAX", span, message, lines_on=_newlines_behind(text, span.end)))
     if token in ("auto", "register", "static"):
         words = "specified storage class not appropriate in D"
         return CompileError(Diagnostic("D_DECL_BADCLASS", span, words))
     hint = _NOT_YET.get(str(token), "")
     if not before.strip():
         hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
-    return _syntax(span, f'syntax error near "{str(token).splitlines()[0]}"', hint)
+    span = _lexeme(text, span, inside="{" in opened)
+    return _syntax(span, f'syntax error near "{text[span.start : span.end].splitlines()[0]}"', hint)
+
+
+def _newlines_behind(text: str, end: int) -> int:
+    """Return how many lines further the next word is."""
+    rest = text[end:]
+    return rest[: len(rest) - len(rest.lstrip())].count("\n")
+
+
+_OPERATORS: Final = re.compile(r"<<=|>>=|[-+*/%&|^!<>=]=|\+\+|--|<<|>>|&&|\|\||\^\^|->|[-+*/%&|^!<>=~?:.]")
+_WORD: Final = re.compile(r"0[xX][0-9A-Fa-f]+|[0-9]+|[A-Za-z_`][A-Za-z_0-9`]*|.", re.S)
+
+
+def _lexeme(text: str, span: Span, *, inside: bool) -> Span:
+    """Return the word of D at a place: operators as long as they get; outside of clauses a probe's field may stand."""
+    start = span.start
+    while start and _OPERATORS.fullmatch(text[start - 1]):
+        start -= 1
+    for match in _OPERATORS.finditer(text, start):
+        if match.start() > span.start:
+            break
+        if match.end() > span.start:
+            return Span(match.start(), match.end())
+    word = _WORD.match(text, span.start) if inside else None
+    return Span(span.start, word.end()) if word else span
 
 
 def _open_brackets(text: str) -> list[str]:

@@ -692,6 +692,8 @@ def is_known_text(value: Value) -> bool:
 RECORD_HEADER_SIZE = 24
 """Bytes before a record's fields: site, enabling, processor and thread, 4 bytes each; then 8 whose bits say
 which of the clause's actions were performed."""
+ALWAYS_PERFORMED = 0
+"""The bit, in that word, of all actions that are in no branch."""
 
 # --- the program --------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The types of D expressions: sizes in bytes, signs, names as messages print them, and C's promotion rules.
+"""The types of D expressions: sizes in bytes, signs, names as messages print them, the type of arithmetic.
 
 The arithmetic itself is 64 bits wide everywhere (DTrace guide, "Types, Operators, and Expressions");
 a type decides how a value is extended when it is read, how it is printed, and whether division, right
@@ -148,6 +148,17 @@ class VoidType:
 
 
 @dataclass(frozen=True, slots=True)
+class DynamicType:
+    """What only messages name: an aggregation, or the result of an aggregating function, where a value is wanted."""
+
+    kind: str
+    size: int = 0
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
 class StackType:
     """What ustack() records: at most `frames` addresses of 8 bytes, the innermost first, zeros behind the last."""
 
@@ -192,6 +203,7 @@ Type = (
     | FunctionType
     | StringType
     | VoidType
+    | DynamicType
     | StackType
     | SymbolType
 )
@@ -276,18 +288,13 @@ def is_signed(type_: Type) -> bool:
     return isinstance(type_, IntegerType) and type_.signed
 
 
-def promote(type_: IntegerType) -> IntegerType:
-    """Return the type after C's integer promotions: narrower than int becomes int, as an enumeration does
-    (C17 6.3.1.1)."""
-    return INT if type_.size < INT.size or type_.enumerators else type_
-
-
 def common_type(left: IntegerType, right: IntegerType) -> IntegerType:
-    """Return the type of arithmetic on both, by C's usual arithmetic conversions (C17 6.3.1.8)."""
-    left, right = promote(left), promote(right)
-    if left.size != right.size:
-        return left if left.size > right.size else right
-    return left if not left.signed else right
+    """Return the type of arithmetic on both: the wider, of equal width the unsigned one (dt_type_promote).
+
+    What is narrower than int stays so, unlike in C: two values of char make a char. An enumeration is an int.
+    """
+    left, right = (INT if type_.enumerators else type_ for type_ in (left, right))
+    return right if (left.size, not left.signed) < (right.size, not right.signed) else left
 
 
 def wrap(value: int, type_: IntegerType) -> int:

@@ -50,15 +50,10 @@ def _read(term: Term, signed: bool) -> int:
     return stored(term.value, 8, signed)
 
 
-def _promoted(term: Term) -> tuple[int, bool]:
-    return (term.size, term.signed) if term.size >= 4 else (4, True)
-
-
 def _common(left: Term, right: Term) -> tuple[int, bool]:
-    (a, a_signed), (b, b_signed) = _promoted(left), _promoted(right)
-    if a != b:
-        return (a, a_signed) if a > b else (b, b_signed)
-    return a, a_signed and b_signed
+    if left.size != right.size:
+        return max((left.size, left.signed), (right.size, right.signed))
+    return left.size, left.signed and right.signed
 
 
 def binary(operator: str, left: Term, right: Term) -> Term | None:
@@ -75,7 +70,7 @@ def binary(operator: str, left: Term, right: Term) -> Term | None:
             x, y = left.value != 0, right.value != 0
             return Term(text, int({"&&": x and y, "||": x or y, "^^": x != y}[operator]), 4, True)
         case "<<" | ">>":
-            size, signed = _promoted(left)
+            size, signed = left.size, left.signed
             a, count = _read(left, signed), right.value % 64
             result = a << count if operator == "<<" else a >> count
         case "/" | "%":
@@ -102,7 +97,7 @@ def unary(operator: str, operand: Term) -> Term:
     text = f"{operator}({operand.text})"
     if operator == "!":
         return Term(text, int(operand.value == 0), 4, True)
-    size, signed = _promoted(operand)
+    size, signed = operand.size, operand.signed
     value = _read(operand, signed)
     result = {"-": -value, "~": ~value, "+": value}[operator]
     return Term(text, stored(result, 8, signed), size, signed)

@@ -1,3 +1,3 @@
 dtrap: failed to compile script err.D_CG_EXPR.in_expression.d: [D_CG_EXPR] line 5: tracing function trace( ) may not be called from a D expression (D program context required)
-    BEGIN { x = 1 + trace(1); }
-                    ^~~~~~~~
+    BEGIN { (void)trace(1); }
+                  ^~~~~~~~

@@ -2,4 +2,4 @@
  * ASSERTION: An aggregation is no operand.
  * SECTION: Expressions
  */
-BEGIN { x = (@a, 1); }
+BEGIN { @a = count(); x = (@a, 1); }

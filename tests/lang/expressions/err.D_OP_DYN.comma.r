@@ -1,3 +1,3 @@
 dtrap: failed to compile script err.D_OP_DYN.comma.d: [D_OP_DYN] line 5: operator , operands cannot be of dynamic type
-    BEGIN { x = (@a, 1); }
-                 ^~
+    BEGIN { @a = count(); x = (@a, 1); }
+                               ^~

@@ -7,5 +7,5 @@ BEGIN
 	s = arg0 ? "a" : "a much longer text";
 	s = s;
 	x = s == NULL || s != "b" && s < execname;
-	s += 1;
+	s = 1 + s;
 }

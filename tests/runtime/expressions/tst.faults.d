@@ -7,5 +7,4 @@
 BEGIN { x = 0; printf("one\n"); y = 5 / x; printf("not reached\n"); }
 BEGIN { printf("two\n"); }
 BEGIN { printf("%s", copyinstr(8)); }
-BEGIN { trace(uregs[26 + x]); }
 BEGIN { exit(0); }

@@ -1,5 +1,0 @@
-/*
- * ASSERTION: denormalize() takes an aggregation that the program has.
- * SECTION: Aggregations/normalize
- */
-BEGIN { denormalize(@nosuch); }
