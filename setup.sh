@@ -26,6 +26,7 @@ missing_to_test() {
     # The tracers that dtrap's answers are compared with.
     command -v bpftrace >/dev/null || echo bpftrace
     command -v gdb >/dev/null || echo gdb
+    command -v go >/dev/null || echo golang-go
 }
 
 # Root in front of a command: nothing, sudo, or "no" where there is no way that asks for nothing.
