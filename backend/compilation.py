@@ -125,7 +125,11 @@ def _kinds_later(description: ProbeDescription, matched: Sequence[int]) -> froze
 
 
 def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDescription:
+    tried = ""
+
     def expanded(macro: re.Match[str]) -> str:
+        nonlocal tried
+        tried = macro[2]
         return macro_text(macro[2], as_string=len(macro[1]) == 2, span=span, names=names)
 
     try:
@@ -137,7 +141,7 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
         if error.diagnostic.tag != "D_MACRO_UNDEF":
             raise
         hint = error.diagnostic.hint
-        if "$target" in text:
+        if tried == "target":
             hint = "name the process: -p PID or -c COMMAND"
         reason = "Undefined macro variable in probe description"
         message = f'invalid probe description "{text}": {reason}'

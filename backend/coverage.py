@@ -18,6 +18,7 @@ from backend.engine import Answer, SiteCoverage, Trapped, Unserved, Way
 from backend.function_probes import ENTRY, RETURN, LeftOut
 from backend.site_table import SiteKind
 from dlang.escape import printable_name
+from dlang.probe_description import matcher
 
 VERSION: Final = 2
 """Of the JSON: grows when a reader of the older one would go wrong."""
@@ -38,7 +39,6 @@ _KINDS: Final = {
     SiteKind.BRANCH: Kind.RETURN,
     SiteKind.URETPROBE: Kind.RETURN,
 }
-_NAMED: Final = {ENTRY: Kind.ENTRY, RETURN: Kind.RETURN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,14 @@ def tabulate(sites: Iterable[SiteCoverage], left_out: Iterable[LeftOut], *, trac
         counts(site.module, _KINDS[site.kind]).add(site.answer, site.hits)
     places = {(each.function.object.path, each.function.address, each.name): each for each in left_out}
     for each in places.values():
-        kind = _NAMED.get(each.name, Kind.OFFSET)
-        counts(each.function.object.name, kind).add(Unserved(each.reason), 0)
+        counts(each.function.object.name, _meant(each.name)).add(Unserved(each.reason), 0)
     return Coverage(tuple(Row(name, kinds) for name, kinds in rows.items()), traced)
+
+
+def _meant(name: str) -> Kind:
+    """Return what the name part of a description asks for first; the function that it is asked of has no place."""
+    accepts = matcher(name)
+    return Kind.ENTRY if accepts(ENTRY) else Kind.RETURN if accepts(RETURN) else Kind.OFFSET
 
 
 # --- as text ------------------------------------------------------------------------------------------------

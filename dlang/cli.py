@@ -341,8 +341,9 @@ class _Run:
         session_options = SessionOptions(
             _output_options(options), options.statusrate_ns, options.droptags, _option_setter(options)
         )
+        provider = f"pid{self.traced.process.pid}" if self.traced.process is not None else ""
         left_out = [
-            Refusal(ProbeName("pid", function.object.name, function.name, each.name), each.reason)
+            Refusal(ProbeName(provider, function.object.name, function.name, each.name), each.reason)
             for each in probes.left_out
             for function in (each.function,)
         ]
