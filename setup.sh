@@ -21,6 +21,7 @@ missing_to_run() {
 
 missing_to_test() {
     command -v gcc >/dev/null || echo gcc
+    command -v g++ >/dev/null || echo g++
     command -v objcopy >/dev/null || echo binutils
     test -e /usr/include/stdlib.h || echo libc6-dev
     # The tracers that dtrap's answers are compared with.

@@ -196,9 +196,15 @@ class Probes:
         """Return what may have been meant by a description that matches nothing."""
         numbered = _PID_PROVIDER.match(description.provider)
         if numbered:
-            modules = [loaded.name for loaded in self.symbols_of(int(numbered[1]), span).objects]
+            from backend.objects import matches_module
+
+            objects = self.symbols_of(int(numbered[1]), span).objects
+            if any(matches_module(description.module, loaded) for loaded in objects):
+                return ""
+            modules = [loaded.name for loaded in objects]
             # `libc` means libc.so.6.
-            return did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])
+            near = did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])
+            return near or f"{description.module} is not loaded; with -Z its probes wait until it is"
         if description.provider in _OTHER_PROVIDERS:
             return f"provider {description.provider} is not supported by this version of dtrap"
         if description.module or description.function:

@@ -151,6 +151,12 @@ def test_error_of_a_function_that_is_not_there_names_its_neighbours(triggers: Tr
     assert hint == "    hint: did you mean work?"
 
 
+def test_error_of_a_library_that_is_not_loaded_says_how_to_wait_for_it() -> None:
+    result = run("-qn", "pid$target:zzz.so:f:entry", "-c", "true")
+    assert result.status == 1
+    assert result.stderr.endswith("\n    hint: zzz.so is not loaded; with -Z its probes wait until it is\n")
+
+
 def test_command_whose_probes_do_not_exist_is_never_run(triggers: Triggers, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     result = run("-n", "pid$target:a.out:no_such_function:entry {}", "-c", f"touch {touched}")

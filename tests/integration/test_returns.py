@@ -1,0 +1,79 @@
+"""Returns that pair with entries, thread by thread; and the kernel's way to returns, for who asks for it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.triggers import Triggers
+from tests.integration.running import counts, run
+
+pytestmark = pytest.mark.requires_uprobes
+
+SERVED_BY = {
+    "uprobes": ("-x", "engine=uprobes"),
+    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
+    "jumps": ("-x", "engine=fasttrap"),
+}
+
+
+@pytest.mark.parametrize("engine", SERVED_BY)
+def test_each_return_finds_what_its_thread_kept_at_entry(engine: str, triggers: Triggers) -> None:
+    program = """
+        pid$target:a.out:work:entry { self->began = timestamp; self->product = arg0 * arg1; }
+        pid$target:a.out:work:return
+        { @[self->began && self->began <= timestamp && arg1 == self->product ? "right" : "wrong"] = count(); }
+    """
+    command = f"{triggers.path('eight_threads')} 500"
+    result = run("-q", *SERVED_BY[engine], "-n", program, "-c", command)
+    assert counts(result.stdout) == {"right": 8 * 500}
+
+
+EXCEPTIONS = """
+struct Error { int number; };
+__attribute__((noinline)) int throws(int n) { if (n % 3 == 0) throw Error{n}; return n; }
+__attribute__((noinline)) int catches(int n) { try { return throws(n) + 1; } catch (Error &) { return -1; } }
+int main() { int sum = 0; for (int i = 0; i < 30; i++) sum += catches(i); return sum != 310; }
+"""
+
+
+@pytest.mark.parametrize("engine", SERVED_BY)
+def test_who_throws_does_not_return_and_who_catches_does(engine: str, tmp_path: Path) -> None:
+    source = tmp_path / "exceptions.cc"
+    source.write_text(EXCEPTIONS)
+    program = tmp_path / "exceptions"
+    subprocess.run(["g++", "-O1", "-o", program, source], check=True)
+    clause = "{ @[probefunc, probename] = count(); }"
+    probes = ", ".join(
+        f"pid$target:a.out:{function}:{name}"
+        for function in ("_Z6throwsi", "_Z7catchesi")
+        for name in ("entry", "return")
+    )
+    found = counts(run("-q", *SERVED_BY[engine], "-n", f"{probes} {clause}", "-c", str(program)).stdout)
+    assert found == {
+        "_Z6throwsi entry": 30,
+        "_Z6throwsi return": 20,
+        "_Z7catchesi entry": 30,
+        "_Z7catchesi return": 30,
+    }
+
+
+def test_uretprobes_fire_once_a_call_and_know_no_offset(triggers: Triggers) -> None:
+    program = """
+        pid$target:a.out:either:return, pid$target:a.out:factorial:return
+        { @[probefunc, arg0] = count(); @sum[probefunc] = sum(arg1); }
+    """
+    words = ("-q", "-x", "returns=uretprobe", "-n", program, "-c", str(triggers.path("returns")))
+    found = counts(run(*words).stdout)
+    assert found == {
+        "either 0": 4,
+        "factorial 0": 5,
+        "either": 7 + 9 + 7 + 9,
+        "factorial": 1 + 2 + 6 + 24 + 120,
+    }
+
+
+def test_uretprobes_are_not_fasttraps(triggers: Triggers) -> None:
+    words = ("-q", "-x", "returns=uretprobe", "-x", "engine=fasttrap")
+    result = run(*words, "-n", "pid$target:a.out:either:return", "-c", str(triggers.path("returns")))
+    assert ":either:return left out: a uretprobe, which only the kernel has" in result.stderr
