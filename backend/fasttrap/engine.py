@@ -445,6 +445,8 @@ class Engine:
         """
         threads = self.process.threads
         threads.held[thread.tid] = fault.signal << 8 | 0x7F
+        if not self.process.jumps.stands_at(fault.site):
+            return  # another thread's fault has taken it away
         self.hold()
         if thread.tid not in threads.held:
             raise ProcessGone(thread.tid)

@@ -173,6 +173,11 @@ class Jumps:
 
     # --- asking
 
+    def stands_at(self, site: int) -> bool:
+        """Tell whether the jump of a site is in place."""
+        row = self._row(site)
+        return row is not None and self._states[row] == _IN_PLACE
+
     def sites_over(self, addresses: Iterable[int]) -> list[int]:
         """Return the sites whose window one of these addresses is in, other than at its beginning."""
         if not self._order:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.harness.command import DTRAP, environment
+from tests.harness.command import DTRAP, SERVED_BY, environment
 from tests.integration.running import counts, run
 
-ENGINES: Final = ("uprobes", "fasttrap", "auto")
+ENGINES: Final = tuple(SERVED_BY)
 FIXED_ADDRESSES: Final = ("setarch", "-R", str(DTRAP))
 """dtrap and what it starts without randomised addresses: some programs call more or less by where they lie."""
 
@@ -46,7 +46,7 @@ def counted(
     """
     report = folder / f"counts.{engine}.{os.urandom(8).hex()}"
     words = " ".join(str(word) for word in command)
-    options = ("-x", f"engine={engine}", "-q", "-v", "-o", report)
+    options: tuple[str | Path, ...] = (*SERVED_BY[engine], "-q", "-v", "-o", report)
     result = run(*options, "-n", program, "-c", words, executable=executable, env=environment(**SAME_CALLS))
     assert result.status == 0, result
     return Counted(counts(report.read_text()), result.stdout, frozenset(_LEFT_OUT.findall(result.stderr)))

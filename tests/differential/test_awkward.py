@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.engines import ENGINES, counted
+from tests.harness.command import SERVED_BY
 from tests.harness.triggers import Triggers
 from tests.integration.running import armed, counts, target
 
@@ -38,7 +39,8 @@ LEFT_TO_FASTTRAP = {
 
 REFUSED = {
     "uprobes": LEFT_TO_FASTTRAP | {"first_int3"},
-    "fasttrap": {"first_int3"},
+    "traps": {"first_int3"},
+    "jumps": {"first_int3"},
     "auto": {"first_int3"},
 }
 """The program's own int3 is left alone by all."""
@@ -67,7 +69,7 @@ def test_each_first_instruction_is_counted_exactly_and_does_what_it_does_untrace
 def test_the_same_in_a_process_that_runs_already(engine: str, triggers: Triggers) -> None:
     with (
         target([triggers.path("awkward"), "4", "25"]) as process,
-        armed("-x", f"engine={engine}", "-n", PROGRAM, "-p", str(process.pid)) as tracer,
+        armed(*SERVED_BY[engine], "-n", PROGRAM, "-p", str(process.pid)) as tracer,
     ):
         process.say()
         found = counts(tracer.end().stdout)
@@ -87,7 +89,7 @@ def test_tracing_that_ends_in_the_midst_of_faults_changes_no_result(engine: str,
             pid$target:a.out:first_ret:entry /n > 20/ {{ exit(0); }}"""
         with (
             target([triggers.path("awkward"), str(threads), "200"]) as process,
-            armed("-x", f"engine={engine}", "-n", program, "-p", str(process.pid)) as tracer,
+            armed(*SERVED_BY[engine], "-n", program, "-p", str(process.pid)) as tracer,
         ):
             process.say()
             assert tracer.end().status == 0

@@ -22,10 +22,10 @@ def test_every_instruction_of_string_functions_is_counted_alike_under_sort(tmp_p
     untraced = subprocess.run(
         command, env=environment(**SAME_CALLS), capture_output=True, text=True, check=True
     )
-    of = {engine: counted(engine, STRINGS, command, tmp_path) for engine in ("auto", "fasttrap")}
-    assert [each.printed for each in of.values()] == [untraced.stdout] * 2
+    of = {engine: counted(engine, STRINGS, command, tmp_path) for engine in ("auto", "traps", "jumps")}
+    assert [each.printed for each in of.values()] == [untraced.stdout] * len(of)
     assert sum(of["auto"].counts.values()) > 1000
-    assert of["auto"].counts == of["fasttrap"].counts
+    assert of["auto"].counts == of["traps"].counts == of["jumps"].counts
 
 
 def test_returns_of_malloc_and_free_are_as_many_as_their_entries(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_returns_of_malloc_and_free_are_as_many_as_their_entries(tmp_path: Path)
         for name in ("entry", "return")
     ]
     program = f"{', '.join(probes)} {{ @[probefunc, probename] = count(); }}"
-    for engine in ("auto", "fasttrap"):
+    for engine in ("auto", "traps", "jumps"):
         counts = counted(engine, program, ["sort", file], tmp_path).counts
         assert counts["malloc entry"] == counts["malloc return"] > 0
         assert counts["free entry"] == counts["free return"] > 0

@@ -67,7 +67,7 @@ def test_counts_are_those_of_the_privileged(
     shutil.copy(triggers.path(name), program)
     clause = f"pid$target:a.out:{probes}:entry {{ @[probefunc] = count(); }}"
     theirs = counted("auto", clause, [program, *arguments], folder, executable=(*as_user, str(DTRAP)))
-    ours = counted("fasttrap", clause, [program, *arguments], folder)
+    ours = counted("traps", clause, [program, *arguments], folder)
     if name == "signal_storm":
         # How many signals there were is another number in each run; the program says it.
         from_main, from_handlers, strange = map(int, theirs.printed.split())
@@ -85,7 +85,7 @@ def test_all_of_libc_is_counted_in_a_real_program(as_user: tuple[str, ...], fold
     assert found.printed == subprocess.run(command, env=environment(), capture_output=True, text=True).stdout
     assert (
         found.counts
-        == counted("fasttrap", ALL_OF_LIBC, command, folder, executable=("setarch", "-R", str(DTRAP))).counts
+        == counted("traps", ALL_OF_LIBC, command, folder, executable=("setarch", "-R", str(DTRAP))).counts
     )
 
 

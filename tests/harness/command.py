@@ -8,13 +8,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 DTRAP: Final = Path(sys.executable).parent / "dtrap"
+
+SERVED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "uprobes": ("-x", "engine=uprobes"),
+    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
+    "jumps": ("-x", "engine=fasttrap"),
+    "auto": (),
+}
+"""The ways in which probes are served, and the options that ask for each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,12 @@ from typing import Any, Final
 import pytest
 
 from backend.engine import Way
-from tests.harness.command import Run
+from tests.harness.command import SERVED_BY, Run
 from tests.harness.triggers import Triggers, compile_c
 from tests.integration.running import armed, counts, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
-SERVED_BY: Final = {
-    "uprobes": ("-x", "engine=uprobes"),
-    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
-    "jumps": ("-x", "engine=fasttrap"),
-    "auto": (),
-}
 COUNT: Final = "{ @[probefunc] = count(); }"
 WAYS: Final = {way.value for way in Way}
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "coverage.md"

@@ -23,17 +23,11 @@ import pytest
 from tests.harness import case_file, masks
 from tests.harness.attached import run_attached
 from tests.harness.case_file import BadCase, Case
-from tests.harness.command import Run, run_dtrap
+from tests.harness.command import SERVED_BY, Run, run_dtrap
 from tests.harness.triggers import Triggers
 
 HERE = Path(__file__).parent
 KEYS = ("flags", "trigger", "attach", "args", "mask", "status", "timeout")
-SERVED_BY = {
-    "uprobes": ("-x", "engine=uprobes"),
-    "traps": ("-x", "engine=fasttrap", "-x", "tier=trap"),
-    "jumps": ("-x", "engine=fasttrap"),
-    "auto": (),
-}
 
 
 def run_case(case: Case, served_by: Sequence[str], triggers: Triggers) -> Run:
