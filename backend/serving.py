@@ -6,6 +6,7 @@ Each engine is imported by the runs that use it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -61,7 +62,22 @@ def chosen(plan: Plan, traced: Traced, options: EngineOptions) -> Choice:
         from backend.target_process import why_not_traceable
 
         trap_unusable = why_not_traceable(traced.process.pid)
+        if missing is None and trap_unusable is None and _would_be_everywhere(traced.process.pid):
+            missing = _EVERYWHERE
     return choose(plan, options.wanted, missing, trap_unusable)
+
+
+_EVERYWHERE: Final = (
+    "its main thread has exited, by which the kernel knows it: every process with the same files would trap"
+)
+
+
+def _would_be_everywhere(pid: int) -> bool:
+    from backend.uprobes.process_filter import main_thread_has_exited
+
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return main_thread_has_exited(pid)
+    return False
 
 
 def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOptions) -> Engine:

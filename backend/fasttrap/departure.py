@@ -40,10 +40,21 @@ def leave(process: Process) -> None:
             _forget(process, tid)
     if last is not None:
         with contextlib.suppress(ProcessGone):
+            _move_home(process, last)
             if process.sigtrap.safe:
                 upkeep.restore(process, last)
         _forget(process, last)
     process.tracepoints.memory.close()
+
+
+def _move_home(process: Process, tid: int) -> None:
+    """Bring the thread in whose name the safety handler goes out of its copy, which may end in an int3."""
+    with contextlib.suppress(ProcessLookupError):
+        registers = ptrace.registers(tid)
+        route = process.tracepoints.route_at(registers.rip)
+        resume = route and process.tracepoints.translate(route, registers.rip)
+        if resume:
+            ptrace.set_registers(tid, signals.resumed(registers, resume))
 
 
 def _forget(process: Process, tid: int) -> None:

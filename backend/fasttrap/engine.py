@@ -163,7 +163,12 @@ class Engine:
         try:
             found = safety.find(pid, memory)
             gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
-            points = Tracepoints(memory, self.control, [leftover.sites for leftover in found])
+            points = Tracepoints(
+                memory,
+                self.control,
+                [leftover.sites for leftover in found],
+                [leftover.start for leftover in found],
+            )
             self._process = Process(pid, threads, points, gate, self.control, Jumps(memory))
             threads.seize_all()
         except BaseException:

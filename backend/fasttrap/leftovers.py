@@ -26,6 +26,8 @@ def put_right(process: Process, found: Sequence[Leftover]) -> None:
         return
     _wait_for_handlers(process, found)
     for leftover in found:
+        # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
+        points.defuse(leftover.start)
         if leftover.is_armed:
             points.take_over(leftover.start, leftover.displaced)
     tid = process.spare_thread()

@@ -103,14 +103,21 @@ class Route:
 class Tracepoints:
     """What is armed in one address space. `control` is kept in step with `table`."""
 
-    def __init__(self, memory: Memory, control: Control, former: Sequence[Sequence[int]] = ()) -> None:
-        """`former`: the sites of tracers before us, each in ascending order. Threads may be behind an int3 of theirs
-        and not know it yet.
+    def __init__(
+        self,
+        memory: Memory,
+        control: Control,
+        former: Sequence[Sequence[int]] = (),
+        former_regions: Sequence[int] = (),
+    ) -> None:
+        """`former`: the sites of tracers before us, each in ascending order, and where their regions begin. Threads may
+        be behind an int3 of theirs and not know it yet.
         """
         self.memory = memory
         self.space = ScratchSpace()
         self.displaced = text.Displaced()
         self._former = former
+        self._former_spares = [range(start + SPARE_OFFSET, start + GATE_OFFSET) for start in former_regions]
         self.table = SiteTable(())
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
@@ -268,24 +275,26 @@ class Tracepoints:
     def take_over(self, region_start: int, displaced: dict[int, int]) -> None:
         """Take away the int3s that another tracer, gone by now, has noted in a region of its own."""
         text.restore(self.memory, displaced)
-        self._defuse(region_start)
         safety.forget(self.memory, region_start)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was."""
-        return address in self.displaced or any(_has(sites, address) for sites in self._former)
+        return (
+            address in self.displaced
+            or any(_has(sites, address) for sites in self._former)
+            or any(address in spares for spares in self._former_spares)
+        )
 
-    def _defuse(self, region_start: int) -> None:
-        """In such a region let no copy stop any more: each int3 becomes a nop.
+    def defuse(self, region_start: int) -> None:
+        """In a region of another tracer, gone by now, let no copy stop any more: each int3 becomes a nop.
 
-        The last byte of a spare slot says where the int3 is. Threads may be on their way to it.
+        The last byte of a spare slot says where the int3 is. Threads may be on their way to it, or behind it.
         """
-        header = bytearray(self.memory.read(region_start, HEADER_SIZE))
+        header = self.memory.read(region_start, HEADER_SIZE)
         for slot in range(SPARE_OFFSET, GATE_OFFSET, SLOT_SIZE):
             end = slot + header[slot + SLOT_SIZE - 1]
             if header[end] == text.INT3:
-                header[end] = _NOP
-        self.memory.write(region_start, bytes(header))
+                self.memory.write(region_start + end, bytes([_NOP]))
 
     def ends_copy(self, address: int) -> bool:
         """Tell whether the int3 of a copy that stops is at this address."""

@@ -49,9 +49,12 @@ class Narrowing:
 def narrow(pid: int, support: UprobeMulti) -> Narrowing:
     """Return how to count exactly the threads of process `pid` on a kernel with this support.
 
-    With UprobeMulti.ABSENT, for `attach_singly`. Raises ProcessGone.
+    With UprobeMulti.ABSENT, for `attach_singly`. Raises ProcessGone, also for a zombie: what has no thread left must
+    not be looked for in every process of the machine.
     """
     try:
+        if main_thread_has_exited(pid) and not _has_others(pid):
+            raise ProcessGone(pid)
         return _narrow(pid, support)
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessGone(pid) from None
@@ -76,6 +79,11 @@ def main_thread_has_exited(pid: int) -> bool:
     """
     with open(f"/proc/{pid}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+
+
+def _has_others(pid: int) -> bool:
+    """Whether a thread other than the first one lives."""
+    return any(not main_thread_has_exited(tid) for tid in procfs.threads(pid) if tid != pid)
 
 
 def filter_for(pid: int) -> ProcessFilter:

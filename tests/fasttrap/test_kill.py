@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from backend.errors import TracerDied
+from backend.fasttrap import guardian, safety
+from backend.fasttrap.engine import Engine
+from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.site_batch import Site
 from backend.linux import pidfd, procfs
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
@@ -106,6 +109,45 @@ def test_target_outlives_its_tracer_killed_while_it_traces(triggers: Triggers) -
             ask_how_it_is(process)
             assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
             assert sigtrap_is_default(process)
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_copies_in_which_a_dead_tracer_had_threads_stop_are_made_harmless(
+    triggers: Triggers, armed: bool
+) -> None:
+    # A thread may be on its way to such a copy's int3 when the text is in order already and SIGTRAP deadly again.
+    program = triggers.path("endless")
+    with trigger(program, "1") as process:
+        site = load_address(process.pid, program) + function_offsets(program)["first_push"]
+        reading, writing = os.pipe()
+        tracer = os.fork()
+        if tracer == 0:
+            try:
+                os.write(writing, str(make_stopping_copy(process.pid, site, armed=armed)).encode())
+            finally:
+                os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            end = int(lines.read())
+        os.waitpid(tracer, 0)
+        assert procfs.read_memory(process.pid, end, 1) == b"\xcc"
+        guardian.rescue(process.pid)
+        assert procfs.read_memory(process.pid, end, 1) == b"\x90"
+
+
+def make_stopping_copy(pid: int, site: int, *, armed: bool) -> int:
+    """In the process of a tracer: make ready for an int3 at the site; return where the copy stops."""
+    engine = Engine(HotLoop())
+    engine.attach(pid)
+    points, tid = engine.process.tracepoints, engine.process.spare_thread()
+    assert tid is not None
+    points.prepare([Site(site, 0)], tid, engine.process.gate, shadow_stack=False)
+    engine.process.secure(tid)
+    stopping = points.stopping(points.route(0, tid), set())
+    assert stopping is not None
+    if not armed:
+        safety.disarmed(points.memory, points.space.regions)
+    return stopping.end
 
 
 def sigtrap_is_default(process: subprocess.Popen[str]) -> bool:

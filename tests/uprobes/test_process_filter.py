@@ -133,6 +133,10 @@ def run(code: bytes) -> int:
 @pytest.mark.parametrize("support", UprobeMulti)
 def test_error_of_a_process_that_has_ended(support: UprobeMulti) -> None:
     child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    # A zombie has no thread to be found by: all processes of the machine would be looked at for it.
+    with pytest.raises(ProcessGone):
+        narrow(child.pid, support)
     child.wait()
     with pytest.raises(ProcessGone):
         narrow(child.pid, support)
