@@ -16,9 +16,10 @@ class NamedType(Node):
 
 
 class Parameters(Node):
-    """`(int, char *)` behind a declarator: it is a function."""
+    """`(int, char *)` behind a declarator: it is a function; or, as a dimension, `[...]`, which is an error."""
 
     span: Span
+    items: tuple[TypeName, ...] = ()
 
 
 class Declarator(Node):
@@ -50,10 +51,16 @@ class RecordType(Node):
     fields: tuple[Field, ...] | None
 
 
+class Enumerator(Node):
+    span: Span
+    name: str
+    value: Expression | None
+
+
 class EnumType(Node):
     span: Span
     tag: str
-    enumerators: tuple[tuple[str, Expression | None], ...] | None
+    enumerators: tuple[Enumerator, ...] | None
 
 
 TypeSpecifier = NamedType | RecordType | EnumType

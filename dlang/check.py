@@ -16,7 +16,7 @@ from dlang.check_expression import check_expression, constant_expression, named_
 from dlang.check_operator import assignable, is_scalar, same_type
 from dlang.check_place import declare, declare_array
 from dlang.check_type import apply_declarator, key_list, key_types, type_of
-from dlang.diagnostics import CompileError, fail, unsupported
+from dlang.diagnostics import CompileError, Diagnostic, fail, unsupported
 from dlang.names import Inline, Names
 from dlang.node import Node
 from dlang.program import (
@@ -45,6 +45,8 @@ from dlang.types import (
 
 _STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
 _MOST_INLINED: Final = 1000
+_WHILE_READING: Final = ("D_MACRO_", "D_INT_", "D_DECL_", "D_FUNC_", "D_OFFSETOF_", "D_DIV_ZERO")
+"""How the tags begin of what DTrace's parser notices while it reads."""
 _UNKNOWN: Final = frozenset(["D_IDENT_UNDEF", "D_VAR_UNDEF"])
 """Tags of what a name that nothing was assigned to so far leads to."""
 
@@ -85,13 +87,13 @@ def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
     names.probe = node.descriptions[0].text
     body = Body(names, source)
     try:
-        predicate = _predicate(node, names)
+        predicate = _predicate(node, source, names)
     except CompileError as error:
         # The statements may make the variables that the predicate asks for.
         if error.diagnostic.tag not in _UNKNOWN:
             raise
         statements = _body(node, body, error)
-        predicate = _predicate(node, names)
+        predicate = _predicate(node, source, names)
     else:
         statements = _body(node, body)
     names.probe = None
@@ -101,7 +103,7 @@ def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
     return Clause(node.descriptions, predicate, statements, tuple(body.actions), size, prints_row)
 
 
-def _predicate(node: ast.Clause, names: Names) -> Value | None:
+def _predicate(node: ast.Clause, source: Source, names: Names) -> Value | None:
     if node.predicate is None:
         return None
     names.misplaced.clear()
@@ -109,9 +111,12 @@ def _predicate(node: ast.Clause, names: Names) -> Value | None:
         predicate = check_expression(node.predicate, names)
         names.check_misplaced()
         if not is_scalar(predicate):
-            fail("D_PRED_SCALAR", node.predicate.span, "predicate result must be of scalar type")
+            # DTrace has read all of the clause by then.
+            lines = source.line(Span(node.span.end, node.span.end)) - source.line(node.predicate.span)
+            words = "predicate result must be of scalar type"
+            raise CompileError(Diagnostic("D_PRED_SCALAR", node.predicate.span, words, lines_on=lines))
     except CompileError as error:
-        raise CompileError(replace(error.diagnostic, place="in predicate")) from None
+        raise CompileError(_placed(error.diagnostic, "in predicate")) from None
     return predicate
 
 
@@ -122,7 +127,12 @@ def _body(node: ast.Clause, body: Body, otherwise: CompileError | None = None) -
     except CompileError as error:
         if otherwise is not None and error.diagnostic.tag in _UNKNOWN:
             raise otherwise from None
-        raise CompileError(replace(error.diagnostic, place="in action list")) from None
+        raise CompileError(_placed(error.diagnostic, "in action list")) from None
+
+
+def _placed(diagnostic: Diagnostic, place: str) -> Diagnostic:
+    """Return a diagnostic with its place in the clause, if DTrace finds it when all of the clause is read."""
+    return diagnostic if diagnostic.tag.startswith(_WHILE_READING) else replace(diagnostic, place=place)
 
 
 # --- declarations -------------------------------------------------------------------------------------------
@@ -132,6 +142,11 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
     def constant(expression: ast.Expression) -> int | None:
         return constant_expression(expression, names)
 
+    if isinstance(node.type, ast.NamedType) and not node.declarators:
+        last = node.type.words[-1]
+        if len(node.type.words) > 1 and last in names.typedefs:
+            kind = "typedef" if node.storage == "typedef" else "typedef identifier"
+            fail("D_DECL_IDRED", node.span, f"{kind} redeclared: {last}")
     if node.type is None:
         base: Type = INT
     else:
@@ -179,7 +194,8 @@ def _declare(
     if is_incomplete(type_):
         fail("D_DECL_INCOMPLETE", span, f"incomplete struct/union/enum {type_}: {name}")
     if isinstance(type_, FunctionType):
-        unsupported(span, "a variable that is a function")
+        # Means what it means with extern: that there is such a function somewhere.
+        return
     variable, array = names.find(scope, name), names.arrays.get((scope, name))
     known = variable or array
     if known is not None:

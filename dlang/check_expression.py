@@ -59,6 +59,7 @@ from dlang.program import (
     CopyIn,
     CopyInString,
     CopyInto,
+    Element,
     Load,
     Logical,
     Part,
@@ -398,6 +399,10 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     _make_where_new(target, type_assigned(value), names)
     place = modifiable(check_expression(target, names), operator, node)
     check_not_array(place.type, operator, node)
+    dynamic = isinstance(place, Element) or (isinstance(place, Variable) and place.scope is Scope.THREAD)
+    if dynamic and is_zero(value) and isinstance(place.type, RecordType):
+        # Frees it, as storing 0 does with what is no structure.
+        return Store(place.type, place, Constant(place.type, 0))
     return Store(place.type, place, assignable(value, place.type, operator, node))
 
 
@@ -549,7 +554,7 @@ def _call(node: ast.Call, names: Names) -> Value:
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
         case "strlen":
-            return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node))
+            return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node), node.span)
     return _subroutine(subroutine, arguments, node, names)
 
 

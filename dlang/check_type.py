@@ -68,6 +68,8 @@ def _no_such_type(words: tuple[str, ...], span: Span) -> NoReturn:
     kinds = [word for word in words if word not in _ATTRIBUTES]
     long = "long" in words or "short" in words
     prefix = "invalid type declaration:"
+    if "long" in words and "short" in words and not kinds:
+        fail("D_UNKNOWN", span, "failed to resolve type short long : Unknown type name")
     match kinds:
         case ["char"] if long:
             fail("D_DECL_CHARATTR", span, f"{prefix} short and long may not be used with char type")
@@ -131,10 +133,26 @@ def apply_declarator(base: Type, declarator: ast.Declarator, names: Names, const
     dimensions = declarator.dimensions[1:] if key_list(declarator) else declarator.dimensions
     for dimension in reversed(dimensions):
         if isinstance(dimension, ast.Parameters):
+            _check_parameters(dimension, names, constant)
             result = FunctionType(result)
         else:
             result = _array(result, dimension, declarator, names, constant)
     return apply_declarator(result, declarator.inner, names, constant) if declarator.inner else result
+
+
+def _check_parameters(node: ast.Parameters, names: Names, constant: Constant) -> None:
+    """Raise for parameters that no function can have (dt_decl_prototype)."""
+    for number, item in enumerate(node.items, 1):
+        name = item.declarator.name
+        if key_list(item.declarator):
+            words = "function prototype may not use parameter of type dynamic variable"
+            fail("D_DECL_PROTO_TYPE", item.span, f"{words}: {name or '(anonymous)'}, parameter #{number}")
+        if not isinstance(declared_type(item.type, item.declarator, names, constant), VoidType):
+            continue
+        if len(node.items) > 1:
+            fail("D_DECL_PROTO_VOID", item.span, "void must be sole parameter")
+        if name:
+            fail("D_DECL_PROTO_NAME", item.span, f"void parameter may not have a name: {name}")
 
 
 def _array(
@@ -176,30 +194,38 @@ def _pointers(type_: Type) -> int:
 
 
 def _record(node: ast.RecordType, names: Names, constant: Constant) -> Type:
-    known = names.tags.get(node.tag) if node.tag else None
-    if isinstance(known, IntegerType) or (known and known.keyword != node.keyword):
-        fail("D_DECL_TYPERED", node.span, f"type redeclared: {node.keyword} {node.tag}")
-    record = known or RecordType(node.keyword, node.tag)
+    # Unlike C's, tags of structures, unions and enumerations are apart from each other.
+    tag = f"{node.keyword} {node.tag}"
+    known = names.tags.get(tag) if node.tag else None
+    record = known if isinstance(known, RecordType) else RecordType(node.keyword, node.tag)
     if node.tag:
-        names.tags[node.tag] = record
+        names.tags[tag] = record
     if node.fields is None:
         return record
     if record.layout is not None:
         fail("D_DECL_TYPERED", node.span, f"type redeclared: {record}")
     members: list[tuple[str, Type, int | None]] = []
     for field in node.fields:
+        for twice in (
+            item.name for item in field.declarators if item.name in {name for name, _, _ in members if name}
+        ):
+            words = "Duplicate member, enumerator, or variable name"
+            fail("D_UNKNOWN", field.span, f"failed to define member '{twice}': {words}")
         base = type_of(field.type, names, constant)
         if not field.declarators:
             if not isinstance(base, RecordType) or base.tag:
                 fail("D_DECL_MNAME", field.span, "member declaration requires a name")
             members.append(("", base, None))
         members.extend(_member(base, declarator, names, constant) for declarator in field.declarators)
-    taken = [name for name, _, _ in members if name]
-    twice = next((name for number, name in enumerate(taken) if name in taken[:number]), None)
-    if twice is not None:
-        fail("D_DECL_IDRED", node.span, f"identifier redeclared: {twice}")
     record.layout = lay_out(node.keyword, members, names.string_size)
     return record
+
+
+def _announced(type_: Type) -> str:
+    """Return the name of a type without members: DTrace keeps no more of it than that it is one."""
+    while isinstance(type_, ArrayType):
+        type_ = type_.element
+    return f"struct {type_.tag}" if isinstance(type_, RecordType) else str(type_)
 
 
 def _member(
@@ -214,7 +240,7 @@ def _member(
     if isinstance(type_, FunctionType):
         unsupported(span, "a member that is a function")
     if is_incomplete(type_):
-        fail("D_DECL_INCOMPLETE", span, f"incomplete struct/union/enum {type_}: {name}")
+        fail("D_DECL_INCOMPLETE", span, f"incomplete struct/union/enum {_announced(type_)}: {name}")
     if declarator.bit_width is None:
         return name, type_, None
     width = constant(declarator.bit_width)
@@ -228,27 +254,29 @@ def _member(
 
 
 def _enumeration(node: ast.EnumType, names: Names, constant: Constant) -> Type:
-    known = names.tags.get(node.tag) if node.tag else None
-    if isinstance(known, RecordType) or (known and node.enumerators is not None):
-        fail("D_DECL_TYPERED", node.span, f"type redeclared: enum {node.tag}")
+    tag = f"enum {node.tag}".rstrip()
+    known = names.tags.get(tag) if node.tag else None
+    if known and node.enumerators is not None:
+        fail("D_DECL_TYPERED", node.span, f"type redeclared: {tag}")
     if node.enumerators is None:
         if known is None:
             fail("D_DECL_INCOMPLETE", node.span, f"incomplete struct/union/enum enum {node.tag}: {node.tag}")
         return known
     value, found = -1, []
-    for name, expression in node.enumerators:
+    for item in node.enumerators:
+        name, expression = item.name, item.value
         given = value + 1 if expression is None else constant(expression)
         if given is None:
             words = f"enumerator '{name}' must be assigned to an integral constant expression"
-            fail("D_DECL_ENCONST", node.span, words)
-        if given > _INT_MAX:
-            fail("D_DECL_ENOFLOW", node.span, f"enumerator '{name}' value overflows INT_MAX ({_INT_MAX})")
+            fail("D_DECL_ENCONST", item.span, words)
+        if not -_INT_MAX - 1 <= given <= _INT_MAX:
+            fail("D_DECL_ENOFLOW", item.span, f"enumerator '{name}' value overflows INT_MAX ({_INT_MAX})")
         if names.is_taken(name):
-            fail("D_DECL_IDRED", node.span, f"identifier redeclared: {name}")
+            fail("D_DECL_IDRED", item.span, f"identifier redeclared: {name}")
         value = given
         found.append((name, value))
         names.constants[name] = typed.Constant(INT, value)
-    enumeration = replace(INT, name=f"enum {node.tag}".rstrip(), enumerators=tuple(found))
+    enumeration = replace(INT, name=tag, enumerators=tuple(found))
     if node.tag:
-        names.tags[node.tag] = enumeration
+        names.tags[tag] = enumeration
     return enumeration

@@ -8,7 +8,7 @@ once. What works on characters in memory is string_code.py's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 import llvmlite.ir as ir
 
@@ -34,7 +34,6 @@ from dlang.lower_place import (
     InMemory,
     Spot,
     convert,
-    is_dynamic,
     is_null_string,
     load_bytes,
     load_text,
@@ -166,9 +165,9 @@ def word(value: Value, frame: Frame) -> ir.Value:
             return _copy_bytes(value, frame)
         case CharacterAt():
             return _character(value, frame)
-        case StringLength(operand=operand):
+        case StringLength(operand=operand, span=span):
             with frame.temporaries():
-                return length(b, string_at(operand, frame), frame.program.string_size)
+                return length(b, text_at(operand, span, frame), frame.program.string_size)
         case SpeculationNumber(operand=operand, ends=ends):
             return speculation_number(word(operand, frame), frame, ends=ends)
         case SubroutineCall():
@@ -274,7 +273,7 @@ def _entry(place: Element, frame: Frame) -> Spot:
             parts.append((word(key, frame), None))
         else:
             text = frame.temporary(stored_size(key.type, frame.program.string_size))
-            value_into(key, text, frame)
+            recorded_into(key, text, frame)
             parts.append((text, key.type))
     return Spot(Entry(array, size, tuple(parts)))
 
@@ -322,6 +321,8 @@ def bytes_into(value: Value, place: ir.Value, frame: Frame) -> None:
     size = stored_size(value.type, frame.program.string_size)
     with frame.temporaries():
         match value:
+            case Constant(value=0):
+                zero_words(frame.b, place, size)
             case Load(place=source):
                 if size_of(value.type, frame.program.string_size) != size:
                     store(frame.b, 0, place, size - 8)
@@ -571,6 +572,36 @@ def string_at(value: Value, frame: Frame) -> ir.Value:
     return place
 
 
+def text_at(value: Value, span: Span, frame: Frame) -> ir.Value:
+    """Emit a string expression as `string_at` does; NULL is a fault."""
+    text = string_at(value, frame)
+    _fault_if_null(value, text, constant(0), span, frame)
+    return text
+
+
+def _fault_if_null(value: Value, text: ir.Value, address: ir.Value, span: Span, frame: Frame) -> None:
+    """Emit the fault that a use of a string is that is NULL: the address 0, or so far behind it."""
+    if _may_be_null(value):
+        frame.fault_when(is_null_string(text, frame), Fault.BADADDR, address, span)
+
+
+def _may_be_null(value: Value) -> bool:
+    match value:
+        case Load() | NullString():
+            return True
+        case SubroutineCall(name=name):
+            return name in _SEARCHES
+        case Store(value=last) | Sequence(right=last):
+            return _may_be_null(last)
+        case Choice(then=then, otherwise=otherwise):
+            return _may_be_null(then) or _may_be_null(otherwise)
+    return False
+
+
+_SEARCHES: Final = frozenset(["strchr", "strrchr", "strstr", "strtok"])
+"""Subroutines that give NULL where they find nothing."""
+
+
 def string_into(value: Value, place: ir.Value, frame: Frame) -> None:
     """Emit a string expression into `string_size` bytes at `place`, zero-padded."""
     with frame.temporaries():
@@ -647,8 +678,8 @@ def _arguments(value: SubroutineCall, frame: Frame) -> list[ir.Value]:
     if value.rest is not None:
         emitted.append(text_in_place(value.rest, frame))
     for argument in value.arguments:
-        emit = string_at if isinstance(argument.type, StringType) else word
-        emitted.append(emit(argument, frame))
+        is_text = isinstance(argument.type, StringType)
+        emitted.append(text_at(argument, value.span, frame) if is_text else word(argument, frame))
     return emitted
 
 
@@ -697,15 +728,19 @@ def _character(value: CharacterAt, frame: Frame) -> ir.Value:
     with frame.temporaries():
         text = string_at(value.operand, frame)
         number = opaque(b, word(value.index, frame))
+        _fault_if_null(value.operand, text, number, value.span, frame)
         outside = b.icmp_unsigned(">=", number, constant(frame.program.string_limit))
         frame.fault_when(outside, Fault.BADINDEX, number, value.span)
         return b.sext(b.load(at(b, text, number), typ=I8), I64)
 
 
 def recorded_into(value: Value, place: ir.Value, frame: Frame) -> None:
-    """Emit a value that is to be printed. A string that a thread or an array never had is a bad address, as in
-    DTrace."""
+    """Emit a value that is to be printed. A string that is NULL is a bad address, as in DTrace."""
     value_into(value, place, frame)
-    if isinstance(value, Load) and isinstance(value.type, StringType) and is_dynamic(value.place):
-        span = value.place.span if isinstance(value.place, Element) else Span(0, 0)
-        frame.fault_when(is_null_string(place, frame), Fault.BADADDR, constant(0), span)
+    if isinstance(value.type, StringType):
+        match value:
+            case Load(place=Element(span=span)) | SubroutineCall(span=span):
+                pass
+            case _:
+                span = Span(0, 0)
+        _fault_if_null(value, place, constant(0), span, frame)

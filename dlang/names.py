@@ -146,10 +146,10 @@ def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
             return ast.String(macro.span, b"") if as_string else ast.Integer(macro.span, "0")
     elif name in names.macros.variables:
         text = str(names.macros.variables[name])
+    elif name == "target":
+        text = "0"
     else:
         near = did_you_mean(name, names.macros.variables)
-        if name == "target":
-            near = "$target is the process of -p or -c"
         fail("D_MACRO_UNDEF", macro.span, f"macro variable {macro.text} is not defined", near)
     if as_string:
         return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
@@ -188,6 +188,13 @@ def _number(macro: ast.Macro, text: str) -> ast.Expression:
 
 def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
     """Return the text of a macro inside a probe description."""
+    if name == "target" and name not in names.macros.variables:
+        fail(
+            "D_MACRO_UNDEF",
+            span,
+            "macro variable $target is not defined",
+            "$target is the process of -p or -c",
+        )
     value = expand_macro(ast.Macro(span, f"{'$$' if as_string else '$'}{name}"), names)
     match value:
         case ast.Integer(text=text):

@@ -263,7 +263,7 @@ def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
         near = "end-of-input" if text[at] == "\0" else f'"{text[at]}"'
         return _syntax(Span(at, at + 1), f"syntax error near {near}")
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
-        return _bodiless(error, text) or _unexpected(error.token, text)
+        return _bodiless(error, text) or _declared_badly(error, text) or _unexpected(error.token, text)
     accepts = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
     end = Span(len(text.rstrip()), len(text.rstrip()))
     if accepts >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
@@ -286,6 +286,53 @@ def _bodiless(error: lark.UnexpectedToken, text: str) -> CompileError | None:
     else:
         return None
     return _syntax(Span(max(start - 1, 0), start), message)
+
+
+_STORAGES: Final = frozenset(["auto", "extern", "register", "self", "static", "this", "typedef"])
+_TYPE_WORDS: Final = frozenset(
+    [
+        "char",
+        "double",
+        "enum",
+        "float",
+        "int",
+        "long",
+        "short",
+        "signed",
+        "string",
+        "struct",
+        "union",
+        "unsigned",
+        "void",
+    ]
+)
+
+
+def _declared_badly(error: lark.UnexpectedToken, text: str) -> CompileError | None:
+    """Return what DTrace says of words that are each D but make no declaration together."""
+    token = error.token
+    start = token.start_pos or 0
+    span = Span(start, start + len(token))
+    opened = _open_brackets(text[:start])
+    before = re.findall(r"[A-Za-z_][A-Za-z_0-9]*(?=\s*\Z)", text[:start])
+    if token in _STORAGES and before and before[0] in _STORAGES:
+        return CompileError(
+            Diagnostic("D_DECL_CLASS", span, "only one storage class allowed in a declaration")
+        )
+    if token in _STORAGES and opened[-1:] in (["("], ["["]) and "{" not in opened:
+        words = "inappropriate storage class for function or associative array parameter"
+        return CompileError(Diagnostic("D_DECL_PARMCLASS", span, words))
+    follows_type = set(error.accepts or error.expected or ()) >= {"STAR", "SEMICOLON"}
+    if not follows_type or (token not in _TYPE_WORDS and token.type != "TYPE_NAME"):
+        return None
+    tag, words = "D_DECL_COMBO", "invalid type combination"
+    if before and before[0] in ("long", "short"):
+        tag = "D_DECL_LONGINT"
+        words = "invalid type declaration: long and long long may only be used with integer or floating-point type"
+    elif before and before[0] in ("signed", "unsigned"):
+        tag = "D_DECL_SIGNINT"
+        words = "invalid type declaration: signed and unsigned may only be used with integer type"
+    return CompileError(Diagnostic(tag, span, words))
 
 
 def _syntax(span: Span, message: str, hint: str = "") -> CompileError:
@@ -451,8 +498,23 @@ class _Builder(lark.Transformer[Token, ast.Program]):
     ) -> ast.Declarator:
         return ast.Declarator(_span(meta), inner.name, pointers, suffixes, None, inner)
 
-    def parameters(self, meta: lark.tree.Meta, *items: object) -> ast.Parameters:
-        return ast.Parameters(_span(meta))
+    def parameters(self, meta: lark.tree.Meta, *items: ast.TypeName | Token | None) -> ast.Parameters:
+        return ast.Parameters(_span(meta), tuple(item for item in items if isinstance(item, ast.TypeName)))
+
+    def parameter(
+        self,
+        meta: lark.tree.Meta,
+        type_: ast.TypeName | ast.TypeSpecifier,
+        declarator: ast.Declarator | None = None,
+    ) -> ast.TypeName:
+        if isinstance(type_, ast.TypeName):
+            return type_
+        assert declarator is not None
+        return ast.TypeName(_span(meta), type_, declarator)
+
+    def variable_keys(self, meta: lark.tree.Meta, dots: Token) -> ast.Parameters:
+        words = "array prototype may not use a variable-length argument list"
+        fail("D_DECL_PROTO_VARARGS", _span(meta), words)
 
     def pointers(self, meta: lark.tree.Meta, *stars: Token) -> int:
         return len(stars)
@@ -479,9 +541,7 @@ class _Builder(lark.Transformer[Token, ast.Program]):
     def record_reference(self, meta: lark.tree.Meta, keyword: Token, tag: str) -> ast.RecordType:
         return ast.RecordType(_span(meta), str(keyword), tag, None)
 
-    def enum_type(
-        self, meta: lark.tree.Meta, tag: str | None, *items: tuple[str, ast.Expression | None]
-    ) -> ast.EnumType:
+    def enum_type(self, meta: lark.tree.Meta, tag: str | None, *items: ast.Enumerator) -> ast.EnumType:
         return ast.EnumType(_span(meta), tag or "", items)
 
     def enum_reference(self, meta: lark.tree.Meta, tag: str) -> ast.EnumType:
@@ -489,8 +549,8 @@ class _Builder(lark.Transformer[Token, ast.Program]):
 
     def enumerator(
         self, meta: lark.tree.Meta, name: Token, *value: Token | ast.Expression | None
-    ) -> tuple[str, ast.Expression | None]:
-        return str(name), value[-1]  # type: ignore[return-value]
+    ) -> ast.Enumerator:
+        return ast.Enumerator(_span(meta), str(name), value[-1])  # type: ignore[arg-type]
 
     def tag(self, meta: lark.tree.Meta, name: Token) -> str:
         return str(name)

@@ -171,7 +171,7 @@ class Load(Node):
 
 
 class Store(Node):
-    """Assigns, and is the value that the place has then."""
+    """Assigns, and is the value that the place has then. A structure's value may be the constant 0: all its bytes."""
 
     type: Type
     place: Place
@@ -360,6 +360,7 @@ class CharacterAt(Node):
 class StringLength(Node):
     type: Type
     operand: Value
+    span: Span
 
 
 class SpeculationNumber(Node):

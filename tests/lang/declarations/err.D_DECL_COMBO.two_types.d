@@ -2,5 +2,5 @@
  * ASSERTION: Type words fit together.
  * SECTION: Types and declarations
  */
-short long x;
+char int x;
 BEGIN {  }

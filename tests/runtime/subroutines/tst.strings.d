@@ -25,7 +25,8 @@ pid$target:calls:text:entry
 {
 	this->text = copyinstr(arg0);
 	this->first = strtok(this->text, " ,");
-	printf("[%s] [%s] [%s]\n", this->text, this->first, strtok(NULL, " ,"));
+	this->next = strtok(NULL, " ,");
+	printf("[%s] [%s] [%s]\n", this->text, this->first == NULL ? "NULL" : this->first, this->next == NULL ? "NULL" : this->next);
 	@words[strjoin(this->first, "!")] = count();
 	last = strjoin(last, substr(this->text, 0, 1));
 }

@@ -5,9 +5,9 @@
 3 2 0 3
 0 -1 3
 [two] [/b/c] [/c]
-[hello] [hello] []
+[hello] [hello] [NULL]
 [a longer string] [a] [longer]
-[] [] []
+[] [NULL] [NULL]
 ! 1
 a! 1
 hello! 1

@@ -1,5 +1,5 @@
 /*
- * ASSERTION: NULL is below every string and equal to itself; only a variable that could be missing faults when printed.
+ * ASSERTION: NULL is below every string and equal to itself; any other use of it is a fault.
  * SECTION: Values/Strings
  * @@flags: -q
  * @@mask: bpf-pc
@@ -10,7 +10,7 @@ BEGIN
 {
 	printf("%d %d %d %d\n", s == NULL, s == "", self->own == NULL, "" < s);
 	s = NULL;
-	printf("[%s] %d %d %d %d %d\n", s, s == NULL, s < "", s > "", s == "", strlen(s));
+	printf("%d %d %d %d\n", s == NULL, s < "", s > "", s == "");
 	other = s;
 	s = "text";
 	printf("%d [%s] %c%c %d\n", other == NULL, s + 2, s[0], "abc"[2], s[9]);
@@ -27,6 +27,15 @@ BEGIN
 {
 	@[self->own] = count();
 }
+BEGIN { trace(other); }
+BEGIN { trace(strlen(other)); }
+BEGIN { trace(other[2]); }
+BEGIN { trace(strjoin(other, "x")); }
+BEGIN { trace(strstr("abc", "x")); }
+BEGIN { a[other] = 1; }
+BEGIN { trace(strtok("", "x") == NULL); }
+string never;
+BEGIN { printf("%s%d%d\n", never, strlen(never), never[3]); }
 BEGIN
 {
 	i = 300;

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A variable has one storage class.
+ * SECTION: Declarations
+ */
+self this int x;

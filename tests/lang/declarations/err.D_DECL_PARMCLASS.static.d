@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A parameter has no storage class.
+ * SECTION: Declarations
+ */
+int f(static int x);

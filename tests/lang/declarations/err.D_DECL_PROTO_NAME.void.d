@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: No parameter, no name.
+ * SECTION: Declarations
+ */
+int f(void x);

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: No parameter is an associative array.
+ * SECTION: Declarations
+ */
+int f(int x[int]);

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: void is the only parameter.
+ * SECTION: Declarations
+ */
+int f(int, void);

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: unsigned is of integers.
+ * SECTION: Types/Structures
+ */
+unsigned struct a { int x; };

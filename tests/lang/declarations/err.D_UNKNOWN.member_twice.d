@@ -1,0 +1,8 @@
+/*
+ * ASSERTION: Members have different names.
+ * SECTION: Types/Structures
+ */
+struct a {
+	int x;
+	char x;
+};

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: No type is both short and long.
+ * SECTION: Types/Integers
+ */
+short long x;
