@@ -26,7 +26,9 @@ pid$target:calls:text:entry
 	this->text = copyinstr(arg0);
 	this->first = strtok(this->text, " ,");
 	this->next = strtok(NULL, " ,");
-	printf("[%s] [%s] [%s]\n", this->text, this->first == NULL ? "NULL" : this->first, this->next == NULL ? "NULL" : this->next);
+	this->next = this->next == NULL ? "NULL" : this->next;
+	this->first = this->first == NULL ? "" : this->first;
+	printf("[%s] [%s] [%s]\n", this->text, this->first, this->next);
 	@words[strjoin(this->first, "!")] = count();
 	last = strjoin(last, substr(this->text, 0, 1));
 }

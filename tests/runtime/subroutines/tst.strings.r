@@ -7,7 +7,7 @@
 [two] [/b/c] [/c]
 [hello] [hello] [NULL]
 [a longer string] [a] [longer]
-[] [NULL] [NULL]
+[] [] [NULL]
 ! 1
 a! 1
 hello! 1
