@@ -40,7 +40,9 @@ STATE_CONSUMER_PARENT: Final = 24
 """Process ids of the parents, for ppid."""
 STATE_RANDOM: Final = 32
 """The state of rand(); the engine begins with a number nobody can guess."""
-STATE_DROPS: Final = 40
+STATE_DYNAMIC: Final = 40
+"""Bytes that thread-local variables and elements of associative arrays take together; option dynvarsize bounds them."""
+STATE_DROPS: Final = 48
 COUNTED_DROPS: Final = (
     Drop.PRINCIPAL,
     Drop.AGGREGATION,
@@ -67,6 +69,16 @@ SPECULATION_ENDING: Final = 2
 def speculation_offset(program: TypedProgram, number: int) -> int:
     """Return the place of a speculation's word in the state block; numbers begin with 1."""
     return STATE_VARIABLES + program.globals_size + 8 * (number - 1)
+
+
+def thread_cost(program: TypedProgram) -> int:
+    """Return the bytes of the dynamic variables' room that the variables of a thread take."""
+    return program.thread_size + 16
+
+
+def element_cost(array: AssociativeArray, string_size: int) -> int:
+    """Return the bytes of the dynamic variables' room that an element takes, its key included."""
+    return array_key_size(array, string_size) + stored_size(array.type, string_size)
 
 
 def drop_offset(drop: Drop) -> int:

@@ -113,9 +113,10 @@ define ptr @hash_find(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr
   ret ptr %result
 }
 
-; The value of a key, made from %new where the key is new; null where there are %limit entries.
+; The value of a key, made from %new where the key is new. It costs %cost of what %room_used counts; null where
+; %limit or more of that are taken.
 define ptr @hash_make(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header,
-                      i64 %limit, ptr %new) {
+                      ptr %room_used, i64 %cost, i64 %limit, ptr %new) {
 entry:
   %room = alloca ptr
   %mark = call i64 @mark_of(ptr %key, i64 %key_size, ptr %header)
@@ -135,7 +136,7 @@ make:
   %no_room = icmp eq ptr %empty, null
   br i1 %no_room, label %full, label %count
 count:
-  %used = atomicrmw add ptr %table, i64 1 seq_cst
+  %used = atomicrmw add ptr %room_used, i64 %cost seq_cst
   %allowed = icmp ult i64 %used, %limit
   br i1 %allowed, label %look, label %over
 look:
@@ -157,17 +158,18 @@ fill:
   store atomic i64 %live, ptr %empty release, align 8
   ret ptr %value_at
 taken:
-  %given_back = atomicrmw sub ptr %table, i64 1 seq_cst
+  %given_back = atomicrmw sub ptr %room_used, i64 %cost seq_cst
   br label %again
 over:
-  %not_used = atomicrmw sub ptr %table, i64 1 seq_cst
+  %not_used = atomicrmw sub ptr %room_used, i64 %cost seq_cst
   br label %full
 full:
   ret ptr null
 }
 
 ; Deletes a key whose value nobody else can be at.
-define void @hash_free(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header) {
+define void @hash_free(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, ptr %header,
+                       ptr %room_used, i64 %cost) {
   %room = alloca ptr
   %mark = call i64 @mark_of(ptr %key, i64 %key_size, ptr %header)
   %at = call ptr @search(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, ptr %key, i64 %mark,
@@ -176,7 +178,7 @@ define void @hash_free(ptr %table, i64 %mask, i64 %key_size, i64 %entry_size, pt
   br i1 %missing, label %done, label %delete
 delete:
   store atomic i64 $free, ptr %at release, align 8
-  %used = atomicrmw sub ptr %table, i64 1 seq_cst
+  %used = atomicrmw sub ptr %room_used, i64 %cost seq_cst
   br label %done
 done:
   ret void

@@ -51,13 +51,16 @@ from dlang.layout import (
     PLACE_CONDITION_SHIFT,
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
+    STATE_DYNAMIC,
     HashStore,
     Store,
     TableStore,
     array_key_size,
     array_name,
+    element_cost,
     named_array,
     state_size,
+    thread_cost,
 )
 from dlang.lower import Unit
 from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
@@ -138,11 +141,11 @@ class Layout:
         """Return the shape of a hash, by its region's name."""
         if name == THREADS:
             size = self.program.thread_size
-            return HashShape(max(self.sizes.dynamic // (size + 16), 1), 8, size)
+            return HashShape(max(self.sizes.dynamic // thread_cost(self.program), 1), 8, size)
         if name.startswith(ARRAY_PREFIX):
             array, size = named_array(name, self.program), self.program.string_size
             key_size, value_size = array_key_size(array, size), stored_size(array.type, size)
-            return HashShape(max(self.sizes.dynamic // (key_size + value_size), 1), key_size, value_size)
+            return HashShape(max(self.sizes.dynamic // element_cost(array, size), 1), key_size, value_size)
         store_ = self.stores[name.removeprefix("@")]
         assert isinstance(store_, HashStore)
         value_size = 8 * cell_words(store_.aggregation)
@@ -428,10 +431,19 @@ class _NativeTarget:
         mask, key_size, entry_size = map(constant, ((1 << shape.bits) - 1, shape.key_size, shape.entry_size))
         return [self.machine.region(b, name), mask, key_size, entry_size, key, self.machine.header(b)]
 
-    def _found_or_made(self, b: ir.IRBuilder, name: str, key: ir.Value, new: bytes) -> ir.Value:
-        limit = constant(self.machine.layout.shape(name).limit)
+    def _made_dynamic(self, b: ir.IRBuilder, name: str, key: ir.Value, new: bytes, cost: int) -> ir.Value:
+        """Return the value of a key that takes `cost` bytes of the room for dynamic variables; null: there is none."""
+        limit = max(self.machine.layout.sizes.dynamic - cost, 0) + 1
         value = at(b, self.constants(b), self.machine.pool.place(new))
-        return self._call(b, "hash_make", *self._hash(b, name, key), limit, value)
+        used = at(b, self.state(b), STATE_DYNAMIC)
+        return self._call(
+            b, "hash_make", *self._hash(b, name, key), used, constant(cost), constant(limit), value
+        )
+
+    def _free_dynamic(self, b: ir.IRBuilder, name: str, key: ir.Value, cost: int) -> None:
+        self._call(
+            b, "hash_free", *self._hash(b, name, key), at(b, self.state(b), STATE_DYNAMIC), constant(cost)
+        )
 
     def _thread_key(self, b: ir.IRBuilder) -> ir.Value:
         key = self._slot(b, "thread")
@@ -442,22 +454,24 @@ class _NativeTarget:
         return self._call(b, "hash_find", *self._hash(b, THREADS, self._thread_key(b)))
 
     def new_thread_block(self, b: ir.IRBuilder) -> ir.Value:
-        return self._found_or_made(
-            b, THREADS, self._thread_key(b), bytes(self.machine.layout.program.thread_size)
-        )
+        program = self.machine.layout.program
+        zeros = bytes(program.thread_size)
+        return self._made_dynamic(b, THREADS, self._thread_key(b), zeros, thread_cost(program))
 
     def free_thread_block(self, b: ir.IRBuilder) -> None:
-        self._call(b, "hash_free", *self._hash(b, THREADS, self._thread_key(b)))
+        self._free_dynamic(b, THREADS, self._thread_key(b), thread_cost(self.machine.layout.program))
 
     def find_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
         return self._call(b, "hash_find", *self._hash(b, array_name(array), key))
 
     def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
-        zeros = bytes(stored_size(array.type, self.machine.layout.program.string_size))
-        return self._found_or_made(b, array_name(array), key, zeros)
+        string_size = self.machine.layout.program.string_size
+        zeros = bytes(stored_size(array.type, string_size))
+        return self._made_dynamic(b, array_name(array), key, zeros, element_cost(array, string_size))
 
     def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
-        self._call(b, "hash_free", *self._hash(b, array_name(array), key))
+        cost = element_cost(array, self.machine.layout.program.string_size)
+        self._free_dynamic(b, array_name(array), key, cost)
 
     def table_cell(self, b: ir.IRBuilder, aggregation: str, slot: ir.Value) -> ir.Value:
         size = 8 * cell_words(self.machine.layout.stores[aggregation].aggregation)
@@ -467,7 +481,10 @@ class _NativeTarget:
     def hash_cell(self, b: ir.IRBuilder, aggregation: str, key: ir.Value) -> ir.Value:
         function = self.machine.layout.stores[aggregation].aggregation
         new = struct.pack(f"<{cell_words(function)}Q", *identity(function))
-        return self._found_or_made(b, f"@{aggregation}", key, new)
+        name = f"@{aggregation}"
+        used, limit = self.machine.region(b, name), constant(self.machine.layout.shape(name).limit)
+        value = at(b, self.constants(b), self.machine.pool.place(new))
+        return self._call(b, "hash_make", *self._hash(b, name, key), used, constant(1), limit, value)
 
     # --- records
 

@@ -32,6 +32,7 @@ from dlang.emit_ir import (
     at,
     constant,
     extend,
+    fetch_and_add,
     is_null,
     load,
     stack_words,
@@ -44,6 +45,7 @@ from dlang.layout import (
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
     STATE_CONSUMER_PARENT,
+    STATE_DYNAMIC,
     STATE_TARGET_PARENT,
     STATE_WALL_OFFSET,
     HashStore,
@@ -51,8 +53,10 @@ from dlang.layout import (
     TableStore,
     array_key_size,
     array_name,
+    element_cost,
     named_array,
     state_size,
+    thread_cost,
 )
 from dlang.program import AssociativeArray, Fact, ProbeField, TypedProgram
 from dlang.target import Target, UnitKind
@@ -203,7 +207,7 @@ class BpfMachine:
                     )
                 return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 + self.scratch_size, _SCRATCH_SLOTS, name=name)
             case "threads":
-                entries = max(self.options.dynamic_size // (self.program.thread_size + 16), 1)
+                entries = max(self.options.dynamic_size // thread_cost(self.program), 1)
                 return MapSpec(MapKind.HASH, 8, self.program.thread_size, entries, sparse, name)
             case "hits":
                 return MapSpec(MapKind.PERCPU_ARRAY, 4, 8, self.options.number_count, name=name)
@@ -219,7 +223,7 @@ class BpfMachine:
         if name.startswith(ARRAY_PREFIX):
             array = named_array(name, self.program)
             key_size, value_size = array_key_size(array, size), stored_size(array.type, size)
-            entries = max(self.options.dynamic_size // (key_size + value_size), 1)
+            entries = max(self.options.dynamic_size // element_cost(array, size), 1)
             return MapSpec(MapKind.HASH, key_size, value_size, entries, sparse, "array")
         match self.stores[name.removeprefix("@")]:
             case TableStore(aggregation=aggregation, slots=slots):
@@ -501,8 +505,10 @@ class _BpfTarget:
         return self._lookup(b, self.machine.index("threads"), self._thread_key(b))
 
     def new_thread_block(self, b: ir.IRBuilder) -> ir.Value:
-        zeros = bytes(self.machine.program.thread_size)
-        return self._found_or_made(b, self.machine.index("threads"), self._thread_key(b), zeros)
+        program = self.machine.program
+        zeros = bytes(program.thread_size)
+        index = self.machine.index("threads")
+        return self._made_dynamic(b, index, self._thread_key(b), zeros, thread_cost(program))
 
     def _found_or_made(self, b: ir.IRBuilder, index: int, key: ir.Value, new: bytes) -> ir.Value:
         """Return an element of a hash, made with `new` as its value where it is missing; null: no room."""
@@ -516,20 +522,51 @@ class _BpfTarget:
             inside = b.block
         return _merge_pointers(b, [(before, found), (inside, made)])
 
+    def _made_dynamic(self, b: ir.IRBuilder, index: int, key: ir.Value, new: bytes, cost: int) -> ir.Value:
+        """Return an element likewise; it takes `cost` bytes of the room for dynamic variables."""
+        found = self._lookup(b, index, key)
+        before = b.block
+        with b.if_then(is_null(b, found), likely=False):
+            used = fetch_and_add(b, at(b, self.state(b), STATE_DYNAMIC), constant(cost))
+            most = constant(max(self.machine.options.dynamic_size - cost, 0))
+            with b.if_else(b.icmp_unsigned(">", used, most), likely=False) as (full, room):
+                with full:
+                    self._give_back(b, cost)
+                with room:
+                    value = at(b, self.constants(b), self.machine.pool.place(new))
+                    arguments = [self._map(b, index), key, value, constant(Update.NOEXIST)]
+                    refused = _call(b, Helper.MAP_UPDATE_ELEM, arguments)
+                    # By another processor that made it meanwhile, or for want of memory.
+                    with b.if_then(b.icmp_unsigned("!=", refused, constant(0)), likely=False):
+                        self._give_back(b, cost)
+            made = self._lookup(b, index, key)
+            inside = b.block
+        return _merge_pointers(b, [(before, found), (inside, made)])
+
+    def _free_dynamic(self, b: ir.IRBuilder, index: int, key: ir.Value, cost: int) -> None:
+        missing = _call(b, Helper.MAP_DELETE_ELEM, [self._map(b, index), key])
+        with b.if_then(b.icmp_unsigned("==", missing, constant(0))):
+            self._give_back(b, cost)
+
+    def _give_back(self, b: ir.IRBuilder, cost: int) -> None:
+        add_atomically(b, at(b, self.state(b), STATE_DYNAMIC), constant(-cost))
+
     def free_thread_block(self, b: ir.IRBuilder) -> None:
-        map_ = self._map(b, self.machine.index("threads"))
-        _call(b, Helper.MAP_DELETE_ELEM, [map_, self._thread_key(b)])
+        index = self.machine.index("threads")
+        self._free_dynamic(b, index, self._thread_key(b), thread_cost(self.machine.program))
 
     def find_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
         return self._lookup(b, self.machine.index(array_name(array)), key)
 
     def make_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> ir.Value:
-        zeros = bytes(stored_size(array.type, self.machine.program.string_size))
-        return self._found_or_made(b, self.machine.index(array_name(array)), key, zeros)
+        string_size = self.machine.program.string_size
+        zeros = bytes(stored_size(array.type, string_size))
+        index = self.machine.index(array_name(array))
+        return self._made_dynamic(b, index, key, zeros, element_cost(array, string_size))
 
     def free_element(self, b: ir.IRBuilder, array: AssociativeArray, key: ir.Value) -> None:
-        map_ = self._map(b, self.machine.index(array_name(array)))
-        _call(b, Helper.MAP_DELETE_ELEM, [map_, key])
+        cost = element_cost(array, self.machine.program.string_size)
+        self._free_dynamic(b, self.machine.index(array_name(array)), key, cost)
 
     # --- aggregations, records, scratch
 
