@@ -94,7 +94,7 @@ _ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _SIZE: Final = Parameter("size_t", _is_integer)
 _INT: Final = Parameter("int", _is_integer, INT)
 _POINTER: Final = Parameter("void *", _is_pointer)
-_TEXT: Final = Parameter("const char *", is_text, STRING)
+_TEXT: Final = Parameter("char *", is_text, STRING)
 _AGGREGATION: Final = Parameter("@", _anything)
 _CHARACTER: Final = Parameter("char", _is_integer, CHAR)
 _FRAMES: Final = Parameter("uint32_t", _is_integer)
@@ -138,8 +138,8 @@ ACTIONS: Final = {
         Function("printa", (Parameter("@", _anything),), 1, "prints aggregations", variadic=True),
         Function("exit", (_INT,), 1, "stops tracing with an exit status"),
         Function("clear", (_AGGREGATION,), 1, "sets an aggregation's values to zero, keeping its keys"),
-        Function("trunc", (_AGGREGATION, _INT), 1, "removes entries of an aggregation"),
-        Function("normalize", (_AGGREGATION, Parameter("uint64_t", _is_integer)), 2, "divides when printing"),
+        Function("trunc", (_AGGREGATION, _INT64), 1, "removes entries of an aggregation"),
+        Function("normalize", (_AGGREGATION, _UINT64), 2, "divides when printing"),
         Function("denormalize", (_AGGREGATION,), 1, "undoes normalize"),
         Function("ustack", (_FRAMES, _FRAMES), 0, "prints the stack of the thread"),
         Function("uaddr", (_USER_ADDRESS,), 1, "prints an address of the process as function and offset"),
@@ -202,38 +202,47 @@ SUBROUTINES: Final = {
     )
 }
 
-KNOWN_BUT_NOT_COMPILED: Final = frozenset(
-    [
-        "breakpoint",
-        "chill",
-        "ftruncate",
-        "inet_ntoa",
-        "inet_ntoa6",
-        "inet_ntop",
-        "jstack",
-        "link_ntop",
-        "mod",
-        "mutex_owned",
-        "mutex_owner",
-        "panic",
-        "pcap",
-        "progenyof",
-        "stack",
-        "sym",
-        "func",
-        "getmajor",
-        "getminor",
-        "d_path",
-        "mutex_type_adaptive",
-        "mutex_type_spin",
-        "rw_iswriter",
-        "rw_read_held",
-        "rw_write_held",
-        "msgdsize",
-        "msgsize",
-        "json",
-        "getf",
-        "strip",
-    ]
-)
+
+def _kernels(text: str) -> Parameter:
+    """Return a parameter that points to something of the kernel's."""
+    return Parameter(text, _is_pointer)
+
+
+def _locks(kind: str, *names: str) -> tuple[Function, ...]:
+    return tuple(Function(name, (_kernels(kind),), 1, "tells of a lock of the kernel") for name in names)
+
+
+KNOWN_BUT_NOT_COMPILED: Final = {
+    row.name: row
+    for row in (
+        _destructive("breakpoint", "stops the kernel in its debugger"),
+        _destructive("chill", "keeps the processor busy", _INT),
+        _destructive("panic", "stops the kernel"),
+        Function("stack", (_FRAMES,), 0, "prints the kernel's stack"),
+        Function("jstack", (_FRAMES, _FRAMES), 0, "prints a stack with Java's names"),
+        Function("sym", (_ADDRESS,), 1, "prints an address of the kernel as its function"),
+        Function("func", (_ADDRESS,), 1, "prints an address of the kernel as its function"),
+        Function("mod", (_ADDRESS,), 1, "prints an address of the kernel as its module"),
+        Function("ftruncate", (), 0, "cuts the file that is printed to"),
+        Function("pcap", (_POINTER, _INT), 2, "records a packet"),
+        Function("d_path", (_kernels("struct path *"),), 1, "a path of the kernel's as text"),
+        Function("getf", (_INT,), 1, "the kernel's file of a descriptor"),
+        Function("json", (_TEXT, _TEXT), 2, "an element of JSON text"),
+        Function("strip", (_TEXT,), 1, "a text without blanks at its ends"),
+        Function("progenyof", (Parameter("pid_t", _is_integer),), 1, "whether a process is an ancestor"),
+        Function("getmajor", (Parameter("dev_t", _is_integer),), 1, "the major number of a device"),
+        Function("getminor", (Parameter("dev_t", _is_integer),), 1, "the minor number of a device"),
+        Function("inet_ntoa", (_kernels("ipaddr_t *"),), 1, "an IPv4 address as text"),
+        Function("inet_ntoa6", (_kernels("struct in6_addr *"),), 1, "an IPv6 address as text"),
+        Function("inet_ntop", (_INT, _POINTER), 2, "an address of a family as text"),
+        Function("link_ntop", (_INT, _POINTER), 2, "a hardware address as text"),
+        Function("msgsize", (_kernels("mblk_t *"),), 1, "the size of a message"),
+        Function("msgdsize", (_kernels("mblk_t *"),), 1, "the size of a message's data"),
+        *_locks("struct mutex *", "mutex_owned", "mutex_owner", "mutex_type_adaptive", "mutex_type_spin"),
+        *_locks("rwlock_t *", "rw_iswriter", "rw_read_held", "rw_write_held"),
+    )
+}
 """D's functions that this version names in an error instead of compiling them."""
+
+NOT_IMPLEMENTED: Final = frozenset(["breakpoint", "chill", "panic", "jstack"])
+"""Those of them that DTrace for Linux doesn't have either, in its own words."""

@@ -17,7 +17,7 @@ from dlang.program import (
     UserStackDepth,
     Value,
 )
-from dlang.types import INT, LONG, STRING, TYPEDEFS, UNSIGNED_LONG, IntegerType
+from dlang.types import INT, STRING, TYPEDEFS, UNSIGNED_LONG, IntegerType
 
 _INT64: Final = TYPEDEFS["int64_t"]
 _UINT64: Final = TYPEDEFS["uint64_t"]
@@ -121,7 +121,7 @@ _FAULTS: Final = [
 FAULT_NUMBER: Final = {name: number for number, name in enumerate(_FAULTS)}
 
 CONSTANTS: Final[dict[str, Constant]] = {
-    "NULL": Constant(LONG, 0),
+    "NULL": Constant(INT, 0),
     **{name: Constant(INT, number) for name, number in REGISTERS.items()},
     **{f"R_{alias}": Constant(INT, REGISTERS[f"R_{name}"]) for alias, name in _REGISTER_ALIASES.items()},
     **{f"DTRACEFLT_{name}": Constant(INT, number) for name, number in FAULT_NUMBER.items()},

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from dlang import ast
-from dlang.actions import ACTIONS, RECORDING, argument_count, prototype_mismatch
+from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, RECORDING, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_dump import memory, printed
-from dlang.check_expression import check_expression, find_aggregation
+from dlang.check_expression import check_expression, find_aggregation, refuse_known
 from dlang.check_operator import convert, decayed, held, is_scalar, to_string
 from dlang.check_order import Order
 from dlang.check_stack import recorded
@@ -137,6 +137,11 @@ def _statement(statement: ast.Statement, body: Body) -> Statement:
             return Branch(value, *branches)
         case ast.ExpressionStatement(expression=ast.Call() as call) if call.function.name in ACTIONS:
             return _action(call, body)
+        case ast.ExpressionStatement(expression=ast.Call() as call) if (
+            call.function.name in KNOWN_BUT_NOT_COMPILED
+        ):
+            body.order.check_destructive(KNOWN_BUT_NOT_COMPILED[call.function.name], call.span)
+            refuse_known(call, body.names)
         case ast.ExpressionStatement(expression=expression):
             return _expression(expression, body)
 
@@ -403,6 +408,9 @@ def _action(node: ast.Call, body: Body) -> Statement:
         case "freopen":
             return body.add(_freopen(node, bit, body))
         case "trace":
+            match node.arguments[0]:
+                case ast.Call(function=ast.Name(name="ustack")) as call:
+                    return body.add(StackAction(bit, body.place(_recorded(call, body))))
             return body.add(TraceAction(bit, body.place(_traced(node, body))))
         case "printf":
             return body.add(PrintfAction(bit, *_formatted(node, body)))
@@ -451,7 +459,7 @@ def _integer_argument(node: ast.Call, number: int, type_: IntegerType, body: Bod
     argument = node.arguments[number - 1]
     value = check_expression(argument, body.names)
     if not isinstance(value.type, IntegerType):
-        wanted = "int" if type_ is INT else "uint64_t"
+        wanted = ACTIONS[node.function.name].parameters[number - 1].text
         prototype_mismatch(f"{node.function.name}( )", number, wanted, value.type, argument.span)
     return convert(value, type_)
 
@@ -476,6 +484,8 @@ def _format_argument(node: ast.Call, body: Body) -> Format:
     function = node.function.name
     if not isinstance(argument, ast.String):
         given = check_expression(argument, body.names).type
+        if function == "printf" and not is_text(given):
+            prototype_mismatch("printf( )", 1, "string", given, argument.span)
         lines = f"{function}( ) argument #1 is incompatible with prototype:\n\tprototype: string constant"
         fail("D_PRINTF_ARG_FMT", argument.span, f"{lines}\n\t argument: {given}")
     parsed = parse_format(argument.value.decode("utf-8", "surrogateescape"), function)
@@ -495,9 +505,22 @@ def _report(problem: Problem | None, node: ast.Call) -> None:
 def _formatted(node: ast.Call, body: Body) -> tuple[Format, tuple[RecordField, ...]]:
     """Return the format of printf(), or of an action like it, and its values in the record."""
     format_ = _format_argument(node, body)
-    values = [check_expression(argument, body.names) for argument in node.arguments[1:]]
+    values = [_format_value(argument, body) for argument in node.arguments[1:]]
     _report(check_arguments(format_, node.function.name, [value.type for value in values]), node)
     return format_, tuple(body.place(value) for value in values)
+
+
+def _format_value(argument: ast.Expression, body: Body) -> Value:
+    """Return a value for a format, which may be what ustack() and its like record."""
+    if isinstance(argument, ast.Call) and argument.function.name in RECORDING:
+        return _recorded(argument, body)
+    return check_expression(argument, body.names)
+
+
+def _recorded(node: ast.Call, body: Body) -> Value:
+    """Return what ustack() or one of its like records."""
+    ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
+    return recorded(node, body.names)
 
 
 def _freopen(node: ast.Call, bit: int, body: Body) -> FreopenAction:
@@ -520,7 +543,7 @@ def _speculation(node: ast.Call, body: Body) -> RecordField:
     """Return the number that speculate() and its like are given, as far as it is one of a speculation."""
     body.names.speculates = True
     operand = _integer_argument(node, 1, INT, body)
-    return body.place(SpeculationNumber(INT, operand, ends=node.function.name != "speculate"))
+    return body.place(SpeculationNumber(INT, operand, node.function.name != "speculate", node.span))
 
 
 def _unrecorded(node: ast.Call, body: Body) -> Statement | None:
@@ -553,7 +576,7 @@ def _text_argument(node: ast.Call, number: int, body: Body) -> Value:
     argument = node.arguments[number - 1]
     value = check_expression(argument, body.names)
     if not is_text(value.type):
-        prototype_mismatch(f"{node.function.name}( )", number, "const char *", value.type, argument.span)
+        prototype_mismatch(f"{node.function.name}( )", number, "char *", value.type, argument.span)
     return to_string(value, argument)
 
 
@@ -564,7 +587,7 @@ def _printa(node: ast.Call, bit: int, body: Body) -> PrintaAction:
         format_ = _format_argument(node, body)
         first = 1
         if len(node.arguments) == 1:
-            argument_count("printa( )", 1, 2, 2, node.span)
+            fail("D_PRINTA_PROTO", node.span, "printa( ) prototype mismatch: 1 args passed, 2 expected")
     aggregations = tuple(_printed_aggregations(node, first, body))
     _report(check_joined(aggregations), node)
     if format_ is not None:

@@ -13,6 +13,7 @@ from dlang import ast, builtins
 from dlang.actions import (
     ACTIONS,
     KNOWN_BUT_NOT_COMPILED,
+    NOT_IMPLEMENTED,
     RECORDING,
     SUBROUTINES,
     Function,
@@ -581,11 +582,27 @@ def _subroutine(
     return SubroutineCall(subroutine.result, subroutine.name, tuple(converted), rest, node.span)
 
 
+def refuse_known(node: ast.Call, names: Names) -> NoReturn:
+    """Refuse a function that D has and dtrap has not: for what its arguments are if that is wrong already."""
+    row = KNOWN_BUT_NOT_COMPILED[node.function.name]
+    row.check_count(len(node.arguments), node.span)
+    for number, (argument, parameter) in enumerate(zip(node.arguments, row.parameters, strict=False), 1):
+        value = decayed(check_expression(argument, names))
+        if not parameter.accepts(value.type):
+            prototype_mismatch(f"{row.name}( )", number, parameter.text, value.type, argument.span)
+        if row.name == "stack" and not (isinstance(value, Constant) and value.value > 0):
+            message = "stack( ) argument #1 must be a non-zero positive integer constant"
+            fail("D_STACK_SIZE", argument.span, message)
+    if row.name in NOT_IMPLEMENTED:
+        fail("D_UNKNOWN", node.span, f"{row.name}() is not implemented (yet)")
+    unsupported(node.span, f"{row.name}( )")
+
+
 def _unknown_function(node: ast.Call, names: Names) -> NoReturn:
     name = node.function.name
     if name in KNOWN_BUT_NOT_COMPILED:
-        unsupported(node.span, f"{name}( )")
-    if names.find(Scope.GLOBAL, name) or name in builtins.VARIABLES:
+        refuse_known(node, names)
+    if name in builtins.VARIABLES:
         fail("D_FUNC_IDKIND", node.span, f"scalar '{name}' may not be referenced as a function")
     known = [*ACTIONS, *SUBROUTINES, *KNOWN_BUT_NOT_COMPILED, *(item.value for item in AggregatingFunction)]
     fail("D_FUNC_UNDEF", node.span, f"undefined function name: {name}", did_you_mean(name, known))

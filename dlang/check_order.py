@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dlang.actions import ACTIONS
+from dlang.actions import ACTIONS, Function
 from dlang.diagnostics import fail
 from dlang.source import Span
 
@@ -44,12 +44,18 @@ class Order:
                 self.committed = True
             case "exit" if self.speculated:
                 fail("D_EXIT_SPEC", span, "exit( ) may not follow speculate( )")
-        if ACTIONS[name].destructive and self.speculated:
-            fail("D_ACT_SPEC", span, "destructive actions may not follow speculate( )")
+            case "exit" if self.committed:
+                fail("D_DREC_COMM", span, "data-recording actions may not follow commit( )")
+        self.check_destructive(ACTIONS[name], span)
         if name not in _SILENT:
             if self.committed:
                 fail("D_DREC_COMM", span, "data-recording actions may not follow commit( )")
             self.recorded = True
+
+    def check_destructive(self, row: Function, span: Span) -> None:
+        """Raise where an action is destructive and what the clause records is held back."""
+        if row.destructive and self.speculated:
+            fail("D_ACT_SPEC", span, "destructive actions may not follow speculate( )")
 
     def check_aggregation(self, span: Span) -> None:
         """Raise where an aggregation may not come now, and note that it did."""

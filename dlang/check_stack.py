@@ -41,14 +41,23 @@ def _stack(node: ast.Call, names: Names) -> UserStack:
     """
     frames = names.stack_frames
     if node.arguments:
-        given = check_expression(node.arguments[0], names)
-        if not isinstance(given, Constant) or not isinstance(given.type, IntegerType) or given.value <= 0:
+        given = _frames(node, 1, names)
+        if not isinstance(given, Constant) or given.value <= 0:
             message = "ustack( ) argument #1 must be a non-zero positive integer constant"
             fail("D_USTACK_FRAMES", node.arguments[0].span, message)
         frames = given.value
     if len(node.arguments) > 1:
-        given = check_expression(node.arguments[1], names)
-        if not isinstance(given, Constant) or not isinstance(given.type, IntegerType) or given.value < 0:
+        given = _frames(node, 2, names)
+        if not isinstance(given, Constant) or given.value < 0:
             message = "ustack( ) argument #2 must be a positive integer constant"
             fail("D_USTACK_STRSIZE", node.arguments[1].span, message)
     return UserStack(StackType(max(min(frames, names.most_frames, MOST_FRAMES), 1)))
+
+
+def _frames(node: ast.Call, number: int, names: Names) -> Value:
+    """Return an argument of ustack(), an integer."""
+    argument = node.arguments[number - 1]
+    given = check_expression(argument, names)
+    if not isinstance(given.type, IntegerType):
+        prototype_mismatch("ustack( )", number, "uint32_t", given.type, argument.span)
+    return given

@@ -57,6 +57,7 @@ class Frame:
     scratch_next: int = 2 * COPY_LIMIT
     scratch_size: int = 0
     fault_exit: FaultExit | None = None
+    not_speculated: ir.Block | None = None
     current: dict[int, ir.Value] = field(default_factory=dict)
 
     def first(self) -> ir.IRBuilder:

@@ -12,7 +12,7 @@ from typing import Final
 
 import llvmlite.ir as ir
 
-from dlang.emit_ir import POINTER, at, constant, is_null, load, stack_words, store, store32, zero_words
+from dlang.emit_ir import I32, POINTER, at, constant, is_null, load, stack_words, store, store32, zero_words
 from dlang.frame import FaultExit, Frame, drop, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
@@ -31,6 +31,7 @@ from dlang.program import (
     ExitAction,
     Fact,
     Signal,
+    SpeculateAction,
     Statement,
     TypedProgram,
     fields_of,
@@ -143,10 +144,17 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
         record = _reserve(enabling, following, frame)
     frame.fault_exit = FaultExit(b.append_basic_block("fault"))
     faults.append((frame.fault_exit, record))
+    speculates = any(isinstance(action, SpeculateAction) for action in clause.actions)
+    frame.not_speculated = b.append_basic_block("not_speculated") if speculates else None
     _statements(clause.statements, record, stores, frame, top=True)
     if record is not None:
         frame.target.commit_record(b, record)
     b.branch(following)
+    if frame.not_speculated is not None:
+        assert record is not None
+        b.position_at_end(frame.not_speculated)
+        frame.target.discard_record(b, record)
+        b.branch(following)
     for fault_exit, reserved in faults:
         _fault(fault_exit, reserved, enabling, following, frame)
     b.position_at_end(following)
@@ -264,5 +272,10 @@ def _action(action: Action, record: ir.Value, frame: Frame) -> None:
         if is_known_text(field.value):
             continue
         recorded_into(field.value, at(b, record, field.offset), frame)
-    if isinstance(action, ExitAction):
-        store(b, 1, frame.target.state(b), STATE_STOPPED)
+    match action:
+        case ExitAction():
+            store(b, 1, frame.target.state(b), STATE_STOPPED)
+        case SpeculateAction(field=field):
+            assert frame.not_speculated is not None
+            number = b.load(at(b, record, field.offset), typ=I32)
+            _continue_when(b.icmp_unsigned("!=", number, ir.Constant(I32, 0)), frame.not_speculated, frame)

@@ -6,12 +6,16 @@ held back there (speculations.py), in the order of the stream. Source: DTrace gu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import llvmlite.ir as ir
 
 from dlang.emit_ir import at, constant, load
 from dlang.frame import Frame, drop
 from dlang.layout import SPECULATION_ACTIVE, SPECULATION_ENDING, SPECULATION_FREE, speculation_offset
-from dlang.notices import Drop
+from dlang.notices import Drop, Fault
+from dlang.source import Span
 from dlang.string_scan import bounded, cell, counted_loop
 
 
@@ -41,23 +45,43 @@ def new_speculation(frame: Frame) -> ir.Value:
         return number.get()
 
 
-def speculation_number(number: ir.Value, frame: Frame, *, ends: bool) -> ir.Value:
-    """Return a number where it is one of a speculation in use, else 0; with `ends` it is in use no more."""
+def active_speculation(number: ir.Value, frame: Frame) -> ir.Value:
+    """Return a number where it is one of a speculation in use, else 0."""
     b = frame.b
     with frame.temporaries():
         result = cell(frame)
-        index = b.sub(number, constant(1))
-        with b.if_then(b.icmp_unsigned("<", index, constant(frame.program.speculations))):
-            place = _place(bounded(b, index, frame.program.speculations - 1), frame)
-            active = constant(SPECULATION_ACTIVE)
-            if ends:
-                ended = b.cmpxchg(place, active, constant(SPECULATION_ENDING), "monotonic", "monotonic")
-                state = b.extract_value(ended, 0)
-            else:
-                state = load(b, place)
-            with b.if_then(b.icmp_unsigned("==", state, active)):
+        with _if_one(number, frame) as place:
+            in_use = b.icmp_unsigned("==", load(b, place), constant(SPECULATION_ACTIVE))
+            with b.if_then(in_use):
                 result.set(number)
         return result.get()
+
+
+def ended_speculation(number: ir.Value, span: Span, frame: Frame) -> ir.Value:
+    """Return a number where it was one of a speculation in use, which it is no more, else 0.
+
+    The clause is given up where there can't be such a number; 0 is nobody's, which speculation() gives as well.
+    """
+    b = frame.b
+    beyond = b.icmp_unsigned(">", number, constant(frame.program.speculations))
+    frame.fault_when(beyond, Fault.ILLOP, None, span)
+    with frame.temporaries():
+        result = cell(frame)
+        with _if_one(number, frame) as place:
+            active, ending = constant(SPECULATION_ACTIVE), constant(SPECULATION_ENDING)
+            before = b.extract_value(b.cmpxchg(place, active, ending, "monotonic", "monotonic"), 0)
+            with b.if_then(b.icmp_unsigned("==", before, active)):
+                result.set(number)
+        return result.get()
+
+
+@contextmanager
+def _if_one(number: ir.Value, frame: Frame) -> Iterator[ir.Value]:
+    """Emit what is to be done where there is a speculation of that number: yields the place of its word."""
+    b = frame.b
+    index = b.sub(number, constant(1))
+    with b.if_then(b.icmp_unsigned("<", index, constant(frame.program.speculations))):
+        yield _place(bounded(b, index, frame.program.speculations - 1), frame)
 
 
 def _place(index: ir.Value, frame: Frame) -> ir.Value:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import llvmlite.ir as ir
 
-from dlang.emit_ir import I32, at, constant, copy_words, fetch_and_add, load, opaque, store, zero_words
+from dlang.emit_ir import I32, I64, at, constant, copy_words, fetch_and_add, load, opaque, store, zero_words
 from dlang.frame import Frame
 from dlang.layout import STATE_RANDOM
 from dlang.lower_place import null_string_into
@@ -22,7 +22,6 @@ from dlang.notices import Fault
 from dlang.program import SubroutineCall
 from dlang.string_code import length
 from dlang.string_scan import (
-    Cell,
     Predicate,
     bounded,
     byte_at,
@@ -31,6 +30,8 @@ from dlang.string_scan import (
     find,
     find_last,
     find_text,
+    is_zero_bit,
+    mask_of,
     padded,
     part_to_find,
     store_byte,
@@ -206,12 +207,15 @@ def _clamped(value: ir.Value, most: ir.Value, frame: Frame) -> ir.Value:
 
 
 def _index(text: ir.Value, part: ir.Value, start: Sequence[ir.Value], frame: Frame) -> ir.Value:
-    """Return where a part first occurs from `start` on, or -1. An empty part occurs everywhere."""
+    """Return where a part first occurs from `start` on, or -1. An empty part occurs everywhere up to the end."""
     b, size = frame.b, frame.program.string_size
     with frame.temporaries():
         whole, wanted = _length(text, frame), _length(part, frame)
         first = _clamped(start[0], whole, frame) if start else constant(0)
         result = cell(frame, first)
+        if start:
+            with b.if_then(b.icmp_signed(">", start[0], whole)):
+                result.set(-1)
         with b.if_then(b.icmp_unsigned("!=", wanted, constant(0))):
             sought = part_to_find(part, wanted, frame)
             result.set(find_text(text, whole, sought, bounded(b, first, size), None, frame))
@@ -245,7 +249,7 @@ def _suffix_or_null(text: ir.Value, offset: ir.Value, place: ir.Value, frame: Fr
 
 
 def _from_character(name: str, text: ir.Value, character: ir.Value, place: ir.Value, frame: Frame) -> None:
-    b, size = frame.b, frame.program.string_size
+    b = frame.b
     source = padded(text, frame)
     wanted = b.and_(character, constant(0xFF))
 
@@ -255,11 +259,10 @@ def _from_character(name: str, text: ir.Value, character: ir.Value, place: ir.Va
     end = _length(source, frame)
     if name == "strchr":
         offset = find(source, is_wanted, frame)
-        # The end of a text is part of it, as in C.
-        offset = b.select(b.icmp_unsigned(">", offset, end), constant(-1), offset)
+        # The end of a text is no part of it, other than in C.
+        offset = b.select(b.icmp_unsigned(">=", offset, end), constant(-1), offset)
     else:
-        behind = bounded(b, b.add(end, constant(1)), size)
-        offset = b.sub(find_last(source, behind, is_wanted, frame), constant(1))
+        offset = b.sub(find_last(source, end, is_wanted, frame), constant(1))
     _suffix_or_null(source, opaque(b, offset), place, frame)
 
 
@@ -425,66 +428,71 @@ def _slash_or_dot(slash: ir.Value, place: ir.Value, frame: Frame) -> None:
 
 
 def _clean_path(path: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write a path without empty components and `.`, and each `..` taken off together with what it follows.
+    """Write a path without empty components, `.`, and each `..` that has a component to take away. Of a relative path
+    with nothing left that is a dot, of nothing nothing.
 
-    By characters; `held` counts what is held back of `/..`, and `before` has for each slash written where the one
-    before it is. Not even at the end does a path lose its slash, or a `.` its own.
+    A component is written behind a slash as it is read, and judged when it ends, by bits and masks: every comparison
+    would double what the verifier follows. `slash` is where the component's slash is; `before` has for each slash where
+    the one in front of it is; `depth` counts the components that `..` can take away.
     """
     b, size = frame.b, frame.program.string_size
-    room = size + 8
-    source, out, before = padded(path, frame), frame.temporary(2 * room), frame.temporary(8 * room)
-    zero_words(b, out, 2 * room)
-    store(b, 0, before)
-    held, position, slash = cell(frame), cell(frame), cell(frame)
-
-    def step_back() -> None:
-        here = slash.get_bounded(size)
-        position.set(here)
-        slash.set(load(b, at(b, before, b.shl(here, constant(3)))))
-
+    most = (1 << size.bit_length()) - 1
+    source, out, before = padded(path, frame), frame.temporary(most + 9), frame.temporary(4 * (most + 1))
+    zero_words(b, out, 8)
+    b.store(ir.Constant(I32, 0), before)
+    store_byte(b, _SLASH, out, constant(0))
+    first = byte_at(b, source, constant(0))
+    absolute, empty = is_zero_bit(b, b.xor(first, _SLASH)), is_zero_bit(b, first)
+    position, slash, depth = cell(frame, 1), cell(frame), cell(frame)
     with counted_loop(frame, size) as (offset, done):
-        byte, count = byte_at(b, source, offset), b.and_(held.get(), constant(3))
-        is_up = b.icmp_unsigned("==", count, constant(3))
-        # A dot behind one or two held characters is held as well.
-        holds = b.icmp_unsigned("<", b.sub(count, constant(1)), constant(2))
-        is_held = b.and_(b.icmp_unsigned("==", byte, _DOT), holds)
-        with b.if_else(b.icmp_unsigned("==", byte, _SLASH)) as (yes, no):
-            with yes:
-                with b.if_then(is_up):
-                    step_back()
-                held.set(1)
-            with no, b.if_else(is_held) as (dot, letter):
-                with dot:
-                    held.set(b.add(count, constant(1)))
-                with letter:
-                    ends = b.icmp_unsigned("==", byte, constant(0))
-                    with b.if_then(b.and_(is_up, ends)):
-                        step_back()
-                        here = position.get_bounded(size)
-                        # Of `/a/..` the first slash stays.
-                        stays = b.icmp_unsigned("==", byte_at(b, out, here), _SLASH)
-                        position.set(b.add(here, b.zext(stays, here.type)))
-                        b.branch(done)
-                    # Read anew: the verifier would go on with every value that the comparisons left of it.
-                    _write_behind_held(byte, b.and_(held.get(), constant(3)), out, before, position, slash)
-                    held.set(0)
-                    with b.if_then(ends):
-                        b.branch(done)
-    zero_words(b, at(b, out, position.get_bounded(size)), room)
-    _end_within_limit(out, frame)
-    copy_words(b, place, out, size)
+        byte, here = byte_at(b, source, offset), position.get_bounded(most)
+        last = is_zero_bit(b, byte)
+        ends = opaque(b, b.or_(last, is_zero_bit(b, b.xor(byte, _SLASH))))
+        with b.if_else(b.icmp_unsigned("!=", ends, constant(0))) as (component, letter):
+            with letter:
+                store_byte(b, byte, out, here)
+                position.set(b.add(here, constant(1)))
+            with component:
+                start, taken = slash.get_bounded(most), depth.get()
+                length, text = b.sub(here, start), load(b, at(b, out, start))
+                is_two_dots = _is_component(b, text, length, b"/..")
+                takable = b.xor(is_zero_bit(b, taken), constant(1))
+                goes = b.or_(_is_component(b, text, length, b"/"), _is_component(b, text, length, b"/."))
+                takes = b.and_(is_two_dots, b.or_(absolute, takable))
+                stays = b.xor(b.or_(goes, takes), constant(1))
+                left = b.zext(b.load(_entry(b, before, start), typ=I32), I64)
+                following = b.or_(
+                    b.or_(b.and_(start, mask_of(b, goes)), b.and_(left, mask_of(b, takes))),
+                    b.and_(here, mask_of(b, stays)),
+                )
+                following = bounded(b, following, most)
+                entry = _entry(b, before, following)
+                old = b.and_(b.zext(b.load(entry, typ=I32), I64), mask_of(b, b.xor(stays, constant(1))))
+                b.store(b.trunc(b.or_(old, b.and_(start, mask_of(b, stays))), I32), entry)
+                store_byte(b, _SLASH, out, following)
+                slash.set(following)
+                position.set(b.add(following, constant(1)))
+                more = b.and_(stays, b.xor(is_two_dots, constant(1)))
+                depth.set(b.sub(b.add(taken, more), b.and_(takes, takable)))
+                with b.if_then(b.icmp_unsigned("!=", opaque(b, last), constant(0))):
+                    b.branch(done)
+    end = slash.get_bounded(most)
+    zero_words(b, at(b, out, end), 8)
+    result = at(b, out, b.xor(absolute, constant(1)))
+    dot = b.xor(b.or_(absolute, empty), constant(1))
+    nothing = b.or_(b.and_(_SLASH, mask_of(b, absolute)), b.and_(_DOT, mask_of(b, dot)))
+    byte = b.or_(byte_at(b, result, constant(0)), b.and_(nothing, mask_of(b, is_zero_bit(b, end))))
+    store_byte(b, byte, result, constant(0))
+    zero_words(b, place, size)
+    frame.target.copy_string(b, place, frame.program.string_limit, result)
 
 
-def _write_behind_held(
-    byte: ir.Value, count: ir.Value, out: ir.Value, before: ir.Value, position: Cell, slash: Cell
-) -> None:
-    """Write `count` characters of `/..` and a byte, without branches: four bytes of which so many count."""
-    b, size = position.frame.b, position.frame.program.string_size
-    here, bits = position.get_bounded(size), b.shl(count, constant(3))
-    prefix = b.and_(constant(int.from_bytes(b"/..", "little")), b.sub(b.shl(constant(1), bits), constant(1)))
-    b.store(b.trunc(b.or_(prefix, b.shl(byte, bits)), I32), at(b, out, here))
-    store(b, slash.get(), at(b, before, b.shl(here, constant(3))))
-    # All ones where a slash was held.
-    some = b.ashr(b.sub(constant(0), count), constant(63))
-    slash.set(b.or_(b.and_(here, some), b.and_(slash.get(), b.xor(some, constant(-1)))))
-    position.set(b.add(here, b.add(count, constant(1))))
+def _entry(b: ir.IRBuilder, table: ir.Value, index: ir.Value) -> ir.Value:
+    return at(b, table, b.shl(index, constant(2)))
+
+
+def _is_component(b: ir.IRBuilder, word: ir.Value, length: ir.Value, text: bytes) -> ir.Value:
+    """Return 1 where a component of a length that begins with the bytes of a word is that text, else 0."""
+    beginning = b.and_(word, constant((1 << 8 * len(text)) - 1))
+    other = b.xor(beginning, constant(int.from_bytes(text, "little")))
+    return is_zero_bit(b, b.or_(other, b.xor(length, constant(len(text)))))

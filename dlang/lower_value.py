@@ -49,7 +49,7 @@ from dlang.lower_place import (
     text_in_place,
     variable_spot,
 )
-from dlang.lower_speculation import speculation_number
+from dlang.lower_speculation import active_speculation, ended_speculation
 from dlang.lower_stack import caller, depth, stack_into
 from dlang.lower_subroutine import string_result, word_result
 from dlang.notices import Fault
@@ -168,8 +168,9 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case StringLength(operand=operand, span=span):
             with frame.temporaries():
                 return length(b, text_at(operand, span, frame), frame.program.string_size)
-        case SpeculationNumber(operand=operand, ends=ends):
-            return speculation_number(word(operand, frame), frame, ends=ends)
+        case SpeculationNumber(operand=operand, ends=ends, span=span):
+            number = word(operand, frame)
+            return ended_speculation(number, span, frame) if ends else active_speculation(number, frame)
         case SubroutineCall():
             with frame.temporaries():
                 return word_result(value, _arguments(value, frame), frame)

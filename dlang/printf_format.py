@@ -189,7 +189,7 @@ def _conversions() -> dict[str, ConversionKind]:
         "C": ConversionKind(_CHARACTER, _is_small_integer, Style.ESCAPED_CHARACTER),
         "d": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
         "i": ConversionKind(_INTEGER, _is_integer, Style.SIGNED_BY_TYPE),
-        "k": ConversionKind("stack", _is_stack, Style.STACK),
+        "k": ConversionKind("dt_stack_t", _is_stack, Style.STACK),
         "lc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "wc": ConversionKind("int", _sized(4, (True,)), Style.CHARACTER),
         "ls": ConversionKind(_WIDE_STRING, _never, Style.UNPRINTABLE),

@@ -369,6 +369,7 @@ class SpeculationNumber(Node):
     type: Type
     operand: Value
     ends: bool
+    span: Span
 
 
 class SubroutineCall(Node):

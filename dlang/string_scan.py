@@ -63,6 +63,16 @@ def bounded(b: ir.IRBuilder, value: ir.Value, most: int) -> ir.Value:
     return b.select(b.icmp_unsigned("<", value, constant(most)), value, constant(most))
 
 
+def is_zero_bit(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Return 1 where a word is zero, else 0, without a comparison, which would be a branch to the kernel's verifier."""
+    return b.xor(b.lshr(opaque(b, b.or_(value, b.sub(constant(0), value))), constant(63)), constant(1))
+
+
+def mask_of(b: ir.IRBuilder, bit: ir.Value) -> ir.Value:
+    """Return all ones for 1, zero for 0."""
+    return opaque(b, b.sub(constant(0), bit))
+
+
 def byte_at(b: ir.IRBuilder, text: ir.Value, offset: ir.Value) -> ir.Value:
     return b.zext(b.load(at(b, text, offset), typ=I8), I64)
 

@@ -169,7 +169,7 @@ class StackType:
         return 8 * self.frames
 
     def __str__(self) -> str:
-        return "stack"
+        return "dt_stack_t"
 
 
 class SymbolPart(enum.Enum):

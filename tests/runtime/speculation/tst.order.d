@@ -44,5 +44,5 @@ END
 END
 {
 	commit(1);
-	discard(7);
+	discard(3);
 }

@@ -13,5 +13,6 @@ BEGIN
 BEGIN
 {
 	printf("[%s] [%s] [%s]\n", cleanpath("foo/../bar"), cleanpath("/foo/bar/.."), cleanpath("a/."));
+	printf("[%s] [%s] [%s] [%s]\n", cleanpath("../a/../../b"), cleanpath("a/.."), cleanpath(""), cleanpath("./"));
 	exit(0);
 }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: exit() may not follow commit().
+ * SECTION: Speculation
+ */
+BEGIN { commit(1); exit(0); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: The number of trunc() is one.
+ * SECTION: Actions and subroutines/trunc
+ */
+BEGIN { @a = count(); trunc(@a, "two"); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Of actions that can not be compiled the arguments are checked first.
+ * SECTION: Actions and subroutines
+ */
+BEGIN { panic("now"); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A stack is printed by %k alone.
+ * SECTION: printf
+ */
+BEGIN { printf("%d", ustack()); }
