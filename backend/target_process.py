@@ -483,7 +483,8 @@ def not_permitted(pid: int) -> NotPermitted:
 
     Asked after an EACCES or EPERM, for /proc or for ptrace. Source: ptrace(2), "Ptrace access mode checking".
     """
-    owner_uid = os.stat(f"/proc/{pid}").st_uid
+    # The directory itself shows the process's user whatever it is.
+    owner_uid = os.stat(f"/proc/{pid}/maps").st_uid
     status = procfs.status(pid)
     real_uid, tracer = status.real_uid, status.tracer_pid
     whose = _user_name(real_uid)

@@ -1,6 +1,7 @@
 """`grab`: a running process is left alone, and what can't be traced is refused with the cause."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -118,7 +119,28 @@ def test_32_bit_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.Popen[bytes]) -> None:
-    """Asked by an ordinary user: a child of this test that has become one, and tells what it got."""
+    assert told_to_nobody(sleeper.pid) == "root|it belongs to another user|run dtrap as root"
+
+
+def test_process_that_is_not_dumpable_is_refused_as_such(tmp_path: Path) -> None:
+    # Of a program that may be executed and not read nothing may be looked at.
+    program = Path(shutil.copy(shutil.which("sleep") or "", tmp_path / "sleep"))
+    program.chmod(0o711)
+    descriptor = os.open(program, os.O_RDONLY)
+    words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    with subprocess.Popen([*words, f"/proc/self/fd/{descriptor}", "1000"], pass_fds=[descriptor]) as process:
+        try:
+            while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"/proc/"):
+                os.sched_yield()
+            why = "it has changed its privileges, or forbids it (not dumpable)"
+            assert told_to_nobody(process.pid) == f"nobody|{why}|run dtrap as root"
+        finally:
+            process.kill()
+            os.close(descriptor)
+
+
+def told_to_nobody(pid: int) -> str:
+    """What an ordinary user is told of a process: asked in a child of this test that has become one."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -127,7 +149,7 @@ def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.P
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
             try:
-                grab(sleeper.pid)
+                grab(pid)
             except NotPermitted as error:
                 os.write(writing, f"{error.whose}|{error.why}|{error.fix}".encode())
         finally:
@@ -135,4 +157,4 @@ def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.P
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading) as file:
-        assert file.read() == "root|it belongs to another user|run dtrap as root"
+        return file.read()
