@@ -464,7 +464,11 @@ def _refuse_untraceable(pid: int) -> None:
         with open(f"/proc/{pid}/exe", "rb") as file:
             ident = file.read(_ELF_IDENT_CLASS + 1)
     except PermissionError:
-        raise not_permitted(pid) from None
+        try:
+            os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            raise not_permitted(pid) from None
+        raise NotTraceable(pid, "its file may be executed but not read, so it can't be traced") from None
     if ident[_ELF_IDENT_CLASS:] == bytes([_ELFCLASS32]):
         raise NotTraceable(pid, "it is a 32-bit process, and only 64-bit ones are supported")
 

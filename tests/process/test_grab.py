@@ -122,8 +122,22 @@ def test_process_of_another_user_is_refused_with_its_owner(sleeper: subprocess.P
     assert told_to_nobody(sleeper.pid) == "root|it belongs to another user|run dtrap as root"
 
 
-def test_process_that_is_not_dumpable_is_refused_as_such(tmp_path: Path) -> None:
-    # Of a program that may be executed and not read nothing may be looked at.
+def test_process_that_is_not_dumpable_is_refused_as_such() -> None:
+    # It has changed its user, and not executed anything since.
+    child = os.fork()
+    if child == 0:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        signal.pause()
+        os._exit(0)
+    while procfs.status(child).real_uid != NOBODY:
+        os.sched_yield()
+    why = "it has changed its privileges, or forbids it (not dumpable)"
+    assert told_to_nobody(child) == f"nobody|{why}|run dtrap as root"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_process_whose_file_is_not_to_be_read_is_refused_as_such(tmp_path: Path) -> None:
     program = Path(shutil.copy(shutil.which("sleep") or "", tmp_path / "sleep"))
     program.chmod(0o711)
     descriptor = os.open(program, os.O_RDONLY)
@@ -132,8 +146,7 @@ def test_process_that_is_not_dumpable_is_refused_as_such(tmp_path: Path) -> None
         try:
             while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"/proc/"):
                 os.sched_yield()
-            why = "it has changed its privileges, or forbids it (not dumpable)"
-            assert told_to_nobody(process.pid) == f"nobody|{why}|run dtrap as root"
+            assert "its file may be executed but not read" in told_to_nobody(process.pid)
         finally:
             process.kill()
             os.close(descriptor)
@@ -152,6 +165,8 @@ def told_to_nobody(pid: int) -> str:
                 grab(pid)
             except NotPermitted as error:
                 os.write(writing, f"{error.whose}|{error.why}|{error.fix}".encode())
+            except NotTraceable as error:
+                os.write(writing, str(error).encode())
         finally:
             os._exit(0)
     os.close(writing)
