@@ -177,6 +177,7 @@ class Engine:
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
         undo_others(pid, memory)
+        leftovers.recall(self.process, found)
         for thread in threads.known.values():
             self.process.note_mask(thread)
         leftovers.put_right(self.process, found)

@@ -73,10 +73,7 @@ def find_gate(pid: int, memory: Memory, rooms: Iterable[int] = ()) -> Gate:
     Raises CannotInject if there is none. Ask before any int3 is written: it may lie over such an instruction.
     """
     executable = [mapping for mapping in procfs.mappings(pid) if mapping.executable and mapping.readable]
-    vdso = [
-        room for mapping in executable if mapping.path == "[vdso]" for room in _rooms_behind(mapping, memory)
-    ]
-    for room in (*rooms, *vdso):
+    for room in (*rooms, *_rooms_of_vdso(executable, memory)):
         if _is_free(room, memory):
             return Gate(RemoteAddr(room), memory)
     for mapping in executable:
@@ -88,7 +85,33 @@ def find_gate(pid: int, memory: Memory, rooms: Iterable[int] = ()) -> Gate:
     raise CannotInject(pid, "no `syscall` instruction is mapped")
 
 
+def lost_rooms(pid: int, memory: Memory, rooms: Iterable[int] = ()) -> list[int]:
+    """Return where tracers before us, which have died in the middle of a call, have left a way back: in one of their
+    rooms or in the vdso's padding.
+    """
+    all_rooms = (*rooms, *_rooms_of_vdso(procfs.mappings(pid), memory))
+    return [room for room in all_rooms if way_back.is_way_back(memory.read(room, way_back.SIZE))]
+
+
+def recall(tid: int, rooms: Iterable[int], memory: Memory) -> None:
+    """Take a held thread home from a call for a tracer that is dead, if it is in one of these rooms. It might make the
+    call at any later time, when we have found things out, or changed them.
+    """
+    registers = ptrace.registers(tid)
+    for room in rooms:
+        if room <= registers.rip < room + way_back.SIZE:
+            home, mask = way_back.home_from(memory.read(room, way_back.SIZE), registers)
+            ptrace.set_registers(tid, home)
+            ptrace.set_signal_mask(tid, mask)
+
+
 _EMPTY = bytes(way_back.SIZE)
+
+
+def _rooms_of_vdso(mappings: Iterable[MappedRange], memory: Memory) -> list[int]:
+    return [
+        room for mapping in mappings if mapping.path == "[vdso]" for room in _rooms_behind(mapping, memory)
+    ]
 
 
 def _rooms_behind(mapping: MappedRange, memory: Memory) -> Iterator[int]:

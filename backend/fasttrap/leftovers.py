@@ -19,6 +19,15 @@ _LOOK_S = 0.001
 _PATIENCE_S = 10.0
 
 
+def recall(process: Process, found: Sequence[Leftover]) -> None:
+    """Take threads home that are on their way to a call, or back from it, which a dead tracer makes in their name."""
+    memory = process.tracepoints.memory
+    lost = inject.lost_rooms(process.pid, memory, [leftover.gate for leftover in found])
+    for tid in process.threads.held if lost else ():
+        with contextlib.suppress(ProcessLookupError):
+            inject.recall(tid, lost, memory)
+
+
 def put_right(process: Process, found: Sequence[Leftover]) -> None:
     """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. Raises ProcessGone."""
     points = process.tracepoints

@@ -38,6 +38,17 @@ _GENERAL = [
 ]
 _WORDS = [*_GENERAL, "eflags", "mask", "rip"]
 
+
+def home_from(room: bytes, registers: Registers) -> tuple[Registers, int]:
+    """Return registers and signal mask with which a thread that is anywhere on the way back in this room gets home at
+    once; its call is not made any more if it hasn't been.
+    """
+    values = struct.unpack_from(f"<{len(_WORDS)}Q", room, _DATA)
+    words = dict(zip(_WORDS, values, strict=True))
+    mask = words.pop("mask")
+    return replace(registers, orig_rax=(1 << 64) - 1, **words), mask
+
+
 _RESTARTED = frozenset((1 << 64) - code for code in (512, 513, 514))
 _RESTART_BLOCK = (1 << 64) - 516
 _RESTART_SYSCALL = 219

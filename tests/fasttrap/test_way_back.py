@@ -4,10 +4,11 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGUSR2
+from signal import SIGCONT, SIGSTOP, SIGTRAP, SIGUSR2
 from typing import Final
 
-from backend.fasttrap import inject
+from backend.fasttrap import guardian, inject
+from backend.fasttrap.disposition import SA_RESTORER, SIGSET_SIZE, TRAP_BIT, Action
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.fasttrap.way_back import way_back
@@ -41,6 +42,37 @@ def abandon_in_call(pid: int) -> None:
     ptrace.set_registers(pid, replace(home, rip=page, rax=GETPID, orig_rax=NO_SYSCALL, rdi=0, rsi=0, rdx=0))
     ptrace.set_signal_mask(pid, ALL_SIGNALS)
     ptrace.detach(pid)
+
+
+def abandon_before_call(pid: int) -> None:
+    """Send it to a gate in the vdso, to set a handler for SIGTRAP, and leave it there, stopped."""
+    ptrace.seize(pid, OPTIONS)
+    ptrace.interrupt(pid)
+    os.waitpid(pid, inject.WALL)
+    memory = Memory(pid)
+    gate = inject.find_gate(pid, memory)
+    home, mask = ptrace.registers(pid), ptrace.signal_mask(pid)
+    action = home.rsp - 1024
+    memory.write(action, Action(0x1000, SA_RESTORER, 0x1000).to_bytes())
+    memory.write(gate.address, way_back(home, mask))
+    memory.close()
+    call = {"rax": Syscall.RT_SIGACTION, "rdi": SIGTRAP, "rsi": action, "rdx": 0, "r10": SIGSET_SIZE}
+    ptrace.set_registers(pid, replace(home, rip=gate.address, orig_rax=NO_SYSCALL, **call))
+    ptrace.set_signal_mask(pid, ALL_SIGNALS)
+    os.kill(pid, SIGSTOP)
+    ptrace.detach(pid)
+
+
+def test_call_that_was_not_made_yet_when_the_next_tracer_comes_is_never_made(triggers: Triggers) -> None:
+    with trigger(triggers.path("endless"), "1") as process:
+        tell_go(process)
+        abandon_before_call(process.pid)
+        guardian.rescue(process.pid)
+        process.send_signal(SIGCONT)
+        ask_how_it_is(process)
+        caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+        assert not int(caught, 16) & TRAP_BIT
+        assert not blocked_signals(process.pid)
 
 
 def blocked_signals(pid: int) -> int:
