@@ -21,6 +21,7 @@ Where this leaves fewer than five bytes, the jump is made
 Lives here: planning, for all sites of an object, so that no two use the same bytes. Not here: writing anything.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -37,8 +38,10 @@ JUMP_SIZE: Final = 5
 SHORT_JUMP_SIZE: Final = 2
 
 
-AROUND: Final = 160
-"""Farther from a site than any padding that a short jump reaches."""
+AROUND: Final = 4096
+"""Bytes to either side of a site that are looked at for padding at once: far more than a short jump reaches, for the
+sites that follow.
+"""
 
 
 class Way(Enum):
@@ -152,6 +155,8 @@ class NoWindow:
 _PREFIX: Final = b"\x48"
 """REX.W, which says nothing to a jump by a 32-bit distance."""
 
+_LONGEST: Final = 15
+"""Bytes of an instruction, at most."""
 _MOST_SEEN: Final = 14
 """Bytes of a window that may be taken as seen at another site."""
 
@@ -209,6 +214,10 @@ class Windows:
         self._used = AddressSet(entered.start, self._bits)
         self._seen: dict[bytes, int] = {}
         """By code that has room for a jump: how many bytes of it are instructions to be displaced."""
+        self._swept = Swept(0, b"", b"")
+        self._padded = 0, 0
+        self._runs: list[range] = []
+        """The padding in those addresses, as far as they are in the section that was swept."""
         for site in sites:
             self._use(site, site + 1)
 
@@ -311,23 +320,20 @@ class Windows:
         """Return where five bytes of padding are that a short jump at the site reaches and nothing uses."""
         low = site + SHORT_JUMP_SIZE - _SHORT_REACH
         high = site + SHORT_JUMP_SIZE + _SHORT_REACH - 1
-        swept = self._around(site)
-        start = None
-        falls = True
-        for address, flow in swept.instructions():
-            padding = flow is Flow.NOP or (flow is Flow.STOP and swept.bytes_at(address)[0] == _INT3)
-            if not padding:
-                falls = flow not in LEAVING
-                start = None
-            elif falls:
-                continue
-            end = address + swept.size_at(address)
-            for at in range(address, end) if padding else ():
+        if site not in self._swept or not self._padded[0] <= low < high < self._padded[1]:
+            self._swept = self._around(site)
+            # The last instruction there may be cut in two.
+            self._padded = site - AROUND, site + AROUND - JUMP_SIZE - _LONGEST
+            self._runs = list(_runs_of_padding(self._swept))
+        for run in self._runs[bisect_right(self._runs, low, key=_end) :]:
+            if run.start > high:
+                break
+            start = run.start
+            for at in run:
                 if self._barred(at):
                     # From something that jumps to it control falls through the rest.
-                    falls, start = True, None
                     break
-                if start is None or start < low:
+                if start < low:
                     start = at
                 if at + 1 - start >= JUMP_SIZE:
                     return start if start <= high else None
@@ -350,6 +356,27 @@ class Windows:
             at = address - self._entered.start
             if 0 <= at < 8 * len(self._bits):
                 self._bits[at >> 3] |= 1 << (at & 7)
+
+
+def _end(run: range) -> int:
+    return run.stop
+
+
+def _runs_of_padding(swept: Swept) -> Iterator[range]:
+    """Yield the ranges of padding that control doesn't come to from what is before it."""
+    falls = True
+    start = None
+    for address, flow in swept.instructions():
+        if flow is Flow.NOP or (flow is Flow.STOP and swept.bytes_at(address)[0] == _INT3):
+            if start is None and not falls:
+                start = address
+            continue
+        if start is not None:
+            yield range(start, address)
+            start = None
+        falls = flow not in LEAVING
+    if start is not None:
+        yield range(start, swept.end)
 
 
 def _reach_of_pun(end: int, kept: bytes) -> tuple[int, int]:
