@@ -86,6 +86,9 @@ class Thread:
 
     late: bool = False
     """It runs on in a trampoline or in clauses, the signals in `waiting` not sent anew yet, and will be stopped."""
+    run_s: float = 0.0
+    """How long it was let run on last, in seconds, from `ran_from`: see way_out."""
+    ran_from: int = 0
     blocks_trap: bool = False
     """SIGTRAP is in its signal mask, and put back there after each trap."""
     has_own_action: bool = False

@@ -26,7 +26,10 @@ from scratch.displaced import Resume
 from scratch.trampoline import Phase, Place
 
 RUN_S = 50e-6
-"""How long a thread runs on before it is stopped again."""
+"""How long a thread runs on before it is stopped again; twice as long if it has not got anywhere, since others have the
+processors, and so on up to LONGEST_RUN_S."""
+LONGEST_RUN_S = 5e-3
+_STOPPED = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,26 @@ def bring_out(process: Process, thread: Thread, meaning: WaitStatus) -> Fault | 
         thread.late = True
     elif not isinstance(meaning, Interrupted):
         return None
-    _run_on(tid)
+    _run_on(thread, pc)
     return DealtWith()
 
 
-def _run_on(tid: int) -> None:
-    ptrace.cont(tid)
-    time.sleep(RUN_S)
-    ptrace.interrupt(tid)
+def _run_on(thread: Thread, pc: int) -> None:
+    """Let a thread run on, and have it stopped again.
+
+    One that stops by itself, for another signal, isn't asked to: it would stop once more before it gets anywhere. And
+    it is resumed at once, or the next signal of a timer would be there before it gets anywhere.
+    """
+    still = pc == thread.ran_from
+    thread.run_s = min(2 * thread.run_s, LONGEST_RUN_S) if still else RUN_S
+    thread.ran_from = pc
+    until = time.monotonic() + thread.run_s
+    ptrace.cont(thread.tid)
+    while time.monotonic() < until:
+        time.sleep(RUN_S)
+        if os.waitid(os.P_PID, thread.tid, _STOPPED) is not None:
+            return
+    ptrace.interrupt(thread.tid)
 
 
 def _fault(process: Process, thread: Thread, number: int) -> Fault | None:
@@ -132,7 +147,7 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
     thread.waiting.append(ptrace.signal_info(tid))
     thread.late = True
     while not _is_home(process, tid):
-        _run_on(tid)
+        _run_on(thread, ptrace.instruction_pointer(tid))
         _, now = os.waitpid(tid, WALL)
         match decode(now):
             case Exited() | Killed():

@@ -1,5 +1,5 @@
-"""`python -m tests.soak [ROUNDS [SEED]]`: kill dtrap, its tracer, or both at a random moment, ROUNDS times or until
-interrupted.
+"""`python -m tests.soak [--jumps] [ROUNDS [SEED]]`: kill dtrap, its tracer, or both at a random moment, ROUNDS times
+or until interrupted.
 
 Stops at the first harm done to the target, which is kept alive (or dead) for a look; prints the seed that
 repeats the plan of the rounds, though not their timing.
@@ -26,6 +26,8 @@ SAME_TARGET: Final = 200
 
 def main(arguments: list[str]) -> int:
     """Do the rounds; 1 as soon as the target is harmed."""
+    jumps = arguments[:1] == ["--jumps"]
+    arguments = arguments[jumps:]
     rounds = int(arguments[0]) if arguments else ROUNDS
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}", flush=True)
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
         while done < rounds:
             with trigger(program, str(chance.choice((1, 2, 4)))) as process:
                 tell_go(process)
-                target = target_of(process, program)
+                target = target_of(process, program, jumps=jumps)
                 for _ in range(min(SAME_TARGET, rounds - done)):
                     victim, phase = chance.choice(PLANS)
                     try:

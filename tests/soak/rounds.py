@@ -25,10 +25,23 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from backend.errors import TracerDied
-from backend.fasttrap.site_batch import Site
+from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracer import Tracer
+from backend.fasttrap.window_planning import Place, plan_windows
 from backend.linux import procfs
-from tests.fasttrap.tracing import count_at, function_offsets, libc_of, load_address, output, text_of
+from backend.linux.procfs import RemoteAddr
+from scratch.windows import NoWindow, Window
+from tests.fasttrap.tracing import (
+    COUNTS_SIZE,
+    count_at,
+    counts_file,
+    function_offsets,
+    libc_of,
+    load_address,
+    output,
+    text_of,
+)
+from tests.symbols.target import symbols_of
 
 PATIENCE_S: Final = 30.0
 """What takes longer than this hangs."""
@@ -87,8 +100,8 @@ class Target:
     text: tuple[bytes, ...]
 
 
-def target_of(process: subprocess.Popen[str], program: Path) -> Target:
-    """Look at a running program before anything is done to it."""
+def target_of(process: subprocess.Popen[str], program: Path, *, jumps: bool = False) -> Target:
+    """Look at a running program before anything is done to it. With `jumps` sites have them wherever that is safe."""
     libc = libc_of(process.pid)
     addresses = {
         load_address(process.pid, file) + offset
@@ -97,13 +110,25 @@ def target_of(process: subprocess.Popen[str], program: Path) -> Target:
         if file == libc or name.startswith("first_")
     }
     files = (program, libc)
-    sites = [Site(address, number) for number, address in enumerate(sorted(addresses))]
+    windows = _windows(process.pid, sorted(addresses)) if jumps else {}
+    sites = SiteBatch()
+    for number, address in enumerate(sorted(addresses)):
+        sites.add(address, number, windows.get(address))
     return Target(process, sites, files, tuple(text_of(process.pid, file) for file in files))
+
+
+def _windows(pid: int, addresses: Sequence[int]) -> dict[int, Window | NoWindow]:
+    found: dict[int, Window | NoWindow] = {}
+    with symbols_of(pid) as symbols:
+        for loaded in symbols.objects:
+            own = [address for address in addresses if loaded.text_at(RemoteAddr(address)) is not None]
+            found |= zip(own, plan_windows(pid, symbols, Place(loaded, loaded.bias, own), ()), strict=True)
+    return found
 
 
 def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random) -> Phase:
     """Do one round, and return the phase in which the kill really fell. Raises TargetHarmed."""
-    shared = mmap.mmap(-1, 8 * (len(target.sites) + 1))
+    shared = mmap.mmap(-1, mmap.PAGESIZE)
     dtrap = os.fork()
     if dtrap == 0:
         _trace_again_and_again(target, shared)
@@ -133,9 +158,10 @@ def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
     """Attach, arm, run, detach, until killed, or until the tracer is; its death is dealt with as dtrap does."""
     faulthandler.register(signal.SIGUSR2)
     try:
-        counts = (ctypes.c_uint64 * (len(target.sites) + 1)).from_buffer(shared)
+        os.ftruncate(counts_file(), COUNTS_SIZE)
+        counts = ctypes.c_uint64.from_buffer(mmap.mmap(counts_file(), COUNTS_SIZE))
         with contextlib.suppress(TracerDied), Tracer() as tracer:
-            tracer.load(count_at, ctypes.addressof(counts) + 8)
+            tracer.load(count_at, ctypes.addressof(counts))
             while True:
                 shared[0] = Phase.ATTACHING
                 tracer.attach(target.process.pid)
