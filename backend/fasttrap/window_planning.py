@@ -11,6 +11,7 @@ from typing import Final
 
 from backend.errors import MalformedElf
 from backend.fasttrap.scratch_space import taken
+from backend.object_code import ObjectCode
 from backend.object_windows import windows
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
@@ -19,8 +20,14 @@ from scratch.window_table import WindowTable
 from scratch.windows import NoWindow, Window
 
 GO: Final = "its code runs on the small stacks of goroutines"
+SMALL_STACKS: Final = "its code runs on small stacks"
 NO_FILE: Final = "its code is in no file"
 _GO_SECTIONS: Final = frozenset((".gopclntab", ".note.go.buildid"))
+_SPLIT_STACK: Final = tuple(map(bytes.fromhex, ("64483b242570000000", "644c3b142570000000")))
+"""cmp %fs:0x70,%rsp, or with %r10 for it: how a function begins that was compiled with -fsplit-stack."""
+_OCAML: Final = "caml_start_program"
+"""A function of every OCaml program's runtime; OCaml 5 has its fibers on the heap."""
+_CHUNK: Final = 1 << 20
 _ROOM: Final = 4 * PAGE
 """What a region for few trampolines takes, at least."""
 
@@ -62,5 +69,19 @@ def _plan(
     if any(section.name in _GO_SECTIONS for section in code.file.sections):
         yield from ((site, NoWindow(GO)) for site in place.sites)
         return
+    if symbols.named(place.object, _OCAML) or _splits_stacks(code):
+        yield from ((site, NoWindow(SMALL_STACKS)) for site in place.sites)
+        return
     planner = windows(code, place.bias, chain(place.sites, avoided), placeable)
     yield from ((site, planner.plan(site)) for site in place.sites)
+
+
+def _splits_stacks(code: ObjectCode) -> bool:
+    """Tell whether some function of an object looks how much is left of its stack, since that may be little."""
+    longest = max(map(len, _SPLIT_STACK))
+    for start, end in code.text:
+        for at in range(start, end, _CHUNK):
+            part = code.read(at, _CHUNK + longest)
+            if any(beginning in part for beginning in _SPLIT_STACK):
+                return True
+    return False

@@ -208,6 +208,19 @@ def test_hits_are_counted_before_predicates_and_beside_clauses_of_all_kinds(
     assert sum(counts(found.run.stdout).values()) == 8
 
 
+def test_no_jump_is_in_code_that_runs_on_small_stacks(tmp_path: Path) -> None:
+    source = tmp_path / "split.c"
+    source.write_text(
+        "int deeper(int n) { volatile char room[64]; room[0] = n; return n ? deeper(n - 1) + room[0] : 0; }\n"
+        "int main(void) { return deeper(20) != 210; }\n"
+    )
+    program = compile_c(source, tmp_path / "split", ("-O1", "-fsplit-stack"))
+    words = (*SERVED_BY["jumps"], "-n", f"pid$target:a.out:deeper:entry {COUNT}", "-c", str(program))
+    found = covered(tmp_path, "-q", *words)
+    assert found.total["trapped"] == {"its code runs on small stacks": 1}
+    assert sum(found.total["hits"].values()) == 21
+
+
 def test_hits_are_counted_where_probes_are_attached_one_by_one(triggers: Triggers, tmp_path: Path) -> None:
     words = ("-n", f"pid$target:a.out:work:entry {COUNT}", "-c", f"{triggers.path('eight_threads')} 1000")
     found = covered(tmp_path, "-qx", "engine=uprobes", "-x", "singly", *words)
