@@ -460,12 +460,13 @@ def why_not_traceable(pid: int) -> str | None:
 def _refuse_untraceable(pid: int) -> None:
     if _kernel_flags(pid) & PF_KTHREAD:
         raise NotTraceable(pid, "it is a kernel thread")
+    program = f"/proc/{procfs.with_memory(pid)}/exe"
     try:
-        with open(f"/proc/{pid}/exe", "rb") as file:
+        with open(program, "rb") as file:
             ident = file.read(_ELF_IDENT_CLASS + 1)
     except PermissionError:
         try:
-            os.readlink(f"/proc/{pid}/exe")
+            os.readlink(program)
         except OSError:
             raise not_permitted(pid) from None
         raise NotTraceable(pid, "its file may be executed but not read, so it can't be traced") from None
@@ -488,7 +489,7 @@ def not_permitted(pid: int) -> NotPermitted:
     Asked after an EACCES or EPERM, for /proc or for ptrace. Source: ptrace(2), "Ptrace access mode checking".
     """
     # The directory itself shows the process's user whatever it is.
-    owner_uid = os.stat(f"/proc/{pid}/maps").st_uid
+    owner_uid = os.stat(f"/proc/{procfs.with_memory(pid)}/maps").st_uid
     status = procfs.status(pid)
     real_uid, tracer = status.real_uid, status.tracer_pid
     whose = _user_name(real_uid)

@@ -367,7 +367,7 @@ class Engine:
             self.process.threads.known[tid] = Thread(tid)
             if self.process.installed is not None:
                 self.process.installed.forget_threads()
-        elif share_memory(self.process.pid, tid):
+        elif share_memory(procfs.with_memory(self.process.pid), tid):
             self.process.threads.known[tid] = Thread(tid, guest=True)
             self.process.set_gate()
         else:

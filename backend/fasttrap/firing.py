@@ -120,7 +120,8 @@ class OutsideFiring:
         return b.zext(self.tid, I64)
 
     def process_to_read(self, b: ir.IRBuilder) -> ir.Value:
-        return self.process(b)
+        # The first thread may have exited, and memory is not to be had by its ID then.
+        return self.process(b) if self.own else self.thread(b)
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
         match fact:

@@ -60,7 +60,7 @@ class Surroundings:
     """What decides which units can run in a process.
 
     `clock` and `processor` are the addresses of the vdso's functions, 0 where there are none. The flags: it may read
-    fs_base; it runs under seccomp; its IDs are not as we have them; nor are its users.
+    fs_base; its first thread has exited; it runs under seccomp; its IDs are not as we have them; nor are its users.
     """
 
     own_pid: int
@@ -68,6 +68,7 @@ class Surroundings:
     processor: int
     vdso: tuple[int, int]
     fs_base: bool
+    leaderless: bool
     seccomp: bool
     other_ids: bool
     other_users: bool
@@ -90,6 +91,7 @@ def surroundings(pid: int) -> Surroundings:
         processor=functions.get("__vdso_getcpu", 0),
         vdso=(vdso.start, vdso.end) if vdso is not None else (0, 0),
         fs_base=features & _FSGSBASE != 0,
+        leaderless=procfs.has_exited(pid),
         seccomp=status.seccomp != 0,
         other_ids=len(inner) > 1,
         other_users=_user_namespace(pid) != _user_namespace("self"),
@@ -151,6 +153,8 @@ class Installed:
             return "its clauses send signals"
         if unit.system_calls and around.seccomp:
             return "its clauses make system calls, and the process runs under seccomp"
+        if unit.system_calls and around.leaderless:
+            return "its clauses make system calls, and the main thread, by which a process names itself, has exited"
         if unit.thread_ids and around.other_ids:
             return "its clauses ask for thread IDs, and the process has its own namespace of those"
         if unit.credentials and around.other_users:

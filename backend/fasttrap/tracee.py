@@ -40,7 +40,7 @@ class Memory:
     def __init__(self, tid: int) -> None:
         self._tid = tid
         try:
-            self._descriptor = ptrace.open_memory(tid)
+            self._descriptor = ptrace.open_memory(procfs.with_memory(tid))
         except (FileNotFoundError, ProcessLookupError):
             raise ProcessGone(tid) from None
 
@@ -133,7 +133,11 @@ class Threads:
         Raises ProcessGone, or PermissionError: another tracer's, or not ours to trace.
         """
         while True:
-            new = [tid for tid in procfs.threads(self.pid) if tid not in self.known]
+            new = [
+                tid
+                for tid in procfs.threads(self.pid)
+                if tid not in self.known and not procfs.has_exited(tid)
+            ]
             for tid in new:
                 with contextlib.suppress(ProcessLookupError):
                     if tid not in self.held:  # else a thread of ours has just made it, and it is ours already
@@ -222,6 +226,8 @@ def _seize(tid: int) -> None:
     try:
         ptrace.seize(tid, OPTIONS)
     except PermissionError:
+        if procfs.has_exited(tid):
+            raise ProcessLookupError(tid) from None
         tracer = procfs.status(tid).tracer_pid
         if tracer == 0:  # another's that has just ended
             ptrace.seize(tid, OPTIONS)

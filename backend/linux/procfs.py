@@ -97,7 +97,7 @@ _MAPS_LINE = re.compile(
 
 def mappings(pid: int) -> tuple[MappedRange, ...]:
     """Return the mappings of process `pid` in address order; none for a kernel thread or a zombie."""
-    return tuple(parse_mappings(_read(pid, "maps")))
+    return tuple(parse_mappings(_read(with_memory(pid), "maps")))
 
 
 def parse_mappings(text: bytes) -> Iterator[MappedRange]:
@@ -121,6 +121,27 @@ def parse_mappings(text: bytes) -> Iterator[MappedRange]:
             int(inode),
             os.fsdecode(path.replace(b"\\012", b"\n")),
         )
+
+
+def with_memory(pid: int) -> int:
+    """Return `pid`, or, where its first thread has exited, the id of a living one: through that alone memory, mappings
+    and files of the process are to be had.
+    """
+    if not has_exited(pid):
+        return pid
+    try:
+        return next((tid for tid in threads(pid) if not has_exited(tid)), pid)
+    except ProcessGone:
+        return pid
+
+
+def has_exited(tid: int) -> bool:
+    """Tell whether a thread is a zombie, as the first one of a process may be while others live."""
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def threads(pid: int) -> tuple[int, ...]:
@@ -178,7 +199,7 @@ def exe(pid: int) -> str:
     The kernel appends ` (deleted)` where the file is gone.
     """
     with _process_errors(pid, "exe"):
-        return os.readlink(f"/proc/{pid}/exe")
+        return os.readlink(f"/proc/{with_memory(pid)}/exe")
 
 
 def auxiliary_vector(pid: int) -> dict[int, int]:
@@ -186,7 +207,7 @@ def auxiliary_vector(pid: int) -> dict[int, int]:
 
     Empty for a kernel thread or a zombie.
     """
-    data = _read(pid, "auxv")
+    data = _read(with_memory(pid), "auxv")
     return dict(struct.iter_unpack("<QQ", data[: len(data) // 16 * 16]))
 
 
@@ -198,7 +219,7 @@ class Memory:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         with _process_errors(pid, "mem"):
-            self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(f"/proc/{with_memory(pid)}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> "Memory":
         return self
@@ -248,6 +269,7 @@ def open_mapped_file(pid: int, mapping: MappedRange) -> int:
     Raises MappedFileUnavailable when none leads to the file.
     """
     reason = ""
+    pid = with_memory(pid)
     very_file = f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
     name = mapping.path.removesuffix(DELETED)
     for path in (very_file, *(f"/proc/{pid}/root{each}" for each in (mapping.path, name)), name):

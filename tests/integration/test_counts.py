@@ -143,3 +143,17 @@ def test_calls_in_a_library_that_is_loaded_twice_are_counted_once(triggers: Trig
 def test_threads_are_counted_on_when_the_main_thread_has_exited(triggers: Triggers) -> None:
     result = trace([triggers.path("outlives_main")], FAMILY)
     assert counts(result.stdout) == {"work": 10}
+
+
+def test_process_without_its_main_thread_costs_no_other_process(triggers: Triggers) -> None:
+    program = "pid$target:a.out:work:entry { @[probefunc, ustackdepth > 2] = count(); }"
+    with (
+        target([triggers.path("leaderless")]) as process,
+        armed("-v", "-p", str(process.pid), "-n", program) as tracer,
+    ):
+        process.say()
+        assert process.output.readline() == b"done\n"
+        tracer.interrupt()
+        result = tracer.end()
+    assert counts(result.stdout) == {"work 1": 1}
+    assert "fasttrap serves all sites: its main thread has exited" in result.stderr
