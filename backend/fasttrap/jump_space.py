@@ -94,9 +94,7 @@ def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Region | No
     """
     found: list[Region | None] = [None] * len(needs)
     occupied = taken(tid)
-    for count, group in enumerate(_groups(needs)):
-        if count == MOST_REGIONS:
-            break
+    for group in _most_useful(list(_groups(needs))):
         members = [needs[place] for place in group]
         region = _map(members, occupied, tid, gate)
         if region is not None:
@@ -104,6 +102,12 @@ def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Region | No
             for place in group:
                 found[place] = region
     return found
+
+
+def _most_useful(groups: list[list[int]]) -> Iterator[list[int]]:
+    """Yield as many groups as may have a region, those that serve most, in the order given: the pickiest first."""
+    by_use = sorted(range(len(groups)), key=lambda place: -len(groups[place]))
+    yield from (groups[place] for place in sorted(by_use[:MOST_REGIONS]))
 
 
 def _map(members: Sequence[Need], occupied: Sequence[Mapped], tid: int, gate: Gate) -> Region | None:
