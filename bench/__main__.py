@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from bench.hits import hits, returns
+from bench.jumps import jump_hits, jump_programs
 from bench.process import BPFTRACE, CommandFailed
 from bench.results import Row, keep, table
 from bench.stacks import stacks
@@ -20,6 +21,8 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "traps": trap_hits,
     "trap-arming": trap_arming,
     "trap-memory": trap_memory,
+    "jumps": jump_hits,
+    "jump-programs": jump_programs,
 }
 
 

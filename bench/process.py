@@ -102,8 +102,10 @@ def idle_process() -> Iterator[int]:
             process.kill()
 
 
-def build(name: str, folder: Path) -> Path:
+def build(name: str, folder: Path, *flags: str) -> Path:
     """Compile bench/NAME.c into a folder; return the executable."""
     executable = folder / name
-    subprocess.run(["gcc", "-O1", "-o", str(executable), str(HERE / f"{name}.c")], check=True)
+    subprocess.run(
+        ["gcc", "-O1", "-pthread", *flags, "-o", str(executable), str(HERE / f"{name}.c")], check=True
+    )
     return executable
