@@ -11,7 +11,7 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.decoding import Decoded, decode
@@ -60,7 +60,7 @@ class FunctionProbes:
     entry_id: int = 0
     return_id: int = 0
     _decoded: Decoded | None = None
-    _offset_ids: array[int] = field(default_factory=lambda: array("I"))
+    _offset_ids: array[int] | None = None
 
     @property
     def decoded(self) -> Decoded:
@@ -75,7 +75,7 @@ class FunctionProbes:
                 self.entry_id = self.entry_id or new()
                 return self.entry_id
             case SiteKind.OFFSET:
-                if not self._offset_ids:
+                if self._offset_ids is None:
                     self._offset_ids = array("I", bytes(4 * len(self.decoded.starts)))
                 place = bisect_left(self.decoded.starts, offset)
                 self._offset_ids[place] = self._offset_ids[place] or new()

@@ -22,6 +22,7 @@ from dlang.probe_description import ProbeDescription, is_glob, matcher
 from dlang.source import Span
 
 if TYPE_CHECKING:
+    from backend.decoding import Decoded
     from backend.function_probes import FunctionProbes, LeftOut
     from backend.process_symbols import Symbols
     from backend.sites import PlacedFunction
@@ -152,7 +153,9 @@ class Probes:
     names: ProbeNames = field(default_factory=ProbeNames)
     left_out: list[LeftOut] = field(default_factory=list)
     _ids: dict[str, int] = field(default_factory=dict)
-    _functions: dict[tuple[int, str, int], FunctionProbes] = field(default_factory=dict)
+    _functions: dict[tuple[int, str], dict[int, FunctionProbes]] = field(default_factory=dict)
+    _decoding: tuple[Symbols, Callable[[PlacedFunction], Decoded]] | None = None
+    """What decodes the functions of the symbols that were asked for last."""
 
     def __post_init__(self) -> None:
         for name in _FIXED:
@@ -272,14 +275,20 @@ class Probes:
         return found
 
     def _function(self, pid: int, function: PlacedFunction, symbols: Symbols) -> FunctionProbes:
-        from backend.decoding import decode
         from backend.function_probes import FunctionProbes
 
-        key = pid, function.object.path, function.address
-        if key not in self._functions:
-            found = partial(decode, symbols=symbols)
-            self._functions[key] = FunctionProbes(pid, function, found, self.uretprobes)
-        return self._functions[key]
+        known = self._functions.setdefault((pid, function.object.path), {})
+        if function.address not in known:
+            known[function.address] = FunctionProbes(pid, function, self._decode(symbols), self.uretprobes)
+        return known[function.address]
+
+    def _decode(self, symbols: Symbols) -> Callable[[PlacedFunction], Decoded]:
+        """Return what decodes a function of these symbols: one for all."""
+        from backend.decoding import decode
+
+        if self._decoding is None or self._decoding[0] is not symbols:
+            self._decoding = symbols, partial(decode, symbols=symbols)
+        return self._decoding[1]
 
     def _absolute(self, probes: FunctionProbes) -> int:
         """Return the ID of the probe at an address."""

@@ -33,7 +33,7 @@ def table(rows: Iterable[Row]) -> str:
     """The rows as aligned text; the ratio first, since it alone can be compared between runs."""
     lines = [f"{'ratio':>7}  {'dtrap':>10}  {'peer':>10}  {'unit':<5}  measurement"]
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}" if row.ratio >= 0.1 else f"{row.ratio:.4f}"
         theirs = "" if row.theirs is None else f"{row.theirs:.1f}"
         against = f" (against {row.peer})" if row.peer else ""
         lines.append(f"{ratio:>7}  {row.ours:>10.1f}  {theirs:>10}  {row.unit:<5}  {row.name}{against}")

@@ -14,7 +14,7 @@ from bench.results import Row
 
 HITS: Final = 50_000
 ROUNDS: Final = 5
-FASTTRAP: Final = [DTRAP, "-q", "-x", "engine=fasttrap"]
+FASTTRAP: Final = [DTRAP, "-q", "-x", "engine=fasttrap", "-x", "tier=trap"]
 BARE: Final = "bare ptrace loop"
 BEGIN: Final = 'BEGIN { printf("armed\\n"); }'
 

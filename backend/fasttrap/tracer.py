@@ -13,6 +13,7 @@ reach dtrap and the target only, as if it were not there.
 """
 
 import contextlib
+import gc
 import os
 import signal
 import traceback
@@ -57,6 +58,9 @@ class Tracer:
         """The signal that the process has died of, once that is known."""
         self.moved: Callable[[str], None] = _stay
         """Called with the path of the file that the clauses' memory is in from then on."""
+        # What there is now stays, and both processes have it in common as long as nobody writes to it: not even a
+        # collector of garbage.
+        gc.freeze()
         self._process = os.fork()
         if self._process == 0:
             _run(self._connection, other)
