@@ -12,6 +12,8 @@ from scratch.sweep import Swept
 from scratch.windows import AROUND, Windows
 
 _BLOCK: Final = 1 << 16
+_SWEPT: Final = 1 << 15
+"""Bytes that are swept before and behind a site at once, since its neighbours are asked for next."""
 _LONGEST_READ: Final = 64
 
 
@@ -24,6 +26,7 @@ def windows(
     find a place there. Raises MalformedElf.
     """
     block, start = b"", 0
+    swept, middle = Swept(0, b"", b""), 0
 
     def read(address: int, size: int) -> bytes:
         nonlocal block, start
@@ -35,7 +38,10 @@ def windows(
         return block[at - start : at - start + size]
 
     def around(address: int) -> Swept:
-        swept = code.near(address - bias, AROUND)
-        return Swept(swept.address + bias, swept.code, swept.info)
+        nonlocal swept, middle
+        if address not in swept or abs(address - middle) > _SWEPT - AROUND:
+            found = code.near(address - bias, _SWEPT)
+            swept, middle = Swept(found.address + bias, found.code, found.info), address
+        return swept
 
     return Windows(entered(code).moved(bias), sites, read, around, placeable)

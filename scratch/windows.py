@@ -21,6 +21,7 @@ Where this leaves fewer than five bytes, the jump is made
 Lives here: planning, for all sites of an object, so that no two use the same bytes. Not here: writing anything.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -38,10 +39,8 @@ JUMP_SIZE: Final = 5
 SHORT_JUMP_SIZE: Final = 2
 
 
-AROUND: Final = 4096
-"""Bytes to either side of a site that are looked at for padding at once: far more than a short jump reaches, for the
-sites that follow.
-"""
+AROUND: Final = 160
+"""Farther from a site than any padding that a short jump reaches."""
 
 
 class Way(Enum):
@@ -155,10 +154,22 @@ class NoWindow:
 _PREFIX: Final = b"\x48"
 """REX.W, which says nothing to a jump by a 32-bit distance."""
 
-_LONGEST: Final = 15
-"""Bytes of an instruction, at most."""
 _MOST_SEEN: Final = 14
 """Bytes of a window that may be taken as seen at another site."""
+
+_LEAVES, _PADS = b"L", b"P"
+_PADDING_CLASSES: Final = bytes(
+    0
+    if not info
+    else _PADS[0]
+    if info >> 4 == Flow.NOP or info == 1 | Flow.STOP << 4
+    else _LEAVES[0]
+    if info >> 4 in LEAVING
+    else 1
+    for info in range(256)
+)
+"""For each byte of Swept.info: may it be padding, does control never go on behind it?"""
+_RUN: Final = re.compile(rb"L\0*((?:P\0*)+)")
 
 _NEAR_OPCODE: Final = b"\xe9"
 _SHORT_REACH: Final = 128
@@ -179,14 +190,23 @@ def _near(address: int, target: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """What may be destroyed at a site: instructions, and padding behind them, `size` bytes in all.
+    """What may be destroyed at a site: `displaced` bytes of instructions, and padding behind them, `size` bytes in all.
 
     `why` says what ended it where that is fewer than was wanted.
     """
 
-    instructions: tuple[Instruction, ...]
+    displaced: int
     size: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An instruction that may be displaced, wherever it is."""
+
+    size: int
+    calls: bool
+    leaves: bool
 
 
 class Windows:
@@ -212,12 +232,12 @@ class Windows:
         self._placeable = placeable
         self._bits = bytearray(len(entered.bits))
         self._used = AddressSet(entered.start, self._bits)
+        self._swept: Swept | None = None
+        self._runs: list[tuple[int, int]] = []
+        """Of `_swept`."""
+        self._instructions: dict[bytes, _Seen] = {}
         self._seen: dict[bytes, int] = {}
         """By code that has room for a jump: how many bytes of it are instructions to be displaced."""
-        self._swept = Swept(0, b"", b"")
-        self._padded = 0, 0
-        self._runs: list[range] = []
-        """The padding in those addresses, as far as they are in the section that was swept."""
         for site in sites:
             self._use(site, site + 1)
 
@@ -230,7 +250,7 @@ class Windows:
         if isinstance(room, NoWindow):
             return room
         if room.size >= JUMP_SIZE:
-            self._seen[self._read(site, room.size)] = room.instructions[-1].next - site
+            self._seen[self._read(site, room.size)] = room.displaced
         window = next(self._ways(site, room), None)
         if window is None:
             return NoWindow(room.why)
@@ -255,7 +275,7 @@ class Windows:
         return None
 
     def _ways(self, site: int, room: _Room) -> Iterator[Window]:
-        size = room.instructions[-1].next - site
+        size = room.displaced
         if room.size >= JUMP_SIZE:
             yield Window(site, size, self._read(site, max(size, JUMP_SIZE)))
             return
@@ -264,7 +284,7 @@ class Windows:
             if spare is not None:
                 short = self._room(site, SHORT_JUMP_SIZE)
                 assert isinstance(short, _Room), (hex(site), short)
-                size = short.instructions[-1].next - site
+                size = short.displaced
                 text = self._read(site, max(size, SHORT_JUMP_SIZE))
                 there = self._read(spare, JUMP_SIZE)
                 yield Window(site, size, text, SHORT_JUMP_SIZE, Way.SHORT, spare, there)
@@ -273,29 +293,40 @@ class Windows:
     def _room(self, site: int, wanted: int) -> _Room | NoWindow:
         """Return what may be destroyed at a site to get `wanted` bytes; at least its own instruction."""
         code = self._read(site, JUMP_SIZE + 15)
-        found: list[Instruction] = []
         size = 0
         while size < wanted:
             at = site + size
             if size and (why := self._barred(at)):
-                return _Room(tuple(found), size, why)
-            instruction = decode(code[size:], at)
-            why = _undisplaced(instruction)
-            if why:
-                return _Room(tuple(found), size, why) if found else NoWindow(why)
-            assert isinstance(instruction, Instruction)
-            for inside in range(at + 1, min(instruction.next, site + wanted)):
+                return _Room(size, size, why)
+            instruction = self._instruction(code[size:], at)
+            if isinstance(instruction, str):
+                return _Room(size, size, instruction) if size else NoWindow(instruction)
+            for inside in range(at + 1, min(at + instruction.size, site + wanted)):
                 if why := self._barred(inside):
                     # Code that overlaps itself: a jump over a lock prefix, say.
-                    return _Room(tuple(found), size, why) if found else NoWindow(why)
-            found.append(instruction)
+                    return _Room(size, size, why) if size else NoWindow(why)
             size += instruction.size
-            if instruction.kind in _CALLS:
-                return _Room(tuple(found), size, "a call returns into the jump")
-            if instruction.kind in _LEAVING_KINDS:
-                size += self._padding(site + size, wanted - size)
-                return _Room(tuple(found), size, "too little room before what follows")
-        return _Room(tuple(found), size, "")
+            if instruction.calls:
+                return _Room(size, size, "a call returns into the jump")
+            if instruction.leaves:
+                padding = self._padding(site + size, wanted - size)
+                return _Room(size, size + padding, "too little room before what follows")
+        return _Room(size, size, "")
+
+    def _instruction(self, code: bytes, address: int) -> _Seen | str:
+        """Return what matters of the instruction that code begins with, or why it can't be part of a window."""
+        for size in range(1, len(code) + 1):
+            known = self._instructions.get(code[:size])
+            if known is not None:
+                return known
+        instruction = decode(code, address)
+        why = _undisplaced(instruction)
+        if why:
+            return why
+        assert isinstance(instruction, Instruction)
+        found = _Seen(instruction.size, instruction.kind in _CALLS, instruction.kind in _LEAVING_KINDS)
+        self._instructions[instruction.code] = found
+        return found
 
     def _barred(self, address: int) -> str:
         """Return why a byte that isn't the first of a window can't be destroyed; empty if it can."""
@@ -320,28 +351,23 @@ class Windows:
         """Return where five bytes of padding are that a short jump at the site reaches and nothing uses."""
         low = site + SHORT_JUMP_SIZE - _SHORT_REACH
         high = site + SHORT_JUMP_SIZE + _SHORT_REACH - 1
-        if site not in self._swept or not self._padded[0] <= low < high < self._padded[1]:
-            self._swept = self._around(site)
-            # The last instruction there may be cut in two.
-            self._padded = site - AROUND, site + AROUND - JUMP_SIZE - _LONGEST
-            self._runs = list(_runs_of_padding(self._swept))
-        for run in self._runs[bisect_right(self._runs, low, key=_end) :]:
-            if run.start > high:
+        swept = self._around(site)
+        if swept is not self._swept:
+            self._swept, self._runs = swept, list(_padding_runs(swept))
+        place = bisect_right(self._runs, (low, low))
+        for start, end in self._runs[max(place - 1, 0) :]:
+            if start > high:
                 break
-            start = run.start
-            for at in run:
-                if self._barred(at):
-                    # From something that jumps to it control falls through the rest.
-                    break
-                if start < low:
-                    start = at
-                if at + 1 - start >= JUMP_SIZE:
-                    return start if start <= high else None
+            # From something that jumps into it control falls through the rest.
+            entered, used = self._entered.first(start, end), self._used.first(start, end)
+            end = min(end, end if entered is None else entered, end if used is None else used)
+            if end - max(start, low) >= JUMP_SIZE:
+                return max(start, low)
         return None
 
     def _puns(self, site: int, room: _Room) -> Iterator[Window]:
         """Yield windows whose jump ends in bytes that stay as they are."""
-        size = room.instructions[-1].next - site
+        size = room.displaced
         for prefixes in range(room.size):
             end = prefixes + JUMP_SIZE
             text = self._read(site, max(size, end))
@@ -358,25 +384,18 @@ class Windows:
                 self._bits[at >> 3] |= 1 << (at & 7)
 
 
-def _end(run: range) -> int:
-    return run.stop
-
-
-def _runs_of_padding(swept: Swept) -> Iterator[range]:
-    """Yield the ranges of padding that control doesn't come to from what is before it."""
-    falls = True
-    start = None
-    for address, flow in swept.instructions():
-        if flow is Flow.NOP or (flow is Flow.STOP and swept.bytes_at(address)[0] == _INT3):
-            if start is None and not falls:
-                start = address
-            continue
-        if start is not None:
-            yield range(start, address)
-            start = None
-        falls = flow not in LEAVING
-    if start is not None:
-        yield range(start, swept.end)
+def _padding_runs(swept: Swept) -> Iterator[tuple[int, int]]:
+    """Yield the ranges [start, end) of padding behind instructions that never go on, ascending."""
+    code, base = swept.code, swept.address
+    for run in _RUN.finditer(swept.info.translate(_PADDING_CLASSES)):
+        start = at = run.start(1)
+        while at < run.end(1):
+            size = swept.info[at] & 15
+            if swept.info[at] >> 4 == Flow.STOP and code[at] != _INT3:
+                break
+            at += size
+        if at - start >= JUMP_SIZE:
+            yield base + start, base + min(at, len(code))
 
 
 def _reach_of_pun(end: int, kept: bytes) -> tuple[int, int]:

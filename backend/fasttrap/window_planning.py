@@ -6,6 +6,7 @@ Hands its result to the tracer, which sees whether the process has that text (`j
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Final
 
@@ -48,8 +49,12 @@ def plan_windows(pid: int, symbols: Symbols, place: Place, avoided: Iterable[int
     """
     occupied = taken(pid)
 
-    def placeable(low: int, high: int) -> bool:
+    @cache
+    def room_in(low: int, high: int) -> bool:
         return next(candidates_within(occupied, (low - PAGE, high + _ROOM), _ROOM), None) is not None
+
+    def placeable(low: int, high: int) -> bool:
+        return room_in(low // PAGE * PAGE, -(-high // PAGE) * PAGE)
 
     planned = WindowTable()
     with suppress(MalformedElf):
