@@ -40,12 +40,14 @@ class ProgramText:
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """`matched` is how many probes the descriptions of each text matched, in the order of the texts; `listed` are
-    the IDs of all, in the order in which they were matched first. `descriptions` are those of the plan's enablings."""
+    the IDs of all, in the order in which they were matched first. `descriptions` are those of the plan's enablings;
+    `unmatched` those that match nothing."""
 
     plan: Plan
     matched: tuple[int, ...]
     listed: Sequence[int]
     descriptions: tuple[ProbeDescription, ...]
+    unmatched: tuple[ProbeDescription, ...] = ()
 
 
 class FailedText(Exception):
@@ -91,7 +93,10 @@ def compile_texts(
         for description, (_, numbers) in zip(descriptions, enablings, strict=True)
     ]
     made = plan(assemble(clauses, names), enablings, probes, later)
-    return Compiled(made, tuple(matched), listed, tuple(descriptions))
+    unmatched = [
+        description for description, (_, numbers) in zip(descriptions, enablings, strict=True) if not numbers
+    ]
+    return Compiled(made, tuple(matched), listed, tuple(descriptions), tuple(unmatched))
 
 
 def _match_clause(

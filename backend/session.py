@@ -104,6 +104,7 @@ class Session:
         self._reported: dict[Drop, int] = {}
         self._exit_status: int | None = None
         self._signals = 0
+        self._update_ns = 0
 
     def run(
         self,
@@ -128,6 +129,7 @@ class Session:
             self._engine.detach()
             self._report_end(process)
             self._consume()
+            self._update_ns = 0
             self._fire(END_ID)
             self._consume()
             self._finish()
@@ -142,7 +144,6 @@ class Session:
         grown: Callable[[Grown, Sequence[Refusal]], None],
     ) -> None:
         poll = select.poll()
-        poll.register(self._engine.fileno(), select.POLLIN)
         poll.register(wakeup, select.POLLIN)
         if process is not None:
             poll.register(process.fileno(), select.POLLIN)
@@ -150,13 +151,16 @@ class Session:
         refresh_ns = time.monotonic_ns() + _REFRESH_NS
         report_ns = time.monotonic_ns() + self._options.status_ns
         look_ns = 0 if self._growth is not None else _NEVER_NS
+        switch_ns = 0
         while not self._ending(process):
             now_ns = time.monotonic_ns()
             for probe in timers.due(now_ns):
                 self._engine.fire(probe)
-            # One batch at a time: a flood of records must not keep ticks and signals waiting.
-            self._consume_batch()
-            self._terminal.flush()
+            if now_ns >= switch_ns:
+                # One batch at a time: a flood of records must not keep ticks and signals waiting.
+                if not self._consume_batch() or not self._printer.options.switch_ns:
+                    switch_ns = now_ns + self._printer.options.switch_ns
+                self._terminal.flush()
             if self._engine.loading or now_ns >= look_ns:
                 self._look_for_libraries(grown)
                 look_ns = now_ns + _LOOK_NS if self._growth is not None else _NEVER_NS
@@ -170,6 +174,12 @@ class Session:
                 break
             patience_ns = time.monotonic_ns() + self._engine.patience_ns
             deadline_ns = min(timers.next_ns, report_ns, refresh_ns, look_ns, patience_ns)
+            if self._printer.options.switch_ns:
+                # Records wait until they are due, and so wake nobody.
+                deadline_ns = min(deadline_ns, switch_ns)
+                poll.register(self._engine.fileno(), 0)
+            else:
+                poll.register(self._engine.fileno(), select.POLLIN)
             poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
         if self._signals:
             self._terminal.data(self._printer.interrupted())
@@ -254,7 +264,7 @@ class Session:
 
     def _row(self, row: Row) -> None:
         if row.touches_aggregations:
-            self._update()
+            self._update_where_due()
         consumed = self._printer.consume(row)
         for step in consumed.steps:
             self._step(step)
@@ -280,6 +290,13 @@ class Session:
                     self._terminal.notice(library_error(row.clause, row.probe_id, row.probe, what))
             case Complaint(text=line):
                 self._terminal.notice(line)
+
+    def _update_where_due(self) -> None:
+        """Read the aggregations, unless that is less than option aggrate ago."""
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._update_ns:
+            self._update()
+            self._update_ns = now_ns + self._printer.options.aggregation_ns
 
     def _update(self) -> None:
         for aggregation in self._plan.program.aggregations:

@@ -46,6 +46,7 @@ from dlang.command_line import (
 from dlang.diagnostics import CompileError, fail, render
 from dlang.escape import printable_name
 from dlang.items import ProbeName
+from dlang.layout import exceeds_buffers
 from dlang.names import Macros, Names
 from dlang.options import OptionError, Options, from_environment, set_option, set_while_tracing
 from dlang.output import OutputOptions, SetOptions, listing
@@ -245,6 +246,9 @@ class _Run:
         if self.line.mode is Mode.LIST:
             found = compiled.listed if texts else listed_by_default(probes)
             sys.stdout.write(listing((number, probes.names[number]) for number in found))
+            sys.stdout.flush()
+            for description in compiled.unmatched:
+                _complain(f"failed to match {description}: No probe matches description")
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
             if self.line.wants_coverage:
                 plan = compiled.plan
@@ -256,6 +260,9 @@ class _Run:
         self._announce(texts, compiled)
         if compiled.plan.program.destructive and not self.options.destructive:
             raise Failure("could not enable tracing: Destructive actions not allowed")
+        sizes = self.options.bufsize, self.options.aggsize, self.options.dynvarsize
+        if exceeds_buffers(compiled.plan.program, *sizes):
+            raise Failure("could not enable tracing: Enabling exceeds size of buffer")
         return self._trace(compiled, probes)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
@@ -469,6 +476,9 @@ def _output_options(options: Options) -> OutputOptions:
         options.printsize,
         sort,
         options.specsize,
+        options.switchrate_ns,
+        options.aggrate_ns,
+        options.stackindent,
     )
 
 

@@ -266,3 +266,18 @@ def probe_text(name: ProbeName, field: ProbeField) -> str:
             return name.function
         case ProbeField.NAME:
             return name.name
+
+
+_LEAST_BUFFER: Final = 60
+"""The fewest bytes of option bufsize that DTrace takes: its header of a record, and what exit() records."""
+_LEAST_CELL: Final = 16
+"""The fewest bytes of an aggregation or an element of an array: a word for its key and one for its value."""
+
+
+def exceeds_buffers(program: TypedProgram, bufsize: int, aggsize: int, dynvarsize: int) -> bool:
+    """Say whether a buffer has no room for a single record, aggregation or variable of the program."""
+    return (
+        bufsize < max(_LEAST_BUFFER, *(clause.record_size for clause in program.clauses), 0)
+        or bool(program.aggregations and aggsize < _LEAST_CELL)
+        or bool(program.arrays and dynvarsize < _LEAST_CELL)
+    )

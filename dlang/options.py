@@ -22,7 +22,6 @@ ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
 Engine = Literal["auto", "uprobes", "fasttrap"]
 Returns = Literal["instructions", "uretprobe"]
 Tier = Literal["auto", "trap", "jump"]
-EvaluationTime = Literal["exec", "preinit", "postinit", "main"]
 Value = bool | int | str
 
 
@@ -45,8 +44,8 @@ class Options:
     """The options that have an effect, with DTrace's defaults.
 
     Sizes are in bytes (`strsize` counts the end of a string), rates are periods in nanoseconds, where 0 is
-    "as data comes". `cpp_arguments` are those of the preprocessor, in their order. `evaltime` is where a started
-    command is held while its probes are made; `engine`, `returns`, `tier` and `singly` are dtrap's own.
+    "as data comes". `cpp_arguments` are those of the preprocessor, in their order. `engine`, `returns`, `tier`
+    and `singly` are dtrap's own.
     """
 
     quiet: bool = False
@@ -82,8 +81,6 @@ class Options:
     maxframes: int = 127
     noresolve: bool = False
     demangle: bool = False
-    quietresize: bool = False
-    evaltime: EvaluationTime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
     tier: Tier = "auto"
@@ -177,6 +174,20 @@ def _rate(text: str | None) -> int | None:
     return _bounded(count * _RATE_UNITS_NS[unit]) if unit in _RATE_UNITS_NS else None
 
 
+_STABILITY: Final = frozenset(
+    ["internal", "private", "obsolete", "external", "unstable", "evolving", "stable", "standard"]
+)
+_CLASSES: Final = frozenset(["unknown", "cpu", "platform", "group", "isa", "common"])
+
+
+def _attributes(text: str | None) -> str | None:
+    """Return a stability of names, one of data and a class of dependencies, of which the last ones may be missing."""
+    parts = (text or "").lower().split("/")
+    known = (_STABILITY, _STABILITY, _CLASSES)
+    fits = len(parts) <= len(known) and all(part in words for part, words in zip(parts, known, strict=False))
+    return text if fits else None
+
+
 def _text(text: str | None) -> str | None:
     return text or None
 
@@ -199,6 +210,10 @@ _SIZE: Final = Kind(_size, "a number of bytes, or one with k, m, g or t")
 _STRING_SIZE: Final = Kind(_string_size, "a number of bytes from 2 to 4294967295")
 _RATE: Final = Kind(_rate, "a time as 100ms (ns, us, ms, s, m, h, d) or a frequency as 10hz")
 _TEXT: Final = Kind(_text, "a value")
+_REGISTERS: Final = Kind(
+    lambda text: _integer(text) if (_integer(text) or 0) <= 8 else None, "a number from 0 to 8"
+)
+_ATTRIBUTES: Final = Kind(_attributes, "attributes as Stable/Stable/Common")
 _FLAG: Final = Kind(lambda text: text is None or None, "no value")
 
 
@@ -236,10 +251,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An option that would change results, or print something, and is not built; `reason` says what."""
+    """An option that would change results, or print something, and is not built; `reason` says what.
+
+    `words` are DTrace's, where it refuses the option as well.
+    """
 
     name: str
     reason: str
+    words: str = ""
 
 
 _LIBRARIES: Final = "dtrap reads no D libraries"
@@ -269,14 +288,12 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("empty", _SWITCH, "empty", "a program may be empty"),
     Effective("engine", _one_of("auto", "uprobes", "fasttrap"), "engine", "what serves the probes"),
     Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
-    Effective("evaltime", _one_of("exec", "preinit", "postinit", "main"), "evaltime", "where -c is held"),
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
     Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
     Effective("nspec", _INTEGER, "nspec", "speculations at one time"),
     Effective("printsize", _SIZE, "printsize", "bytes that print() shows of a value"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
-    Effective("quietresize", _SWITCH, "quietresize", "do not tell when a buffer is made smaller"),
     Effective("rawbytes", _SWITCH, "rawbytes", "show bytes as a dump, also where they are text"),
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
@@ -296,19 +313,24 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Preprocessing("incdir", _TEXT, "-I{}", "a folder where the preprocessor looks for files"),
     Preprocessing("undef", _TEXT, "-U{}", "a macro that the preprocessor forgets"),
     Accepted("aggpercpu", _SWITCH, "dtrap has no interface that shows aggregations by processor"),
-    Accepted("amin", _TEXT, "dtrap's names have no stability"),
+    Accepted("amin", _ATTRIBUTES, "dtrap's names have no stability"),
     Accepted("bpflogsize", _SIZE, "the verifier's log is shown whole where it is needed"),
     Accepted(
         "bufpolicy",
-        _one_of("switch", note=" (not ring or fill in this version of dtrap)"),
-        "it is what dtrap does",
+        _one_of("switch", "ring", "fill"),
+        "whichever is named, dtrap does what switch does, as DTrace 2.0 for Linux",
     ),
     Accepted("bufresize", _one_of("auto", "manual"), "dtrap makes the buffer that was asked for"),
     Accepted("cleanrate", _RATE, "dtrap's variables need no cleaning"),
     Accepted("ctfpath", _TEXT, _KERNEL_TYPES),
     Accepted("debugassert", _TEXT, "it checks DTrace's own code"),
     Accepted("disasm", _INTEGER, "it selects listings of option -S, which is refused"),
-    Accepted("iregs", _INTEGER, _OWN_CODE),
+    Accepted(
+        "evaltime",
+        _one_of("postinit", note=" (not exec, preinit or main in this version of dtrap)"),
+        "the command is held when its libraries are initialised",
+    ),
+    Accepted("iregs", _REGISTERS, _OWN_CODE),
     Accepted("jstackframes", _INTEGER, _STACKS),
     Accepted("jstackstrsize", _SIZE, _STACKS),
     Accepted("kdefs", _SWITCH, _KERNEL_TYPES),
@@ -326,6 +348,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("pcapsize", _SIZE, "a program that captures packets is refused"),
     Accepted("pgmax", _INTEGER, _PROCESSES),
     Accepted("preallocate", _SIZE, "it is for tests of DTrace itself"),
+    Accepted("quietresize", _SWITCH, "dtrap makes the buffer that was asked for"),
     Accepted("scratchsize", _SIZE, "a firing has as much memory of its own as it can have"),
     Accepted("stackframes", _INTEGER, _STACKS),
     Accepted("stdc", _one_of("a", "c", "s", "t"), "it chooses a dialect of a preprocessor other than GNU's"),
@@ -337,7 +360,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("udefs", _SWITCH, _KERNEL_TYPES),
     Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
     Accepted("useruid", _INTEGER, _PROCESSES),
-    Accepted("version", _TEXT, "dtrap has one version of the language"),
     Refused("agghist", "bars in the lines of aggregations"),
     Refused("aggpack", "distributions in one line"),
     Refused("bpflog", "the log of the kernel's verifier"),
@@ -353,6 +375,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Refused("setenv", "the environment of the command"),
     Refused("tree", "printing the syntax tree"),
     Refused("unsetenv", "the environment of the command"),
+    Refused("version", "the choice of D's version", "Operation not supported"),
     Refused("verbose", "printing intermediate code"),
 )
 _BY_NAME: Final = {row.name: row for row in OPTIONS}
@@ -386,7 +409,7 @@ def set_option(options: Options, name: str, value: str | None) -> Options:
     if row is None:
         raise OptionError(name, value, INVALID_NAME, did_you_mean(name, _BY_NAME))
     if isinstance(row, Refused):
-        raise OptionError(name, value, f"not supported by this version of dtrap: {row.reason}")
+        raise OptionError(name, value, row.words or f"not supported by this version of dtrap: {row.reason}")
     read = row.kind.read(value)
     if read is None:
         raise OptionError(name, value, INVALID_VALUE, f"{name} takes {row.kind.values}")
@@ -398,9 +421,12 @@ def set_option(options: Options, name: str, value: str | None) -> Options:
     return replace(options, **change)
 
 
+_BEFORE_PROGRAMS: Final = frozenset(["cpppath", "ctfpath", "ldpath", "modpath", "procfspath", "stdc"])
+
+
 def refuse_in_program(name: str, value: str | None) -> None:
-    """Raise OptionError where a program may not set the option: it is not read before it has been preprocessed."""
-    if name in ("cpp", "cpppath") or isinstance(_BY_NAME.get(name), Preprocessing):
+    """Raise OptionError where a program may not set the option: what it is about has been done by then."""
+    if name in _BEFORE_PROGRAMS or isinstance(_BY_NAME.get(name), Preprocessing):
         raise OptionError(name, value, "Option cannot be used from within a D program")
 
 

@@ -43,7 +43,7 @@ from dlang.notices import library_error
 from dlang.options import INVALID_NAME, OptionError
 from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
 from dlang.speculations import Speculations
-from dlang.symbol_text import AddressNames
+from dlang.symbol_text import FRAME_INDENT, AddressNames
 from dlang.types import IntegerType, PointerType, StackType, StringType, SymbolPart, SymbolType, Type, wrap
 
 
@@ -51,7 +51,9 @@ from dlang.types import IntegerType, PointerType, StackType, StringType, SymbolP
 class OutputOptions:
     """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns.
 
-    `speculation_size` is option specsize, in bytes.
+    `speculation_size` is option specsize, in bytes. `switch_ns` and `aggregation_ns` are how often the session takes
+    records and reads aggregations, in nanoseconds; 0 is whenever there are some. `stackindent` is how many blanks are
+    before a frame.
     """
 
     quiet: bool = False
@@ -61,6 +63,9 @@ class OutputOptions:
     printsize: int = 1024
     sort: SortOptions = field(default_factory=SortOptions)
     speculation_size: int = 4 << 20
+    switch_ns: int = 0
+    aggregation_ns: int = 0
+    stackindent: int = FRAME_INDENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,11 @@ class Printer:
         self._speculations = Speculations(options.speculation_size)
 
     @property
+    def options(self) -> OutputOptions:
+        """The options as the last setopt() left them."""
+        return self._options
+
+    @property
     def speculative_drops(self) -> int:
         """How many rows were too many for their speculations."""
         return self._speculations.dropped
@@ -187,6 +197,7 @@ class Printer:
         """Set an option from here on."""
         try:
             self._options = self._set_option(item.name, item.value)
+            self._names = replace(self._names, indent=self._options.stackindent)
         except OptionError as error:
             value = "" if item.value is None else f' to "{item.value}"'
             what = f'couldn\'t set option "{item.name}"{value}: {error.message}'

@@ -68,7 +68,9 @@ def test_error_wrong_value_is_named_with_its_option() -> None:
     ]
 
 
-@pytest.mark.parametrize("option", ["cpp", "cpppath=/bin/cpp", "define=X", "incdir=/", "cpphdrs"])
+@pytest.mark.parametrize(
+    "option", ["stdc=a", "ldpath=/bin/ld", "cpppath=/bin/cpp", "define=X", "incdir=/", "cpphdrs"]
+)
 def test_error_option_that_comes_too_late(option: str) -> None:
     message = error_of(f"#pragma D option {option}").message
     assert message.endswith(": Option cannot be used from within a D program")

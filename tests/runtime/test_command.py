@@ -42,7 +42,15 @@ def test_a_listing_needs_no_match(tmp_path: Path) -> None:
     run = run_dtrap(["-l", "-n", "BEGIN", "-n", "nosuch:::x"], tmp_path)
     assert "dtrace" in run.stdout
     assert "BEGIN" in run.stdout
+    assert run.stderr == "dtrap: failed to match nosuch:::x: No probe matches description\n"
     assert run.status == 0
+
+
+@pytest.mark.parametrize("flags", [["-b", "59"], ["-x", "aggsize=8"]])
+def test_a_buffer_without_room_for_a_single_record_is_an_error(flags: list[str], tmp_path: Path) -> None:
+    run = run_dtrap(["-q", *flags, "-n", "BEGIN { @ = count(); exit(0); }"], tmp_path)
+    assert run.stderr == "dtrap: could not enable tracing: Enabling exceeds size of buffer\n"
+    assert run.status == 1
 
 
 def test_no_match_is_allowed_on_request(tmp_path: Path) -> None:
