@@ -43,24 +43,39 @@ def hits() -> Iterator[Row]:
                 yield Row(f"{action}: {kind}", "ns", min(ours) - base, BPFTRACE, min(theirs) - base)
 
 
+SERVED_BY: Final = {
+    "uprobes": ("engine=uprobes", 100_000),
+    "traps": ("engine=fasttrap -x tier=trap", 50_000),
+    "jumps": ("engine=fasttrap -x tier=jump", 2_000_000),
+}
+
+
 def returns() -> Iterator[Row]:
-    """A function's return beside its entry, against bpftrace's uretprobe; each engine."""
+    """A function's return beside its entry, both at an instruction that the kernel steps, and beside bpftrace's
+    uretprobe.
+    """
     with tempfile.TemporaryDirectory(prefix="dtrap-bench-") as folder:
         program = build("calls", Path(folder))
-        function = "push_first"
-        command = f"{program} {function} {CALLS}"
-        for engine in ("uprobes", "fasttrap"):
-            for name, peer in (("entry", "uprobe"), ("return", "uretprobe")):
-                ours, theirs, untraced = [], [], []
-                clause = f"pid$target:calls:{function}:{name} {{ @ = count(); }}"
-                peer_clause = f"{peer}:{program}:{function} {{ @ = count(); }}"
-                for _ in range(ROUNDS):
-                    untraced.append(ns_per_call([str(program), function, str(CALLS)]))
-                    ours.append(ns_per_call([DTRAP, "-qx", f"engine={engine}", "-n", clause, "-c", command]))
-                    theirs.append(ns_per_call([BPFTRACE, "-e", peer_clause, "-c", command]))
-                base = min(untraced)
-                kind = f"{name}, {engine}, beside bpftrace's {peer}"
-                yield Row(f"@ = count(): {kind}", "ns", min(ours) - base, BPFTRACE, min(theirs) - base)
+        function = "mov_first"
+        for served_by, (options, calls) in SERVED_BY.items():
+            untraced: list[float] = []
+            ours: dict[str, list[float]] = {"entry": [], "return": []}
+            theirs: list[float] = []
+            command = f"{program} {function} {calls}"
+            for _ in range(ROUNDS):
+                untraced.append(ns_per_call([str(program), function, str(calls)]))
+                for name, found in ours.items():
+                    clause = f"pid$target:calls:{function}:{name} {{ @ = count(); }}"
+                    words = ["-q", "-x", *options.split(), "-n", clause, "-c", command]
+                    found.append(ns_per_call([DTRAP, *words]))
+                peer_clause = f"uretprobe:{program}:{function} {{ @ = count(); }}"
+                fewer = f"{program} {function} {CALLS}"
+                theirs.append(ns_per_call([BPFTRACE, "-e", peer_clause, "-c", fewer]))
+            base = min(untraced)
+            entry, leaving = min(ours["entry"]) - base, min(ours["return"]) - base
+            yield Row(f"@ = count(): return, {served_by}, beside the entry", "ns", leaving, "entry", entry)
+            peer_name = f"@ = count(): return, {served_by}, beside a uretprobe"
+            yield Row(peer_name, "ns", leaving, BPFTRACE, min(theirs) - base)
 
 
 def ns_per_call(command: Sequence[str]) -> float:

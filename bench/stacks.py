@@ -9,7 +9,13 @@ from bench.hits import ns_per_call
 from bench.process import BPFTRACE, DTRAP, build
 from bench.results import Row
 
-CALLS: Final = {"uprobes": 40_000, "fasttrap": 8_000}
+CALLS: Final = {"uprobes": 40_000, "traps": 8_000, "jumps": 400_000}
+OPTIONS: Final = {
+    "uprobes": "engine=uprobes",
+    "traps": "engine=fasttrap -x tier=trap",
+    "jumps": "engine=fasttrap -x tier=jump",
+}
+PEER_CALLS: Final = 40_000
 ROUNDS: Final = 3
 
 SUBJECTS: Final = {
@@ -22,23 +28,23 @@ def stacks() -> Iterator[Row]:
     """Each engine, against bpftrace, which follows frame pointers; the least of a few rounds each."""
     with tempfile.TemporaryDirectory(prefix="dtrap-bench-") as folder:
         program = build("stacks", Path(folder))
+        theirs = least_peer_ns(program, PEER_CALLS, "@[arg0 & 1] = count()")
         for engine, calls in CALLS.items():
             ours = least_ns(engine, program, calls, "@[arg0 & 1] = count()")
-            theirs = least_peer_ns(program, calls, "@[arg0 & 1] = count()")
             for subject, (action, peer_action) in SUBJECTS.items():
                 yield Row(
                     f"{subject} beyond the hit, {engine}",
                     "ns",
                     least_ns(engine, program, calls, action) - ours,
                     BPFTRACE,
-                    least_peer_ns(program, calls, peer_action) - theirs,
+                    least_peer_ns(program, PEER_CALLS, peer_action) - theirs,
                 )
 
 
 def least_ns(engine: str, program: Path, calls: int, action: str) -> float:
     """The traced program's time for a call, with this action of ours on it."""
     clause = f"pid$target:stacks:innermost:entry {{ {action}; }}"
-    command = [DTRAP, "-q", "-x", f"engine={engine}", "-n", clause, "-c", f"{program} {calls}"]
+    command = [DTRAP, "-q", "-x", *OPTIONS[engine].split(), "-n", clause, "-c", f"{program} {calls}"]
     return min(ns_per_call(command) for _ in range(ROUNDS))
 
 
