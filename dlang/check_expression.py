@@ -298,7 +298,7 @@ def _register(node: ast.Index, names: Names) -> Value:
         fail("D_REGS_IDX", node.indices[0].span, f"index {number.value} is out of range for array uregs")
     if number.value >= builtins.REGISTER_COUNT:
         fail("D_UNKNOWN", node.indices[0].span, f"uregs[]: index out of bounds ({number.value})")
-    return Register(TYPEDEFS["uint64_t"], number, node.span)
+    return Register(TYPEDEFS["uint64_t"], number.value)
 
 
 # --- operators ----------------------------------------------------------------------------------------------

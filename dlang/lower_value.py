@@ -12,7 +12,6 @@ from typing import Final, assert_never
 
 import llvmlite.ir as ir
 
-from dlang.builtins import REGISTER_COUNT
 from dlang.emit_ir import (
     I8,
     I64,
@@ -120,8 +119,8 @@ def word(value: Value, frame: Frame) -> ir.Value:
             return frame.fact(fact)
         case Argument(number=number):
             return frame.target.argument(b, number)
-        case Register():
-            return _register(value, frame)
+        case Register(number=number):
+            return frame.target.register(b, number)
         case Load():
             return _load(value, frame)
         case Store():
@@ -349,30 +348,6 @@ def bytes_at(value: Value, frame: Frame) -> ir.Value:
     place = frame.temporary(stored_size(value.type, frame.program.string_size))
     bytes_into(value, place, frame)
     return place
-
-
-# --- registers ----------------------------------------------------------------------------------------------
-
-
-def _register(value: Register, frame: Frame) -> ir.Value:
-    b = frame.b
-    if isinstance(value.index, Constant):
-        return frame.target.register(b, value.index.value)
-    index = word(value.index, frame)
-    outside = b.icmp_unsigned(">=", index, constant(REGISTER_COUNT))
-    frame.fault_when(outside, Fault.BADINDEX, index, value.span)
-    sources = []
-    end = b.append_basic_block("register_read")
-    switch = b.switch(index, end)
-    sources.append((b.block, constant(0)))
-    for number in range(REGISTER_COUNT):
-        case = b.append_basic_block(f"register_{number}")
-        switch.add_case(constant(number), case)
-        b.position_at_end(case)
-        sources.append((case, frame.target.register(b, number)))
-        b.branch(end)
-    b.position_at_end(end)
-    return merge_words(b, sources)
 
 
 # --- operators ----------------------------------------------------------------------------------------------

@@ -156,11 +156,10 @@ class Argument(Node):
 
 
 class Register(Node):
-    """`uregs[index]`; the numbers are those of `builtins.REGISTERS`."""
+    """`uregs[number]`."""
 
     type: Type
-    index: Value
-    span: Span
+    number: int
 
 
 class Load(Node):

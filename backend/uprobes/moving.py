@@ -16,9 +16,8 @@ from backend.site_table import Site
 from backend.uprobes.placement import LARGEST_TEXT, Function, Reads, place
 from dlang.builtins import REGISTER_NUMBER
 from dlang.node import Node
-from dlang.program import Argument, Constant, Enabling, Register, UserStack
+from dlang.program import Argument, Enabling, Register, UserStack
 
-_EVERYTHING: Final = Reads((1 << 18) - 1)
 _ARGUMENTS: Final = (Reads.RDI, Reads.RSI, Reads.RDX, Reads.RCX, Reads.R8, Reads.R9)
 _OTHER_NAMES: Final = {"RFL": "FLAGS"}
 _BY_INDEX: Final = {
@@ -35,10 +34,8 @@ def reads_of(enablings: Sequence[Enabling]) -> Reads:
         match node:
             case Argument(number=number):
                 reads |= _ARGUMENTS[number] if number < len(_ARGUMENTS) else Reads.RSP
-            case Register(index=Constant(value=index)):
-                reads |= _BY_INDEX.get(index, Reads.NOTHING)
-            case Register():
-                return _EVERYTHING
+            case Register(number=number):
+                reads |= _BY_INDEX.get(number, Reads.NOTHING)
             case UserStack():
                 # Its first frame is where the probe is.
                 reads |= Reads.RIP

@@ -118,8 +118,8 @@ def test_registers_have_their_numbers() -> None:
     assert results(text, Hit(1, 1, registers=registers)) == [1000 + number for number in numbers]
 
 
-def test_rip_and_registers_named_by_a_variable() -> None:
-    text = "int64_t n; BEGIN { n = R_RBX; trace(uregs[R_RIP]); trace(uregs[n]); }"
+def test_rip_and_a_register_named_by_a_constant() -> None:
+    text = "inline int n = R_RBX; BEGIN { trace(uregs[R_RIP]); trace(uregs[n]); }"
     registers = {REGISTER_NUMBER["RIP"]: 0x401000, REGISTER_NUMBER["RBX"]: 77}
     assert results(text, Hit(1, 1, registers=registers)) == [0x401000, 77]
 

@@ -78,7 +78,7 @@ class _Writer:
                 size = self.pick("1", "2", "4", "8", self.integer(depth))
                 return f"*({self.pick(*INTEGER_TYPES)} *)copyin({self.integer(depth)}, {size})"
             case 10:
-                return f"uregs[{self.integer(depth)}]"
+                return f"uregs[{self.small(25)}]"
             case 11 if self.integers:
                 return f"({self.pick(*self.integers)} {self.pick(*_ASSIGNMENTS)} {self.integer(depth)})"
             case 12 if self.integers:
