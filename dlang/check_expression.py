@@ -315,6 +315,8 @@ def _unary(node: ast.Unary, names: Names) -> Value:
         case "sizeof":
             if isinstance(operand, Load) and isinstance(operand.place, Part) and operand.place.bits:
                 fail("D_SIZEOF_BITFIELD", node.span, "cannot apply sizeof to a bit-field")
+            if isinstance(node.operand, ast.String):
+                return Constant(TYPEDEFS["size_t"], len(node.operand.value.split(b"\0")[0]) + 1)
             return _size(operand.type, node, names)
         case "stringof":
             return to_string(operand, node)

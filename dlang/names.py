@@ -18,12 +18,14 @@ from dlang.program import Aggregate, AssociativeArray, Constant, Current, Scope,
 from dlang.source import Span
 from dlang.types import (
     INT,
+    LONG,
     TYPEDEFS,
     IntegerType,
     RecordType,
     Type,
     literal_type,
     stored_size,
+    wrap,
 )
 
 
@@ -246,9 +248,10 @@ def integer_constant(node: ast.Integer) -> Constant:
 
 
 def character_constant(node: ast.Character) -> Constant:
-    """Return a character constant: type int, several characters packed with the first one highest."""
+    """Return a character constant: type int, or long; several characters packed with the first one highest."""
     if len(node.value) > 8:
         fail("D_CHR_OFLOW", node.span, "character constant is too long")
     if len(node.value) == 1:
         return Constant(INT, int.from_bytes(node.value, "big", signed=True))
-    return Constant(INT, int.from_bytes(node.value, "big"))
+    value = int.from_bytes(node.value, "big")
+    return Constant(INT if value >> 31 == 0 else LONG, wrap(value, LONG))

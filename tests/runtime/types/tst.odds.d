@@ -1,6 +1,6 @@
 /*
  * ASSERTION: 0 assigned to a structure frees it; a number may stand before a string; any number of rows in a clause; a
- * clause's number tells its probe; tags of structures and unions are apart.
+ * clause's number tells its probe; tags of structures and unions are apart; sizes and escapes of constants.
  * SECTION: Types
  * @@flags: -q
  */
@@ -100,4 +100,11 @@ BEGIN
 	seen++;
 	printf("%x %d\n", epid, seen);
 	exit(0);
+}
+
+END
+{
+	printf("%d %d %d %d\n", sizeof(NULL), sizeof("hi"), sizeof(string), sizeof('abcdefgh'));
+	printf("%d %d %d\n", '\'', 'abcdefgh', '\"');
+	printf("%s|%s\n", "a\tb\\n\"", "\?x\x21");
 }
