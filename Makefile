@@ -4,7 +4,7 @@
 # make check    the checks alone
 # make bench    measurements against other tracers (not part of the checks)
 # make fuzz     displaced instructions against the same ones at home, until stopped or wrong
-# make soak     kill -9 of dtrap or its tracer at random moments, 10,000 times (ROUNDS=N)
+# make soak     kill -9 of dtrap or its tracer at random moments, 10,000 times (ROUNDS=N; SOAK=--jumps: with jumps)
 
 .PHONY: setup demo test check bench fuzz soak
 .DEFAULT_GOAL := test
@@ -44,4 +44,4 @@ ROUNDS = 10000
 
 soak:
 	@./setup.sh tests
-	$(PYTHON) -m tests.soak $(ROUNDS)
+	$(PYTHON) -m tests.soak $(SOAK) $(ROUNDS)
