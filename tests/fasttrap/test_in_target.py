@@ -76,6 +76,18 @@ def test_process_shares_the_memory_from_then_on(sleeper: int) -> None:
             assert program.snapshot(count) == {(): (2,)}
 
 
+def test_a_thread_in_the_vdso_is_not_in_clauses_that_never_call_it(sleeper: int) -> None:
+    memory = Memory(sleeper)
+    gate = inject.find_gate(sleeper, memory)
+    plan, options = process_plan("BEGIN { @ = count(); }"), NativeOptions(inside=True)
+    with (
+        Descriptors.open() as descriptors,
+        NativeProgram(plan, sleeper, options, descriptors) as program,
+        closing(program.clauses.install(sleeper, gate, memory)) as installed,
+    ):
+        assert not installed.contains(sleeper, installed.surroundings.vdso[0])
+
+
 def test_clauses_move_a_second_time(sleeper: int) -> None:
     """As after exec: what was counted before goes along."""
     memory = Memory(sleeper)
