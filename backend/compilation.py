@@ -71,7 +71,8 @@ def compile_texts(
         try:
             program = parse(text.source)
             if not program.items and not empty_allowed:
-                fail("D_EMPTY", Span(0, 0), "empty D program translation unit")
+                end = len(text.source.text)
+                fail("D_EMPTY", Span(end, end), "empty D program translation unit")
             own = check(program, text.source, names)
             found = [
                 (clause, description, probe_list)

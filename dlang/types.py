@@ -244,6 +244,10 @@ _TYPEDEFS: Final = (
     ("ptrdiff_t", 8, True), ("uchar_t", 1, False), ("ushort_t", 2, False), ("uint_t", 4, False),
     ("ulong_t", 8, False), ("longlong_t", 8, True), ("u_longlong_t", 8, False), ("pid_t", 4, True),
     ("id_t", 4, True), ("uid_t", 4, False), ("gid_t", 4, False), ("ipaddr_t", 4, False),
+    # Some of the kernel's, which DTrace for Linux knows all: those that are no names for variables.
+    ("__s8", 1, True), ("__s16", 2, True), ("__s32", 4, True), ("__s64", 8, True),
+    ("__u8", 1, False), ("__u16", 2, False), ("__u32", 4, False), ("__u64", 8, False),
+    ("bool", 1, False), ("dev_t", 4, False), ("mode_t", 2, False), ("off_t", 8, True), ("loff_t", 8, True),
 )  # fmt: skip
 
 TYPEDEFS: Final = {name: IntegerType(name, size, signed) for name, size, signed in _TYPEDEFS}

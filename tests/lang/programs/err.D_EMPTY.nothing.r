@@ -1,1 +1,1 @@
-dtrap: failed to compile script err.D_EMPTY.nothing.d: [D_EMPTY] line 1: empty D program translation unit
+dtrap: failed to compile script err.D_EMPTY.nothing.d: [D_EMPTY] line 6: empty D program translation unit
