@@ -163,7 +163,7 @@ def both(text: str, arguments: Sequence[int]) -> list[list[int | bytes]]:
         return found
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(models())
 def test_structures_and_arrays(model: tuple[str, list[_Cell]]) -> None:
     text, cells = model
