@@ -54,6 +54,10 @@ class CombinedEngine:
         return (*self._first.attach(), *self._second.attach())
 
     @property
+    def lost(self) -> bool:
+        return self._first.lost or self._second.lost
+
+    @property
     def loading(self) -> bool:
         return self._first.loading or self._second.loading
 

@@ -155,6 +155,10 @@ class Engine(Protocol):
         """Place all probes; returns those that could not be."""
 
     @property
+    def lost(self) -> bool:
+        """Whether nothing is traced any more because who did it has died. The process may live."""
+
+    @property
     def loading(self) -> bool:
         """Whether the process has just loaded libraries, and is held until `extend`."""
 

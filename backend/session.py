@@ -24,7 +24,15 @@ from backend.probes import BEGIN_ID, END_ID, ERROR_ID, Probe, Profile, Tick
 from backend.site_table import Sites
 from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
-from dlang.notices import Drop, drop_notice, library_error, runtime_error, tagged_drop_notice, terminated
+from dlang.notices import (
+    Drop,
+    drop_notice,
+    library_error,
+    runtime_error,
+    tagged_drop_notice,
+    terminated,
+    tracer_lost,
+)
 from dlang.output import (
     Command,
     Complaint,
@@ -133,7 +141,9 @@ class Session:
             self._fire(END_ID)
             self._consume()
             self._finish()
-        return 0 if self._exit_status is None else self._exit_status
+        if self._exit_status is None:
+            return 1 if self._engine.lost else 0
+        return self._exit_status
 
     # --- the loop
 
@@ -194,7 +204,7 @@ class Session:
             self._engine.extend(Sites(), None)
 
     def _ending(self, process: TargetProcess | None) -> bool:
-        over = process is not None and not process.alive()
+        over = self._engine.lost or (process is not None and not process.alive())
         return over or self._exit_status is not None or self._signals > 0
 
     @contextmanager
@@ -221,7 +231,9 @@ class Session:
             os.close(writing)
 
     def _report_end(self, process: TargetProcess | None) -> None:
-        """Say that the process has died of a signal, unless Ctrl-C has ended both of us."""
+        """Say that the process has died of a signal, unless Ctrl-C has ended both of us; or its tracer."""
+        if process is not None and self._engine.lost:
+            self._terminal.notice(tracer_lost(process.pid))
         if process is None or self._signals or self._options.output.quiet or process.alive():
             return
         number = process.killed_by()

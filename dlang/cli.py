@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from backend.choice import Choice
@@ -23,6 +24,7 @@ from backend.errors import (
     ProcessGone,
     ProcessNotPermitted,
     ProgramTooLarge,
+    TracerDied,
     VerifierRejected,
 )
 from backend.probes import Probes, listed_by_default
@@ -48,6 +50,7 @@ from dlang.escape import printable_name
 from dlang.items import ProbeName
 from dlang.layout import exceeds_buffers
 from dlang.names import Macros, Names
+from dlang.notices import internal_error
 from dlang.options import OptionError, Options, from_environment, set_option, set_while_tracing
 from dlang.output import OutputOptions, SetOptions, listing
 from dlang.pragmas import apply_control_lines, line_marks
@@ -80,6 +83,8 @@ class Failure(Exception):
 
 def command() -> NoReturn:
     """Run the command and leave at once: an eighth of a short run's time would go into taking the interpreter apart."""
+    if not sys.flags.dev_mode:
+        sys.excepthook = _end_by_mistake
     status = main()
     with suppress(OSError):
         sys.stdout.flush()
@@ -110,6 +115,11 @@ def main() -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return EXIT_ERROR
+
+
+def _end_by_mistake(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    """Say what has gone wrong with us in a line. For a traceback, set PYTHONDEVMODE=1."""
+    _complain(internal_error(error))
 
 
 def _discard_output() -> None:
@@ -374,7 +384,7 @@ class _Run:
             raise
         except CannotGrab as error:
             raise Failure(str(error)) from None
-        except (MissingPackage, ProcessGone, CannotInject, ProgramTooLarge) as error:
+        except (MissingPackage, ProcessGone, CannotInject, ProgramTooLarge, TracerDied) as error:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:
             raise Failure(f"could not enable tracing: {error.strerror or error}") from None

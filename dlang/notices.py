@@ -8,6 +8,7 @@ errors", "Drops") and tests/reference `err-*`, `lang-speculate`.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from signal import Signals
 from typing import Final
 
@@ -72,6 +73,20 @@ def runtime_error(
     place = "" if where is None else f" at BPF pc {where}"
     subject = f"error in dt_clause_{clause} for probe ID {probe_id} ({probe})"
     return f"{subject}: {fault_text(fault)}{detail}{place}"
+
+
+def tracer_lost(pid: int) -> str:
+    """Return the line for a process that goes on untraced, since its tracer is dead."""
+    return f"the tracer of process {pid} has died: nothing was traced from then on"
+
+
+def internal_error(error: BaseException) -> str:
+    """Return the line for a mistake of our own that has ended something: what, and where in our code."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"internal error{where}: {type(error).__name__}: {error}; please report it"
 
 
 def terminated(pid: int, number: int) -> str:

@@ -16,7 +16,7 @@ import contextlib
 import gc
 import os
 import signal
-import traceback
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, TypeVar
@@ -30,6 +30,7 @@ from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracepoints import Outcome
 from backend.linux import interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
+from dlang.notices import internal_error
 
 T = TypeVar("T")
 
@@ -245,9 +246,9 @@ def _run(mine: Connection, connection: Connection) -> NoReturn:
         # Kept until the end: signal handlers are in its memory.
         service = _Service(connection, ignored)
         service.run()
-    except BaseException:
+    except BaseException as error:
         # Nobody is left to raise it to: dtrap learns of our end, the user of the reason.
-        traceback.print_exc()
+        sys.stderr.write(f"dtrap: {internal_error(error)}\n")
         raise
     finally:
         os._exit(0)

@@ -89,6 +89,7 @@ class TrapEngine:
         self._stack = ExitStack()
         self._tracer: Tracer | None = None
         self._attached = False
+        self._lost = False
         self._answers: Sequence[Answer] | None = None
         self._named = len(plan.names)
         self._loading = False
@@ -166,6 +167,10 @@ class TrapEngine:
                     tracer.watch_loads(loader.breakpoint, loader.state)
 
     @property
+    def lost(self) -> bool:
+        return self._lost
+
+    @property
     def loading(self) -> bool:
         return self._loading
 
@@ -186,7 +191,9 @@ class TrapEngine:
                 outcomes = self._tracer.arm(batch, traps=traps)
             if batch or self._loading:
                 self._tracer.go()
-        except (TracerDied, ProcessGone):
+        except TracerDied:
+            self._attached, self._lost = False, True
+        except ProcessGone:
             self._attached = False
         except CannotInject as error:
             outcomes = [Refuse(str(error))] * len(batch)
@@ -212,8 +219,10 @@ class TrapEngine:
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
             self._attached = False
-            with suppress(TracerDied):
+            try:
                 self._tracer.detach()
+            except TracerDied:
+                self._lost = True
             self._program.abandon_unfinished()
 
     def fileno(self) -> int:
@@ -245,7 +254,7 @@ class TrapEngine:
                 case _:
                     self._attached = False
         except TracerDied:
-            self._attached = False
+            self._attached, self._lost = False, True
         if not self._attached:
             self._program.abandon_unfinished()
             self._poll.unregister(self._tracer.fileno())

@@ -273,6 +273,10 @@ class KernelEngine:
                     self._samplers.append(bpf.perf_event_link(program, timer, probe.id))
 
     @property
+    def lost(self) -> bool:
+        return False
+
+    @property
     def loading(self) -> bool:
         return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.linux import procfs
+from dlang.notices import tracer_lost
 from tests.harness.command import DTRAP
 from tests.harness.triggers import Triggers
 from tests.integration.running import armed, counts, dtrap, run, target, text_of_function
@@ -153,6 +154,22 @@ def test_signal_that_a_target_dies_of_is_named(triggers: Triggers, engine: str) 
     target_pid = result.stdout.split("\n")[1].split()[-1]
     assert result.stderr.splitlines()[1:] == [f"dtrap: pid {target_pid} terminated by SIGKILL"]
     assert run("-q", "-n", COUNT, "-c", command).stderr == ""
+
+
+def test_tracer_that_is_killed_ends_the_run_with_what_was_counted_and_is_named(triggers: Triggers) -> None:
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        far = 'pid$target:a.out:work:entry /arg0 == 1000/ { printf("far\\n"); }'
+        with armed("-x", "engine=fasttrap", "-p", str(process.pid), "-n", f"{COUNT} {END} {far}") as tracer:
+            process.say()
+            assert tracer.output.readline() == b"far\n"
+            os.kill(procfs.status(process.pid).tracer_pid, signal.SIGKILL)
+            result = tracer.end()
+        process.say()
+        calls = process.end()
+    assert (result.status, result.stderr) == (1, f"dtrap: {tracer_lost(process.pid)}\n")
+    assert result.stdout.startswith("the end\n")
+    assert 1000 < counts(result.stdout.partition("\n")[2])["work"] <= int(calls.stdout.split()[1])
+    assert calls.status == 0
 
 
 def test_exit_action_ends_the_run_and_leaves_an_attached_target_alone(triggers: Triggers) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from dlang.items import ProbeName
-from dlang.notices import Drop, Fault, drop_notice, fault_text, runtime_error, tagged_drop_notice
+from dlang.notices import (
+    Drop,
+    Fault,
+    drop_notice,
+    fault_text,
+    internal_error,
+    runtime_error,
+    tagged_drop_notice,
+)
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 BEGIN = ProbeName("dtrace", "", "", "BEGIN")
@@ -58,3 +66,11 @@ def test_drops_are_plural_above_one_and_name_the_processor() -> None:
     assert tagged_drop_notice(Drop.DBLERROR, 1) == "[DTRACEDROP_DBLERROR] 1 error in ERROR probe enabling"
     expected = (REFERENCE / "lang-speculate.err").read_text()
     assert expected == f"dtrace: {drop_notice(Drop.SPECBUSY, 1)}\n"
+
+
+def test_internal_error_names_what_and_where() -> None:
+    with pytest.raises(ValueError, match="five") as found:
+        int("five")
+    line = internal_error(found.value)
+    assert line.startswith("internal error (test_notices.py, line ")
+    assert line.endswith("): ValueError: invalid literal for int() with base 10: 'five'; please report it")
