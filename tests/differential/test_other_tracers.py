@@ -109,6 +109,6 @@ def test_bpftrace_hits_repeated_instructions_repeatedly_and_locked_ones_never(
     command = [str(program), "1", str(rounds)]
     found = other_tracers.bpftrace([function], program, command, tmp_path / "awkward.bt")
     assert found.get(function, 0) == hits_of_bpftrace * rounds
-    for engine in ("fasttrap", "auto"):
+    for engine in ("traps", "jumps", "auto"):
         ours = counted(engine, by_name((function,), "a.out"), command, tmp_path)
         assert ours.counts == {function: rounds}
