@@ -63,6 +63,7 @@ from dlang.program import (
     Element,
     Load,
     Logical,
+    Memory,
     Part,
     Register,
     Scope,
@@ -556,6 +557,11 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
+        case "inet_ntoa":
+            address = TYPEDEFS["ipaddr_t"]
+            pointer = convert(arguments[0], PointerType(address))
+            word = Load(address, Memory(address, pointer, node.arguments[0].span))
+            return SubroutineCall(STRING, name, (word,), None, node.span)
         case "strlen":
             return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node), node.span)
     return _subroutine(subroutine, arguments, node, names)

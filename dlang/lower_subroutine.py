@@ -92,6 +92,8 @@ def string_result(call: SubroutineCall, arguments: Sequence[ir.Value], place: ir
                 _change_case(text, "a", place, frame)
             case "lltostr", [number, *base]:
                 _number_text(number, _base(base, call, frame), place, frame)
+            case "inet_ntoa", [address]:
+                _address_text(address, place, frame)
             case _:
                 raise AssertionError(f"{call.name}() has a row in actions.py but no code")
 
@@ -189,6 +191,31 @@ def _number_text(number: ir.Value, base: ir.Value, place: ir.Value, frame: Frame
         position.set(here)
     _end_within_limit(at(b, digits, position.get_bounded(room)), frame)
     copy_words(b, place, at(b, digits, position.get_bounded(room)), size)
+
+
+def _address_text(address: ir.Value, place: ir.Value, frame: Frame) -> None:
+    """Write an IPv4 address, in the network's order of bytes as memory has it, as four numbers with dots between."""
+    b, size = frame.b, frame.program.string_size
+    text = frame.temporary(max(size, 16))
+    zero_words(b, text, max(size, 16))
+    position = cell(frame)
+
+    def put(letter: ir.Value, counts: ir.Value) -> None:
+        # The next one takes its place if it does not count: no branch, which the verifier would follow both ways.
+        here = position.get_bounded(15)
+        store_byte(b, letter, text, here)
+        position.set(b.add(here, counts))
+
+    for number in range(4):
+        byte = b.and_(b.lshr(address, constant(8 * number)), constant(0xFF))
+        for unit in (100, 10, 1):
+            digit = b.urem(b.udiv(byte, constant(unit)), constant(10))
+            # 1 from `unit` on: up to 255 the sum reaches bit 8 then.
+            counts = constant(1) if unit == 1 else b.lshr(b.add(byte, constant(256 - unit)), constant(8))
+            put(b.add(digit, _ZERO), counts)
+        put(_DOT if number < 3 else constant(0), constant(1))
+    _end_within_limit(text, frame)
+    copy_words(b, place, text, size)
 
 
 # --- finding ------------------------------------------------------------------------------------------------
