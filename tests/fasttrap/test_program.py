@@ -43,7 +43,6 @@ UNKNOWN_TO_DTRAP = (
 OWN_PROGRAMS = {
     "execname": "BEGIN { trace(execname); @[execname, pid, tid, uid, gid, ppid] = count(); }",
     "register": "BEGIN { trace(uregs[R_RAX]); trace(arg0); trace(arg9); }",
-    "register out of range": "BEGIN { x = 99; trace(uregs[x]); }",
     "names": "BEGIN { s = probename; trace(s); @[probeprov, probemod, probefunc] = count(); }",
     "unreadable memory": "BEGIN { p = copyin(8, 8); }",
     "unreadable string": "BEGIN { s = copyinstr(16); trace(s); }",
