@@ -144,7 +144,7 @@ class TrapEngine:
         self._tracer.attach(self._pid)
         self._attached = True
         self._watch_loads(self._tracer, self._pid)
-        outcomes = self._tracer.arm(batch, traps=self._traps)
+        outcomes = self._tracer.arm(batch, traps=_may_trap(self._jumping))
         self._tracer.go()
         self._answers = _answers(sites, batch, outcomes)
         return refusals(self._plan, self._answers)
@@ -183,12 +183,11 @@ class TrapEngine:
         if jumping is not None:  # the kernel's sites in what has been loaded are not known here
             jumping = replace(jumping, symbols=symbols or jumping.symbols) if jumping.alone else None
         batch = self._batch(chain(_at_home(sites), self._mapped_anew(self._pid)), jumping)
-        traps = jumping is None or jumping.or_trap
         outcomes: Sequence[Outcome] = ()
         try:
             if batch:
                 self._tracer.hold()
-                outcomes = self._tracer.arm(batch, traps=traps)
+                outcomes = self._tracer.arm(batch, traps=_may_trap(jumping))
             if batch or self._loading:
                 self._tracer.go()
         except TracerDied:
@@ -271,13 +270,9 @@ class TrapEngine:
                 if loaded is not None:
                     places.append((loaded.bias + site.address - site.object.bias, loaded.bias, site))
             self._watch_loads(tracer, pid)
-            tracer.arm(self._batch(places, self._jumping), traps=self._traps)
+            tracer.arm(self._batch(places, self._jumping), traps=_may_trap(self._jumping))
         self._program.refresh()
         tracer.go()
-
-    @property
-    def _traps(self) -> bool:
-        return self._jumping is None or self._jumping.or_trap
 
     def _batch(self, sites: Iterable[tuple[int, int, Site]], jumping: Jumping | None) -> SiteBatch:
         """Return what to arm for sites that are at these addresses now, in objects with these biases.
@@ -332,6 +327,11 @@ class TrapEngine:
         if self._answers is None:
             self._answers = foresee(self._plan, self._pid, self._jumping)
         return covered(self._plan, self._answers, self._program.hits())
+
+
+def _may_trap(jumping: Jumping | None) -> bool:
+    """Whether a site that has no jump is served by a trap."""
+    return jumping is None or jumping.or_trap
 
 
 _File = tuple[tuple[int, int], int]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import IN_CI
+from tests.harness.command import SERVED_BY
 from tests.harness.triggers import SOURCES
 from tests.integration.running import counts, run
 
@@ -42,14 +43,11 @@ def calls_of_fib(n: int) -> list[int]:
 
 
 @pytest.mark.requires_uprobes
-@pytest.mark.parametrize(
-    "engine", [("uprobes", "auto"), ("fasttrap", "trap"), ("fasttrap", "auto")], ids="-".join
-)
+@pytest.mark.parametrize("way", ["uprobes", "traps", "jumps"])
 def test_returns_are_exact_and_entries_are_one_more_for_each_stack_that_grows(
-    engine: tuple[str, str], goroutines: Path
+    way: str, goroutines: Path
 ) -> None:
-    words = ("-q", "-x", f"engine={engine[0]}", "-x", f"tier={engine[1]}", "-n", PROGRAM)
-    result = run(*words, "-c", str(goroutines))
+    result = run("-q", *SERVED_BY[way], "-n", PROGRAM, "-c", str(goroutines))
     assert "610\n" in result.stderr
     found = counts(result.stdout)
     results = THREADS * CALLS * calls_of_fib(NUMBER) + calls_of_fib(LAST)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.command import run_dtrap
+from tests.harness.command import SERVED_BY, run_dtrap
 from tests.harness.triggers import SOURCES, Triggers, compile_c
 from tests.integration.running import armed, run, target
 
@@ -103,16 +103,13 @@ ODD = [
 
 
 @pytest.mark.requires_uprobes
-@pytest.mark.parametrize(
-    "engine", [("uprobes", "auto"), ("fasttrap", "trap"), ("fasttrap", "auto")], ids="-".join
-)
-def test_stacks_end_at_their_bottom_and_lead_through_what_no_file_holds(
-    engine: tuple[str, str], triggers: Triggers
-) -> None:
-    words = ("-q", "-x", f"engine={engine[0]}", "-x", f"tier={engine[1]}")
+@pytest.mark.parametrize("way", ["uprobes", "traps", "jumps"])
+def test_stacks_end_at_their_bottom_and_lead_through_what_no_file_holds(way: str, triggers: Triggers) -> None:
     with (
         target([triggers.path("odd_stacks")]) as process,
-        armed(*words, "-n", "pid$target:a.out:here:entry { ustack(); }", "-p", str(process.pid)) as tracer,
+        armed(
+            "-q", *SERVED_BY[way], "-n", "pid$target:a.out:here:entry { ustack(); }", "-p", str(process.pid)
+        ) as tracer,
     ):
         process.say()
         result = tracer.end()
