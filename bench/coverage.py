@@ -2,13 +2,15 @@
 
 Counted, not measured: nothing is traced. Firefox's 28 million take about two minutes. Which bytes are instructions is
 told by a sweep that begins anew wherever a function is known to begin; int3s that fill the room between functions are
-none. Each encoding is judged once. Tables that lie among the functions (libcrypto) count as if they were code.
+none. Each encoding is judged once. What the object's unwind table doesn't describe is counted apart: most of it is
+padding and the linker's tables, in libcrypto also constants that lie among the functions as if they were code.
 """
 
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from time import process_time
 
 from backend.fasttrap.tracepoints import judge
@@ -57,26 +59,41 @@ def show(path: str) -> None:
     with open(path, "rb") as file:
         elf = read_elf(file_image(file.fileno()))
         code = ObjectCode(elf, read_functions(elf))
-        seen: Counter[bytes] = Counter()
-        places: dict[bytes, int] = {}
+        described, others = Seen(), Seen()
         for swept in parts(code):
             for address, found in instructions(swept):
-                seen[found] += 1
-                places.setdefault(found, address)
+                (others if code.frames.index(address) is None else described).add(address, found)
+    print(f"{os.path.basename(path)} ({process_time() - began:.0f} s)")
+    judge_all("instructions", described)
+    judge_all("outside of functions", others)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How often each encoding occurs, and the first place of each."""
+
+    counts: Counter[bytes] = field(default_factory=Counter)
+    places: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, address: int, found: bytes) -> None:
+        self.counts[found] += 1
+        self.places.setdefault(found, address)
+
+
+def judge_all(what: str, seen: Seen) -> None:
+    """Print how many can be executed out of line, and why others can't."""
     refused: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for found, count in seen.items():
-        judged = judge(found, places[found], shadow_stack=False)
+    for found, count in seen.counts.items():
+        judged = judge(found, seen.places[found], shadow_stack=False)
         if isinstance(judged, Refuse):
             refused[judged.reason] += count
-            examples.setdefault(judged.reason, f"{found.hex(' ')} at {places[found]:#x}")
-    total = seen.total()
+            examples.setdefault(judged.reason, f"{found.hex(' ')} at {seen.places[found]:#x}")
+    total = seen.counts.total()
     served = total - refused.total()
     print(
-        f"{os.path.basename(path)}: {served} of {total} instructions, {100 * served / max(total, 1):.4f} % ",
-        end="",
+        f"  {what}: {served} of {total}, {100 * served / max(total, 1):.4f} %, {len(seen.counts)} encodings"
     )
-    print(f"({len(seen)} encodings, {process_time() - began:.0f} s)")
     for reason, count in refused.most_common():
         print(f"{count:10} {reason}: {examples[reason]}")
 
