@@ -15,6 +15,7 @@ executes a program.
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
@@ -49,6 +50,10 @@ from backend.target_process import run_to_entry
 from scratch import windows
 from scratch.displaced import Refuse, Way
 from scratch.slots import NoFreeSpace
+
+VFORK_PATIENCE_S: Final = 2.0
+"""How long a process is waited for that can't be held, since all its threads wait for children of vfork."""
+_VFORK_LOOK_S: Final = 0.002
 
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
@@ -191,9 +196,7 @@ class Engine:
         """
         assert self._clauses is not None, "no clauses to call"
         process = self.process
-        tid = process.spare_thread()
-        if tid is None:
-            raise ProcessGone(process.pid)
+        tid = self._spare_thread()
         with inject.seccomp_suspended(tid, OPTIONS):
             demoted = [
                 Site(site, process.jumps.withdraw(site)) for site in process.jumps.sites_over(sites.addresses)
@@ -211,6 +214,25 @@ class Engine:
             reason = reasons.get(place)
             outcomes[place] = _trapped(ways[number], reason) if traps else Refuse(reason or "")
         return [outcomes.get(place) or _JUMPED[sites.way(place)] for place in range(len(sites))]
+
+    def _spare_thread(self) -> int:
+        """Return a held thread in whose name calls can be injected. While all of the process's own wait for children of
+        vfork the children go on, for they alone can end that.
+
+        Raises ProcessGone, and CannotInject where they take too long.
+        """
+        process = self.process
+        deadline = time.monotonic() + VFORK_PATIENCE_S
+        while (tid := process.spare_thread()) is None:
+            if all(thread.guest for thread in process.threads.known.values()):
+                raise ProcessGone(process.pid)
+            if time.monotonic() > deadline:
+                raise CannotInject(process.pid, "all its threads wait for children of vfork")
+            for held in list(process.threads.held):
+                self._resume(process.threads, held)
+            time.sleep(_VFORK_LOOK_S)
+            self.hold()
+        return tid
 
     def _prepare_traps(self, sites: SiteBatch, tid: int) -> list[Way | Refuse]:
         """Make everything ready for int3s at sites."""

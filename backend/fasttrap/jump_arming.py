@@ -22,6 +22,8 @@ STACK_SEARCHED: Final = 1 << 16
 SHARED = "a child that shares the process's memory is running"
 """It is in the same text, and can't be stopped."""
 CROWDED = "another probe is within reach of its jump"
+BROUGHT = "dtrap itself looks who comes by there"
+"""Where the dynamic linker says that it has loaded libraries, for one: only a trap can hold a thread."""
 
 
 class ClausesForTarget(Protocol):
@@ -52,6 +54,7 @@ def prepare_jumps(
     reasons: dict[int, str | None] = {}
     occupied = _occupied(process)
     others = array("Q", sorted(sites.addresses))
+    brought = process.brought
     for start in range(0, len(places), _AT_ONCE):
         wanted: list[Wanted] = []
         chosen: list[int] = []
@@ -60,7 +63,9 @@ def prepare_jumps(
             assert window is not None
             call = process.installed.unit_call(number)
             next_site = bisect_right(others, window.site)
-            if next_site < len(others) and others[next_site] < window.used[0][1]:
+            if window.site in brought:
+                reasons[place] = BROUGHT
+            elif next_site < len(others) and others[next_site] < window.used[0][1]:
                 reasons[place] = CROWDED
             elif isinstance(call, str):
                 reasons[place] = call

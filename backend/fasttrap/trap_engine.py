@@ -198,6 +198,8 @@ class TrapEngine:
             outcomes = [Refuse(str(error))] * len(batch)
             self._tracer.go()
         self._loading = False
+        if not self._attached:
+            return ()
         further = _answers(sites, batch, outcomes)
         self._answers = [*(self._answers or ()), *further]
         self._plan.sites.extend(sites)

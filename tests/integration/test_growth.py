@@ -15,6 +15,7 @@ PROGRAM = """
     BEGIN { n = 100; }
     pid$target:lib*.so::entry { n++; self->entered = 1; @[probefunc] = count(); }
     pid$target:libplugin.so:plugin_step:entry /self->entered/ { @["the second clause"] = count(); }
+    pid$target:ld-linux*:_dl_debug_state:entry { @["the linker's breakpoint"] = count(); }
     pid$target:libplugin.so:plugin_step:return { @["returned"] = count(); self->entered = 0; }
     END { printf("n %d\\n", n); }
 """
