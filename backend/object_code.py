@@ -18,9 +18,11 @@ from backend.sweeper import sweep
 from backend.symbols import FunctionTable
 from backend.symbols_elf import ElfFile, Section, SectionType
 from scratch.flow import Function, NotWhole, whole
-from scratch.sweep import Swept
+from scratch.jump_tables import named_table
+from scratch.sweep import Flow, Swept
 
 _RELOCATION: Final = struct.Struct("<QQq")
+_INDIRECT: Final = frozenset((Flow.INDIRECT_JMP,))
 _RELATIVE, _INDIRECT_RELATIVE = 8, 37
 _SPLIT_OFF: Final = ".cold"
 _LINKAGE: Final = ".plt"
@@ -69,6 +71,20 @@ class ObjectCode:
                 rows = _RELOCATION.iter_unpack(data[: len(data) // _RELOCATION.size * _RELOCATION.size])
                 found |= {at: addend for at, info, addend in rows if info in (_RELATIVE, _INDIRECT_RELATIVE)}
         return found
+
+    @cached_property
+    def tables(self) -> Sequence[int]:
+        """Where the tables of addresses begin that indirect jumps name by themselves, ascending: such jumps has only
+        code that is linked for its place.
+        """
+        if not self.file.fixed:
+            return ()
+        found: set[int] = set()
+        for start, end in self.text:
+            swept = self.sweep(start, end)
+            named = (named_table(swept.bytes_at(jump)) for jump in swept.of(_INDIRECT))
+            found.update(table for table in named if table is not None)
+        return array("q", sorted(found))
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of the object, pointers as they will be but for the load bias."""
@@ -156,7 +172,7 @@ class ObjectCode:
 
     def whole(self, start: int, end: int) -> Function | NotWhole:
         """Return the function at [start, end) with all its parts decoded."""
-        return whole([self.sweep(start, end)], self.read, self.landing_pads, self.split_off)
+        return whole([self.sweep(start, end)], self.read, self.landing_pads, self.split_off, self.tables)
 
     def _section(self, address: int) -> Section | None:
         place = bisect_right(self._sections, address, key=lambda section: section.address) - 1

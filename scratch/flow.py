@@ -72,17 +72,21 @@ function, and whether it certainly is one; None where it is a function of its ow
 
 
 def whole(
-    parts: Sequence[Swept], read: Read, entries: Collection[int] = (), split_off: SplitOff = lambda _: None
+    parts: Sequence[Swept],
+    read: Read,
+    entries: Collection[int] = (),
+    split_off: SplitOff = lambda _: None,
+    tables: Sequence[int] = (),
 ) -> Function | NotWhole:
     """Return all there is to know of the function that consists of `parts`, the first one where it begins.
 
     `entries`: further addresses at which it is entered, landing pads say. `read`: the object's data.
     `split_off`: where the parts that its jumps lead to aren't all known. One that may be a function of its
-    own is a part if it leads back.
+    own is a part if it leads back. `tables`: see jump_tables.Function.
     """
     known = list(parts)
     while True:
-        found = _Whole(known, read, entries, split_off)
+        found = _Whole(known, read, entries, split_off, tables)
         result = found.decode()
         if not found.adopted:
             return result
@@ -95,11 +99,16 @@ class _Whole:
     """
 
     def __init__(
-        self, parts: Sequence[Swept], read: Read, entries: Collection[int], split_off: SplitOff
+        self,
+        parts: Sequence[Swept],
+        read: Read,
+        entries: Collection[int],
+        split_off: SplitOff,
+        tables: Sequence[int],
     ) -> None:
         self._parts = parts
         self._split_off = split_off
-        self._tables = jump_tables.Function(parts, entries, read, self._allows)
+        self._tables = jump_tables.Function(parts, entries, read, self._allows, tables)
         self._targets: set[int] = set()
         self.adopted: list[Swept] = []
 

@@ -10,6 +10,7 @@ definitions that reach the jump are followed backwards through the function. flo
 are read through a callable of its caller.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ are none."""
 MOST_ENTRIES: Final = 1 << 16
 """A jump table has fewer."""
 
+_ADDRESS_SIZE: Final = 8
 _BLOCK: Final = 256
 _FURTHEST: Final = 5000
 """Instructions looked at for the definitions of one register."""
@@ -35,23 +37,36 @@ _MOST_COPIES: Final = 8
 """Moves from register to register that are followed."""
 
 
-def table_targets(table: int, base: int | None, read: Read, allowed: Callable[[int], bool]) -> set[int]:
-    """Return where the entries of the table at an address lead, up to the first that leads nowhere allowed.
+def table_targets(
+    table: int, base: int | None, read: Read, allowed: Callable[[int], bool], most: int = MOST_ENTRIES
+) -> set[int]:
+    """Return where the entries of the table at an address lead, `most` at most, up to the first that leads nowhere
+    allowed.
 
     Entries are signed distances of 4 bytes from `base`; where that is None, addresses of 8 bytes.
     """
     found: set[int] = set()
     size = 8 if base is None else 4
-    for first in range(0, MOST_ENTRIES, _BLOCK):
-        data = read(table + first * size, _BLOCK * size)
+    for first in range(0, most, _BLOCK):
+        block = min(_BLOCK, most - first) * size
+        data = read(table + first * size, block)
         for at in range(0, len(data) - size + 1, size):
             target = (base or 0) + int.from_bytes(data[at : at + size], "little", signed=True)
             if not allowed(target):
                 return found
             found.add(target)
-        if len(data) < _BLOCK * size:
+        if len(data) < block:
             break
     return found
+
+
+def named_table(code: bytes) -> int | None:
+    """Return the table of addresses that an indirect jump names by itself, as `jmp *table(,%rax,8)` does."""
+    encoding = parse(code)
+    memory = None if isinstance(encoding, Undecodable) else _memory(code, encoding)
+    if memory is None or memory.base != _NONE or memory.index == _NONE or memory.scale != _ADDRESS_SIZE:
+        return None
+    return memory.displacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +101,24 @@ class Function:
     """The parts of a function, made ready for questions about its indirect jumps.
 
     `entries` are where it is entered from elsewhere besides at its beginning: landing pads. `allows` says whether
-    a table may lead to an address: an instruction of the function begins there, as far as is known.
+    a table may lead to an address: an instruction of the function begins there, as far as is known. `tables` are
+    where tables of addresses begin that some jump names, ascending: there ends the one before, for what follows is the
+    other jump's.
     """
 
     def __init__(
-        self, parts: Sequence[Swept], entries: Collection[int], read: Read, allows: Callable[[int], bool]
+        self,
+        parts: Sequence[Swept],
+        entries: Collection[int],
+        read: Read,
+        allows: Callable[[int], bool],
+        tables: Sequence[int],
     ) -> None:
         self._parts = parts
         self._entries = entries
         self._read = read
         self._allows = allows
+        self._tables = tables
         self._read_before: dict[tuple[int, int | None], set[int]] = {}
 
     def leads(self, address: int) -> Leads | None:
@@ -254,8 +277,16 @@ class Function:
     def _targets(self, table: int, base: int | None) -> set[int]:
         key = table, base
         if key not in self._read_before:
-            self._read_before[key] = table_targets(table, base, self._read, self._allows)
+            most = MOST_ENTRIES if base is not None else self._most_addresses(table)
+            self._read_before[key] = table_targets(table, base, self._read, self._allows, most)
         return self._read_before[key]
+
+    def _most_addresses(self, table: int) -> int:
+        """Return how many entries a table of addresses may have."""
+        behind = bisect_right(self._tables, table)
+        if behind == len(self._tables):
+            return MOST_ENTRIES
+        return min((self._tables[behind] - table) // _ADDRESS_SIZE, MOST_ENTRIES)
 
     def _definitions(self, register: int, at: int) -> list[int | None]:
         """Return the instructions whose value `register` may have in front of the one at an address.
