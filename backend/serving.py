@@ -126,9 +126,10 @@ def _trap_engine(
     jumping = _jumping(pid, traced, options, avoided, alone=alone)
     inside = jumping is not None
     sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
-    if traced.process is not None and pid is not None:
-        traced.process.hold_without_tracing()
-    return traced.stack.enter_context(TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping))
+    stopped = traced.process is not None and pid is not None and traced.process.hold_without_tracing()
+    return traced.stack.enter_context(
+        TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping, stopped=stopped)
+    )
 
 
 def _jumping(

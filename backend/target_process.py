@@ -73,8 +73,10 @@ class TargetProcess(Protocol):
     def release(self) -> None:
         """Let a created process run, now that its probes are in place. A grabbed one was never held."""
 
-    def hold_without_tracing(self) -> None:
-        """Hold a created process by a stop signal, so that an engine can become its tracer."""
+    def hold_without_tracing(self) -> bool:
+        """Hold a created process by a stop signal, so that an engine can become its tracer; False if it was not
+        created.
+        """
 
     def finish(self) -> None:
         """End a created process, as dtrace(1) ends what it started, when the run is over."""
@@ -104,8 +106,9 @@ class Grabbed:
     def release(self) -> None:
         """Nothing holds it."""
 
-    def hold_without_tracing(self) -> None:
+    def hold_without_tracing(self) -> bool:
         """It runs, whoever traces it."""
+        return False
 
     def finish(self) -> None:
         """It is not ours to end."""
@@ -150,13 +153,14 @@ class Created:
             elif self._stopped:
                 pidfd.send_signal(self._descriptor, signal.SIGCONT)
 
-    def hold_without_tracing(self) -> None:
+    def hold_without_tracing(self) -> bool:
         """Stop the child by SIGSTOP instead of ptrace, until `release`: it is free to be traced by an engine."""
         self._held = False
         self._stopped = True
         with contextlib.suppress(ProcessLookupError):
             pidfd.send_signal(self._descriptor, signal.SIGSTOP)
             ptrace.detach(self.pid)
+        return True
 
     def hand_over(self) -> int:
         """Leave the child to an engine in this thread, which resumes it in its own time; return the pid.

@@ -96,6 +96,10 @@ class Tracer:
             self._has_process = False
             raise
 
+    def look_after(self, pid: int) -> None:
+        """End a process that we have started and stopped, should we end before we let it `go`: nobody else would."""
+        self._request("look_after", pid)
+
     def load(self, loader: Callable[[T], NativeClauses], image: T) -> None:
         """Have `loader(image)` called there, and every hit call the clauses that it returns. Due before
         `arm`.
@@ -278,6 +282,8 @@ class _Service:
         loop = HotLoop()
         self._engine = Engine(loop)
         self._created: Created | None = None
+        self._looked_after: int | None = None
+        """A descriptor of the process."""
         self._state = "idle"
         self._announced: Installed | None = None
         handler = loop.attention_handler(self._engine.control)
@@ -304,6 +310,10 @@ class _Service:
         except PermissionError:
             raise not_permitted(pid) from None
         self._state = "held"
+
+    def look_after(self, pid: int) -> None:
+        """See Tracer.look_after."""
+        self._looked_after = pidfd.open_process(pid)
 
     def load(self, loader: Callable[[Any], NativeClauses], image: object) -> None:
         """See Tracer.load."""
@@ -334,6 +344,7 @@ class _Service:
     def go(self) -> None:
         """See Tracer.go."""
         self._state = "running"
+        self._looked_after = None
         happening = self._engine.go()
         if happening is not None:
             self._tell(happening)
@@ -361,6 +372,8 @@ class _Service:
             while self._serve_request():
                 pass
         finally:
+            if self._looked_after is not None:
+                pidfd.kill(self._looked_after)
             self.detach()
 
     def _serve_request(self) -> bool:

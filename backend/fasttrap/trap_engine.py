@@ -67,7 +67,8 @@ class Jumping:
 
 class TrapEngine:
     """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites. `rows` are what
-    its stacks are unwound by, `jumping` says where there may be jumps; None: nowhere.
+    its stacks are unwound by, `jumping` says where there may be jumps; None: nowhere. `stopped`: the process is one
+    that we have started, held by a stop signal until it is attached.
 
     Making one compiles the clauses and, for sites, starts the tracer. Raises OSError.
     """
@@ -79,6 +80,8 @@ class TrapEngine:
         options: NativeOptions,
         rows: ProcessRows | None = None,
         jumping: Jumping | None = None,
+        *,
+        stopped: bool = False,
     ) -> None:
         self._plan = plan
         self._jumping = jumping
@@ -98,6 +101,8 @@ class TrapEngine:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
                 self._tracer = self._stack.enter_context(Tracer())
+                if stopped:
+                    self._tracer.look_after(pid)
             self._program = self._stack.enter_context(NativeProgram(plan, pid, options, descriptors, rows))
             self._poll = self._stack.enter_context(select.epoll())
             self._poll.register(self._program.fileno(), select.EPOLLIN)

@@ -135,6 +135,11 @@ def counts(text: str) -> dict[str, int]:
     return {" ".join(key.split()): int(value) for key, value in entries}
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process of one thread."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def text_of_function(pid: int, address: int, size: int) -> bytes:
     """Return what a process has in memory."""
     descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY)

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from backend.linux import procfs
+from backend.linux import pidfd, procfs
 from dlang.notices import tracer_lost
 from tests.harness.command import DTRAP
 from tests.harness.triggers import Triggers
-from tests.integration.running import armed, counts, dtrap, run, target, text_of_function
+from tests.integration.running import (
+    TIMEOUT_S,
+    armed,
+    children_of,
+    counts,
+    dtrap,
+    run,
+    target,
+    text_of_function,
+)
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -93,6 +102,29 @@ def test_target_lives_on_with_its_own_text_when_dtrap_is_killed(triggers: Trigge
         assert text_of_function(process.pid, work, 16) == before
         process.say()
         assert process.end().status == 0
+
+
+def test_command_that_has_not_run_ends_with_dtrap(triggers: Triggers) -> None:
+    """Clauses of BEGIN are carried out while it is held, for fasttrap by a stop signal."""
+    says = 'BEGIN { system("echo $PPID; cat"); }'
+    words = (
+        "-wq",
+        "-x",
+        "engine=fasttrap",
+        "-n",
+        f"{says} {COUNT}",
+        "-c",
+        str(triggers.path("calls_forever")),
+    )
+    with dtrap(*words, stdin=subprocess.PIPE) as tracer:
+        assert int(tracer.output.readline()) == tracer.pid
+        (stopped,) = (pid for pid in children_of(tracer.pid) if procfs.comm(pid) == "calls_forever")
+        descriptor = pidfd.open_process(stopped)
+        assert tracer.process.stdin is not None
+        tracer.process.kill()
+        assert pidfd.wait_end(descriptor, TIMEOUT_S)
+        os.close(descriptor)
+        tracer.process.stdin.close()  # for cat, which has dtrap's standard output as well
 
 
 def test_target_of_both_engines_computes_on_when_dtrap_is_killed(triggers: Triggers) -> None:

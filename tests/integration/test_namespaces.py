@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.command import DTRAP
 from tests.harness.triggers import Triggers
-from tests.integration.running import Running, armed, counts, run, target
+from tests.integration.running import Running, armed, children_of, counts, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -18,16 +18,12 @@ COUNT = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
 WHO = "pid$target:a.out:work:entry { @who[pid == $target, tid == $target, execname] = count(); }"
 
 
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 @contextmanager
 def contained(*command: str | Path, flags: str) -> Iterator[tuple[Running, int]]:
     """Start a program by unshare with these flags; yield what answers for it, and its own pid as we see it."""
     with target(["unshare", *flags.split(), *command]) as process:
         # With --fork unshare waits for the program; --kill-child ends both together.
-        (pid,) = children(process.pid) or [process.pid]
+        (pid,) = children_of(process.pid) or [process.pid]
         yield process, pid
 
 
