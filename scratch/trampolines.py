@@ -47,6 +47,9 @@ class _Displaced:
     comes_back: bool
 
 
+_NO_LEAD: Final = _Displaced(b"", (), (0, 0), comes_back=True)
+
+
 class Trampolines:
     """Makes code as `build` does, and remembers what repeats itself."""
 
@@ -57,28 +60,34 @@ class Trampolines:
     def reach(self, window: Window) -> tuple[int, int]:
         """Return where the trampoline may be: [low, high), for its jump and for what it displaces."""
         low, high = window.reach
-        first, last = self._of(window).ends
-        return max(low, 0, window.site + last - REACH), min(high, window.site + first + REACH)
+        for address, displaced in self._displaced_by(window):
+            first, last = displaced.ends
+            low, high = max(low, 0, address + last - REACH), min(high, address + first + REACH)
+        return low, high
 
     def size(self, window: Window, call: ClauseCall) -> int | None:
         """Return the code's size in bytes; None where only making it tells."""
-        displaced = self._of(window)
-        return None if displaced.code is None else len(self._outline(call, displaced).code)
+        (_, leading), (_, displaced) = self._displaced_by(window)
+        if leading.code is None or displaced.code is None:
+            return None
+        return len(leading.code) + len(self._outline(call, displaced).code)
 
     def code(self, window: Window, at: int, call: ClauseCall) -> bytes:
         """Return the code of a window's trampoline at an address within reach."""
-        displaced = self._of(window)
-        if displaced.code is None:
-            return build(window.instructions, at, call).code
+        (_, leading), (_, displaced) = self._displaced_by(window)
+        if leading.code is None or displaced.code is None:
+            return build(window.instructions, at, call, window.leading).code
+        lead = len(leading.code)
         parts = self._outline(call, displaced)
-        made = bytearray(parts.code)
+        made = bytearray(leading.code)
+        made += parts.code
         for field, word in zip(parts.fields, site_words(call, window.site), strict=True):
-            _WORD.pack_into(made, field, word)
-        start = parts.displaced
+            _WORD.pack_into(made, lead + field, word)
+        _place(leading, made, 0, window.start, at)
+        start = lead + parts.displaced
         end = start + len(displaced.code)
         made[start:end] = displaced.code
-        for field, distance in displaced.relatives:
-            _INT.pack_into(made, start + field, window.site - (at + start) + distance)
+        _place(displaced, made, start, window.site, at)
         if displaced.comes_back:
             made[end : end + 1] = _JUMP
             _INT.pack_into(made, end + 1, window.resume - (at + end + _JUMP_SIZE))
@@ -92,12 +101,25 @@ class Trampolines:
             self._outlines[key] = outline(call, between)
         return self._outlines[key]
 
-    def _of(self, window: Window) -> _Displaced:
-        code = window.text[: window.size]
+    def _displaced_by(self, window: Window) -> tuple[tuple[int, _Displaced], tuple[int, _Displaced]]:
+        """Return what a window displaces before its site and from there on, each with its address."""
+        lead = window.lead
+        return (
+            (window.start, self._of(window.text[:lead]) if lead else _NO_LEAD),
+            (window.site, self._of(window.text[lead : lead + window.size])),
+        )
+
+    def _of(self, code: bytes) -> _Displaced:
         found = self._displaced.get(code)
         if found is None:
             found = self._displaced[code] = _displace(code)
         return found
+
+
+def _place(displaced: _Displaced, made: bytearray, start: int, home: int, at: int) -> None:
+    """Put in the distances in code from offset `start` on of what is made for an address; it was at `home`."""
+    for field, distance in displaced.relatives:
+        _INT.pack_into(made, start + field, home - (at + start) + distance)
 
 
 def _alike(call: ClauseCall) -> object:

@@ -179,19 +179,18 @@ class Jumps:
         return row is not None and self._states[row] == _IN_PLACE
 
     def sites_over(self, addresses: Iterable[int]) -> list[int]:
-        """Return the sites whose window one of these addresses is in, other than at its beginning."""
+        """Return the sites whose window one of these addresses is in, other than where its jump is."""
         if not self._order:
             return []
         found: set[int] = set()
         for address in addresses:
-            near = [self._before(address)]
+            near = self._next_to(address)
             near += [self._spares[at] for at in range(address - 4, address + 1) if at in self._spares]
             for row in near:
-                if row is not None and self._states[row] == _IN_PLACE:
+                if self._states[row] == _IN_PLACE:
                     window = self._windows.window(row)
-                    if address != window.site and any(
-                        start <= address < start + len(text) for start, text in window.originals
-                    ):
+                    taken = (window.start, window.resume), *window.used
+                    if address != window.start and any(start <= address < end for start, end in taken):
                         found.add(window.site)
         return sorted(found)
 
@@ -210,7 +209,7 @@ class Jumps:
         call = self._calls(self._identifiers[row])
         assert not isinstance(call, str), call
         window = self._windows.window(row)
-        place = build(window.instructions, self._starts[row], call).translate(pc)
+        place = build(window.instructions, self._starts[row], call, window.leading).translate(pc)
         return None if place is None else (window.site, place)
 
     def _rows_around(self, pc: int) -> range | None:
@@ -228,12 +227,13 @@ class Jumps:
             place += 1
         return None
 
-    def _before(self, address: int) -> int | None:
-        """Return the row in place that has the last site before an address, or there."""
-        place = bisect_right(self._order, address, key=self._windows.sites.__getitem__) - 1
-        while place >= 0 and self._states[self._order[place]] != _IN_PLACE:
-            place -= 1
-        return self._order[place] if place >= 0 else None
+    def _next_to(self, address: int) -> list[int]:
+        """Return the rows in place that have the last site before an address, or there, and the first one behind it."""
+        behind = bisect_right(self._order, address, key=self._windows.sites.__getitem__)
+        sides = range(behind - 1, -1, -1), range(behind, len(self._order))
+        rows = ((self._order[place] for place in side) for side in sides)
+        found = (next((row for row in side if self._states[row] == _IN_PLACE), None) for side in rows)
+        return [row for row in found if row is not None]
 
 
 def _nothing(number: int) -> str:

@@ -238,12 +238,14 @@ def test_whatever_runs_through_the_code_finds_its_instructions(seed: int) -> Non
     windows = planner(code, [address - AT for address in entered], [site - AT for site in sites])
     changed = bytearray(code)
     planned: dict[int, Window] = {}
+    traps: set[int] = set()
     trampolines: dict[int, int] = {}
     ways = set()
     for site in sites:
         window = windows.plan(site)
         if isinstance(window, NoWindow):
             changed[site - AT] = 0xCC
+            traps.add(site)
             continue
         planned[site] = window
         ways.add(window.way)
@@ -256,12 +258,15 @@ def test_whatever_runs_through_the_code_finds_its_instructions(seed: int) -> Non
             )
             changed[address - AT : address - AT + len(written)] = written
     assert ways == set(Way)
+    assert any(window.lead for window in planned.values())
     for site, trampoline in trampolines.items():
-        assert _leads(bytes(changed), site) == trampoline, planned[site]
+        assert _leads(bytes(changed), planned[site].start) == trampoline, planned[site]
     returns = {call + swept.size_at(call) for call in swept.of(CALLS)}
     resumed = {window.resume for window in planned.values() if not _leaves(window.instructions[-1])}
+    jumps = {window.start for window in planned.values()}
+    missed = {at for window in planned.values() for at in range(window.start + 1, window.site + 1)}
     for begin in sorted((entered | returns | resumed) & set(instructions)):
-        _walk(swept, bytes(changed), begin, set(sites))
+        _walk(swept, bytes(changed), begin, traps | jumps, missed)
 
 
 CALLS = frozenset((Flow.CALL, Flow.INDIRECT_CALL))
@@ -282,11 +287,14 @@ def _leads(changed: bytes, at: int) -> int | None:
     return target
 
 
-def _walk(swept: Swept, changed: bytes, at: int, sites: set[int]) -> None:
-    """Go on from an address until control leaves or comes to a site: all instructions are as they were."""
-    while at in swept and at not in sites:
+def _walk(swept: Swept, changed: bytes, at: int, ends: set[int], missed: set[int]) -> None:
+    """Go on from an address until control leaves, comes to a jump or a trap: all instructions are as they were, and
+    nothing comes to a site past its jump.
+    """
+    while at in swept and at not in ends:
         size = swept.size_at(at)
         assert size, hex(at)
+        assert at not in missed, hex(at)
         assert changed[at - AT : at - AT + size] == swept.bytes_at(at), hex(at)
         if swept.flow_at(at) in LEAVING:
             return
