@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.triggers import Triggers
-from tests.integration.running import counts, run
+from tests.integration.running import armed, counts, run, target
 
 pytestmark = pytest.mark.requires_uprobes
 
@@ -56,6 +56,26 @@ def test_who_throws_does_not_return_and_who_catches_does(engine: str, tmp_path: 
         "_Z7catchesi entry": 30,
         "_Z7catchesi return": 30,
     }
+
+
+@pytest.mark.parametrize("engine", SERVED_BY)
+def test_return_behind_an_instruction_that_faults(engine: str, triggers: Triggers) -> None:
+    """The faulting instruction and the return are under one jump; handlers repeat it or skip it."""
+    program = "pid$target:a.out:reads*:return { @[probefunc] = count(); }"
+    with target([triggers.path("faults")]) as process:
+        words = ("--coverage", *SERVED_BY[engine], "-n", program, "-p", str(process.pid))
+        with armed(*words) as tracer:
+            process.say()
+            printed = process.end()
+            assert printed.status == 0
+            result = tracer.end()
+    assert [line.partition(" ")[2] for line in printed.stdout.splitlines()] == [
+        f"{seen} pc right address right" for seen in (1, 3, 1, 1, 1, 3)
+    ]
+    table, _, coverage = result.stdout.partition("dtrap: coverage")
+    assert counts(table) == {"reads": 1, "reads_never": 3, "reads_late": 3, "reads_far": 1}
+    if engine == "jumps":
+        assert "\n  jump " in coverage + result.stderr, result
 
 
 def test_uretprobes_fire_once_a_call_and_know_no_offset(triggers: Triggers) -> None:
