@@ -71,14 +71,14 @@ class InlineCount:
 
 @dataclass(frozen=True, slots=True)
 class UnitCall:
-    """Call a unit of clauses at address `function` for the site of this number (below 2**31). `gate`: see InlineCount.
+    """Call units of clauses, one after the other: for each the address of its function, and the number of the site
+    (below 2**31) that it fires for, since several may have one address. `gate`: see InlineCount.
 
-    `whole_registers`: it looks for the thread's registers at UNIT_REGISTERS.
+    `whole_registers`: one of them looks for the thread's registers at UNIT_REGISTERS.
     """
 
     gate: int
-    function: int
-    site: int
+    units: tuple[tuple[int, int], ...]
     whole_registers: bool
 
 
@@ -378,8 +378,9 @@ def site_words(call: ClauseCall, site: int) -> tuple[int, ...]:
     match call:
         case InlineCount(gate, cells, _):
             return tuple((cell - gate) & _WORD for cell in cells)
-        case UnitCall(_, _, number, whole):
-            return (site & _WORD, site >> 32, number) if whole else (number,)
+        case UnitCall(_, units, whole):
+            numbers = tuple(number for _, number in units)
+            return (site & _WORD, site >> 32, *numbers) if whole else numbers
         case never:
             assert_never(never)
 
@@ -412,7 +413,7 @@ def _write_count(writer: _Writer, call: InlineCount) -> tuple[int, int]:
 
 
 def _write_call(writer: _Writer, call: UnitCall, site: int) -> tuple[int, int]:
-    """Append the call of a unit; return the offsets behind the test of the gate, and where it is over."""
+    """Append the calls of units; return the offsets behind the test of the gate, and where it is over."""
     writer.take_stack(_LEAVE_RED_ZONE, RED_ZONE)
     kept = (_PUSHF, _PUSH_RAX, _PUSH_R11) if call.whole_registers else (_PUSH_RAX, _PUSH_R11)
     for push in kept:
@@ -422,16 +423,19 @@ def _write_call(writer: _Writer, call: UnitCall, site: int) -> tuple[int, int]:
         _KEEP_FLAGS[1:] + _PUSH_RAX + _SET_R11 + call.gate.to_bytes(8, "little") + _GATE_IN_R11.compare
     )
     shut = writer.branch(_JUMP_IF_NOT_EQUAL)
-    pushed = 8
+    pushed = 0
     if call.whole_registers:
         writer.fields.append(len(writer.code) + _SITE_IN_REGISTERS)
         writer.fields.append(writer.fields[-1] + 4)
         writer.code += _push_registers(site)
         pushed += _REGISTERS_SIZE
-    writer.code += _PUSH_NUMBER
-    writer.fields.append(len(writer.code))
-    writer.code += _word32(call.site) + _SET_R11 + call.function.to_bytes(8, "little") + _CALL_R11
-    writer.code += _RAISE_STACK + _word32(pushed)
+    for place, (function, number) in enumerate(call.units):
+        if place:
+            writer.code += _DROP_WORD
+        writer.code += _PUSH_NUMBER
+        writer.fields.append(len(writer.code))
+        writer.code += _word32(number) + _SET_R11 + function.to_bytes(8, "little") + _CALL_R11
+    writer.code += _RAISE_STACK + _word32(pushed + 8)
     done = len(writer.code)
     writer.code += _POP_RAX + _RESTORE_FLAGS + _POP_R11 + _POP_RAX
     if call.whole_registers:

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from scratch.displaced import OutOfLine, Way, leads_on, plan
+from scratch.displaced import SLOT_SIZE, OutOfLine, Way, leads_on, plan
 from scratch.instruction import Instruction, Kind, decode
 from scratch.templates import signed
 from scratch.trampoline import (
@@ -47,7 +47,7 @@ class _Displaced:
     comes_back: bool
 
 
-_NO_LEAD: Final = _Displaced(b"", (), (0, 0), comes_back=True)
+_NOTHING: Final = _Displaced(b"", (), (0, 0), comes_back=True)
 
 
 class Trampolines:
@@ -65,11 +65,12 @@ class Trampolines:
             low, high = max(low, 0, address + last - REACH), min(high, address + first + REACH)
         return low, high
 
-    def size(self, window: Window, call: ClauseCall) -> int | None:
-        """Return the code's size in bytes; None where only making it tells."""
+    def size(self, window: Window, call: ClauseCall) -> int:
+        """Return the code's size in bytes; a bound of it where only making it tells."""
         (_, leading), (_, displaced) = self._displaced_by(window)
         if leading.code is None or displaced.code is None:
-            return None
+            most = SLOT_SIZE * len(window.leading + window.instructions) + _JUMP_SIZE
+            return most + len(self._outline(call, _NOTHING).code)
         return len(leading.code) + len(self._outline(call, displaced).code)
 
     def code(self, window: Window, at: int, call: ClauseCall) -> bytes:
@@ -105,7 +106,7 @@ class Trampolines:
         """Return what a window displaces before its site and from there on, each with its address."""
         lead = window.lead
         return (
-            (window.start, self._of(window.text[:lead]) if lead else _NO_LEAD),
+            (window.start, self._of(window.text[:lead]) if lead else _NOTHING),
             (window.site, self._of(window.text[lead : lead + window.size])),
         )
 
@@ -127,8 +128,8 @@ def _alike(call: ClauseCall) -> object:
     match call:
         case InlineCount(gate, cells, shards):
             return gate, len(cells), shards
-        case UnitCall(gate, function, _, whole):
-            return gate, function, whole
+        case UnitCall(gate, units, whole):
+            return gate, tuple(function for function, _ in units), whole
         case never:
             assert_never(never)
 

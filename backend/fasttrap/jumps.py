@@ -12,7 +12,6 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
@@ -28,9 +27,6 @@ CHANGED = "its code is not what its file has"
 IN_USE = "a thread was in the middle of its first instructions"
 NO_ROOM = "no memory is left that a jump could reach"
 
-
-TRAMPOLINE_LIMIT: Final = 512
-"""More bytes than any trampoline takes."""
 
 _PREPARED, _IN_PLACE, _GONE = 0, 1, 2
 
@@ -106,7 +102,7 @@ class Jumps:
     def _need(self, wanted: Wanted) -> Need:
         window = wanted.window
         size = self._code.size(window, wanted.call)
-        return Need(self._code.reach(window), size or TRAMPOLINE_LIMIT, 2 if window.spare else 1)
+        return Need(self._code.reach(window), size, 2 if window.spare else 1)
 
     def _fill(self, region: Region, members: Sequence[Wanted]) -> None:
         """Write the trampolines of a new region, and its record."""

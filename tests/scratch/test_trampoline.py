@@ -196,14 +196,15 @@ def shard_of(rsp: int) -> int:
 
 
 @pytest.mark.parametrize("leads", [False, True], ids=["from the site on", "from before the site"])
-@pytest.mark.parametrize("call", ["count", "unit", "unit with registers"])
+@pytest.mark.parametrize("call", ["count", "unit", "unit with registers", "two units"])
 def test_windows_through_a_trampoline_end_as_at_home(process: Sacrifice, call: str, leads: bool) -> None:
     chance = random.Random(SEED)
     write_unit(process)
     calls: dict[str, ClauseCall] = {
         "count": COUNT,
-        "unit": UnitCall(GATE, UNIT, 77, whole_registers=False),
-        "unit with registers": UnitCall(GATE, UNIT, 77, whole_registers=True),
+        "unit": UnitCall(GATE, ((UNIT, 77),), whole_registers=False),
+        "unit with registers": UnitCall(GATE, ((UNIT, 77),), whole_registers=True),
+        "two units": UnitCall(GATE, ((UNIT, 5), (UNIT, 77)), whole_registers=True),
     }
     ended: set[int] = set()
     reached: set[tuple[bool, bool]] = set()
@@ -220,9 +221,12 @@ def test_windows_through_a_trampoline_end_as_at_home(process: Sacrifice, call: s
             assert counted == (case.there is not None,), case
         else:
             seen = bytes(56)
+            calls_made = 0
             if case.there is not None:
                 seen = struct.pack("<7Q", *argument_registers(case.there), 77)
+                calls_made = 2 if call == "two units" else 1
             assert process.read(SEEN, 56) == seen
+            assert process.read(SEEN + 56 + 21 * 8, 8) == struct.pack("<Q", calls_made)
     assert len(ended) >= 3
     assert reached == {(False, True), (True, True), (True, False)} if leads else {(False, True)}
 
@@ -261,7 +265,11 @@ def test_unit_sees_the_registers_of_the_site(process: Sacrifice) -> None:
         if case.there is None:
             continue
         set_gate(process, GATE_OPEN, 0)
-        through(process, case.build(NEAR, UnitCall(GATE, UNIT, 3, whole_registers=True)), case.start)
+        through(
+            process,
+            case.build(NEAR, UnitCall(GATE, ((UNIT, 5), (UNIT, 3)), whole_registers=True)),
+            case.start,
+        )
         seen = struct.unpack("<21Q", process.read(SEEN + 56, 21 * 8))
         given = case.there.registers
         expected = [given[name] for name in names]
@@ -282,7 +290,7 @@ def test_gate_decides_who_counts(process: Sacrifice, gate: int, own: bool, count
     call = (
         InlineCount(GATE, (CELL, HITS), Shards(0, 0))
         if inline
-        else UnitCall(GATE, UNIT, 5, whole_registers=True)
+        else UnitCall(GATE, ((UNIT, 5),), whole_registers=True)
     )
     for window, start in windows(process, random.Random(SEED), 20):
         native = at_home(process, window, start)
