@@ -60,14 +60,16 @@ class Trampolines:
     def reach(self, window: Window) -> tuple[int, int]:
         """Return where the trampoline may be: [low, high), for its jump and for what it displaces."""
         low, high = window.reach
-        for address, displaced in self._displaced_by(window):
-            first, last = displaced.ends
-            low, high = max(low, 0, address + last - REACH), min(high, address + first + REACH)
-        return low, high
+        site, lead = window.site, window.lead
+        first, last = self._from_site(window).ends
+        if lead:
+            ends = self._leading(window).ends
+            first, last = min(first, ends[0] - lead), max(last, ends[1] - lead)
+        return max(low, 0, site + last - REACH), min(high, site + first + REACH)
 
     def size(self, window: Window, call: ClauseCall) -> int:
         """Return the code's size in bytes; a bound of it where only making it tells."""
-        (_, leading), (_, displaced) = self._displaced_by(window)
+        leading, displaced = self._leading(window), self._from_site(window)
         if leading.code is None or displaced.code is None:
             most = SLOT_SIZE * len(window.leading + window.instructions) + _JUMP_SIZE
             return most + len(self._outline(call, _NOTHING).code)
@@ -75,7 +77,7 @@ class Trampolines:
 
     def code(self, window: Window, at: int, call: ClauseCall) -> bytes:
         """Return the code of a window's trampoline at an address within reach."""
-        (_, leading), (_, displaced) = self._displaced_by(window)
+        leading, displaced = self._leading(window), self._from_site(window)
         if leading.code is None or displaced.code is None:
             return build(window.instructions, at, call, window.leading).code
         lead = len(leading.code)
@@ -102,13 +104,13 @@ class Trampolines:
             self._outlines[key] = outline(call, between)
         return self._outlines[key]
 
-    def _displaced_by(self, window: Window) -> tuple[tuple[int, _Displaced], tuple[int, _Displaced]]:
-        """Return what a window displaces before its site and from there on, each with its address."""
-        lead = window.lead
-        return (
-            (window.start, self._of(window.text[:lead]) if lead else _NOTHING),
-            (window.site, self._of(window.text[lead : lead + window.size])),
-        )
+    def _leading(self, window: Window) -> _Displaced:
+        """Return what executes the instructions before a window's site."""
+        return self._of(window.text[: window.lead]) if window.lead else _NOTHING
+
+    def _from_site(self, window: Window) -> _Displaced:
+        """Return what executes those from the site on."""
+        return self._of(window.text[window.lead : window.lead + window.size])
 
     def _of(self, code: bytes) -> _Displaced:
         found = self._displaced.get(code)

@@ -105,7 +105,8 @@ class Window:
         """Where the trampoline may be, [low, high), as far as the jump is concerned."""
         match self.way:
             case Way.NEAR:
-                return self.start - REACH, self.start + REACH
+                start = self.start
+                return start - REACH, start + REACH
             case Way.SHORT:
                 return self.spare - REACH, self.spare + REACH
             case Way.PUNNED:

@@ -21,7 +21,7 @@ WORDS: Final = """
 #include <sstream>
 int main() {
     std::map<std::string, int> words;
-    for (int i = 0; i < 300; i++) { std::stringstream word; word << i % 97 << "x"; words[word.str()]++; }
+    for (int i = 0; i < 60; i++) { std::stringstream word; word << i % 97 << "x"; words[word.str()]++; }
     for (auto &[word, count] : words) std::cout << word << " " << count << "\\n";
 }
 """
