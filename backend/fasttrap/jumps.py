@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.jump_space import ALIGNMENT, Need, Patch, Region, map_regions, recorded, retire
+from backend.fasttrap.jump_space import Need, Patch, Region, map_regions, recorded, retire
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
 from scratch.trampoline import ClauseCall, Place, build
@@ -82,19 +82,19 @@ class Jumps:
         answers = [_objection(one.window, occupied, text) for one in wanted]
         able = [place for place, reason in enumerate(answers) if reason is None]
         try:
-            regions = map_regions([self._need(wanted[place]) for place in able], tid, gate)
+            rooms = map_regions([self._need(wanted[place]) for place in able], tid, gate)
         except CannotInject as error:
             for place in able:
                 answers[place] = str(error)
             return answers
-        of_region: dict[int, tuple[Region, list[int]]] = {}
-        for place, region in zip(able, regions, strict=True):
-            if region is None:
+        of_region: dict[int, tuple[Region, list[tuple[int, int]]]] = {}
+        for place, room in zip(able, rooms, strict=True):
+            if room is None:
                 answers[place] = NO_ROOM
             else:
-                of_region.setdefault(region.start, (region, []))[1].append(place)
+                of_region.setdefault(room.region.start, (room.region, []))[1].append((room.at, place))
         for region, places in of_region.values():
-            self._fill(region, [wanted[place] for place in places])
+            self._fill(region, [(at, wanted[place]) for at, place in sorted(places)])
         sites = self._windows.sites
         self._order = array("I", sorted(range(len(sites)), key=sites.__getitem__))
         return answers
@@ -104,15 +104,17 @@ class Jumps:
         size = self._code.size(window, wanted.call)
         return Need(self._code.reach(window), size, 2 if window.spare else 1)
 
-    def _fill(self, region: Region, members: Sequence[Wanted]) -> None:
-        """Write the trampolines of a new region, and its record."""
+    def _fill(self, region: Region, members: Sequence[tuple[int, Wanted]]) -> None:
+        """Write the trampolines of a new region, each with its address, ascending, and its record."""
         first = len(self._starts)
-        code = bytearray()
+        begin, code = members[0][0], bytearray()
         record = bytearray()
-        for wanted in members:
+        for at, wanted in members:
             window = wanted.window
-            code += b"\xcc" * (-len(code) % ALIGNMENT)
-            at = region.code + len(code)
+            if at - (begin + len(code)) > PAGE_SIZE:
+                self._memory.write(begin, bytes(code))
+                begin, code = at, bytearray()
+            code += b"\xcc" * (at - (begin + len(code)))
             code += self._code.code(window, at, wanted.call)
             for patch in _patches(window, at):
                 record += patch.pack()
@@ -125,7 +127,7 @@ class Jumps:
             self._starts.append(at)
             self._identifiers.append(wanted.identifier)
             self._states.append(_PREPARED)
-        self._memory.write(region.code, bytes(code))
+        self._memory.write(begin, bytes(code))
         self._memory.write(region.start, region.record(record))
         self.regions.append(region)
         insort(self._bounds, (region.start, region.start + region.size, first, len(self._starts)))
