@@ -54,7 +54,8 @@ def test_return_that_was_hit_is_carried_out_before_a_handler_runs(triggers: Trig
     # The handler of a Go program has the goroutine go on in another thread: coming back would be another hit.
     program, counted = "pid$target:a.out:only_ret:return { @ = count(); }", tmp_path / "counted"
     command = str(triggers.path("steps_over"))
-    result = run("-q", "-x", "engine=fasttrap", "-n", program, "-o", counted, "-c", command)
+    options = ("-q", "-x", "engine=fasttrap", "-x", "tier=trap")
+    result = run(*options, "-n", program, "-o", counted, "-c", command)
     assert counted.read_text().split() == ["60000"], result
     met, signals = map(int, result.stdout.split())
     assert met * 10 < signals
