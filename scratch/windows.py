@@ -18,9 +18,10 @@ trampoline as well, and then the clauses run.
 Where that leaves fewer than five bytes too, the jump is made
 
 - short: two bytes, to five bytes of padding not far away, which hold the jump to the trampoline;
-- or punned: its last bytes are those that are there, which something else may execute as what they are. They
-  fix the high bytes of the distance, so the trampoline has to lie within 16 MiB, 64 KiB, or 256 bytes of some
-  place, or at one address. Prefixes that mean nothing shift which bytes are fixed.
+- or punned: its last bytes are those that are there, which something else may execute as what they are (no system
+  calls, some of which a tracer watches by traps). They fix the high bytes of the distance, so the trampoline has to
+  lie within 16 MiB, 64 KiB, or 256 bytes of some place, or at one address. Prefixes that mean nothing shift which
+  bytes are fixed.
 
 Lives here: planning, for all sites of an object, so that no two use the same bytes. Not here: writing anything.
 """
@@ -187,6 +188,7 @@ _SYSTEM_CALLS: Final = frozenset((Kind.SYSCALL, Kind.INTERRUPT))
 _CALLS: Final = frozenset((Kind.CALL, Kind.INDIRECT_CALL))
 _LEAVING_KINDS: Final = frozenset((Kind.JMP, Kind.RET, Kind.INDIRECT_JMP))
 _INT3: Final = 0xCC
+_SYSCALL: Final = b"\x0f\x05"
 
 
 def _bits(bits: bytes | bytearray, at: int) -> int:
@@ -408,9 +410,12 @@ class Windows:
         size, start, free = room.displaced, site - lead, lead + room.size
         for prefixes in range(free):
             end = prefixes + JUMP_SIZE
-            text = self._read(start, max(lead + size, end))
+            text = self._read(start, max(lead + size, end + 1))
             if len(text) < end or self._used.first(start + free, start + end) is not None:
                 return
+            if text.find(_SYSCALL, free, end + 1) >= 0:
+                return
+            text = text[: max(lead + size, end)]
             low, high = _reach_of_pun(start + end, text[free:end])
             if low < high and self._placeable(low, high):
                 yield Window(site, size, text, free, Way.PUNNED, prefixes=prefixes, lead=lead)

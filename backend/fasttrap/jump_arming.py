@@ -53,8 +53,8 @@ def prepare_jumps(
             return dict.fromkeys(places, str(error))
     reasons: dict[int, str | None] = {}
     occupied = _occupied(process)
-    others = array("Q", sorted(sites.addresses))
     brought = process.brought
+    others = array("Q", sorted({*sites.addresses, *brought, *process.tracepoints.table.addresses}))
     for start in range(0, len(places), _AT_ONCE):
         wanted: list[Wanted] = []
         chosen: list[int] = []

@@ -83,7 +83,6 @@ SHORTER = {
     "a jump into it, early": ("push %rbp; mov %rsp,%rbp; sub $8,%rsp", [1], 1, "jumps into"),
     "a call that returns into it": ("call *%rax; mov %eax,%edi; call .+100", [], 2, "a call returns"),
     "a call that never returns": ("push %rax; call *%rbx; nop; nop; nop", [], 3, "a call returns"),
-    "a system call": ("mov %eax,%edx; syscall; ret; nop; nop", [], 2, "system call"),
     "another function": ("ret; push %rbx; push %rbp; push %rbx; push %rbp", [1], 1, "room"),
     "code that nothing is known to enter": ("ret; push %rbx; push %rbp; push %rbx; push %rbp", [], 1, "room"),
     "padding that something enters": ("ret; nop; nop; nop; nop", [2], 2, "room"),
@@ -153,6 +152,15 @@ def test_prefixes_offer_more_places() -> None:
     jump = decode(written + code[4:], AT)
     assert isinstance(jump, Instruction)
     assert (jump.target, jump.size) == (window.reach[0], 7)
+
+
+def test_jump_shares_no_byte_of_a_system_call() -> None:
+    shares = plan("mov %eax,%edi; jmp *%rax; xor %eax,%eax; ret", [2, 4])
+    assert isinstance(shares, Window) and shares.way is Way.PUNNED
+    for code in ("mov %eax,%edi; syscall; ret; nop", "inc %eax; .byte 0x48,0x90; syscall; ret"):
+        window = plan(code, [2])
+        assert isinstance(window, NoWindow)
+        assert "system call" in window.reason or "jumps into" in window.reason
 
 
 SPARE = "inc %eax; 1: inc %ecx; jne 1b; ret; nopw (%rax,%rax); push %rbx; ret"
