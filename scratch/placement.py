@@ -25,6 +25,9 @@ HIGHEST: Final = 0x7FFF_FFFF_F000
 MARGIN: Final = 1 << 20
 """Bytes left free beside a mapping that grows."""
 
+STACK_MARGIN: Final = 128 << 20
+"""Bytes left free below one that grows down: the least that the kernel itself leaves below the stack."""
+
 
 class Growth(Enum):
     """Which way a mapping may grow by itself."""
@@ -84,6 +87,6 @@ def _gaps(mapped: Iterable[Mapped]) -> Iterator[tuple[int, int]]:
     """Yield the free ranges between mappings, each without the margins of those that grow into it."""
     free = 0
     for mapping in sorted(mapped, key=lambda one: one.start):
-        yield free, mapping.start - (MARGIN if mapping.growth is Growth.DOWN else 0)
+        yield free, mapping.start - (STACK_MARGIN if mapping.growth is Growth.DOWN else 0)
         free = max(free, mapping.end + (MARGIN if mapping.growth is Growth.UP else 0))
     yield free, HIGHEST

@@ -1,8 +1,10 @@
 """The code that a site's jump leads to: counts or calls the site's clauses, executes the displaced instructions, goes
 home.
 
-A trampoline serves every thread at once, changes nothing that it does not put back, and has four phases:
+A trampoline serves every thread at once, changes nothing that it does not put back, and has these phases:
 
+  LEADING    the instructions that lay under the jump in front of the site, if there are any, and what is BEFORE
+             without them: the thread could as well go on at home, but that is in the middle of the jump.
   BEFORE     the first instructions, which only take stack: the thread could as well begin anew at the site.
   INSIDE     from where a register has changed to where all are back. Everything is kept on the stack, 128 bytes
              further down than the program's, which may use so many below its stack pointer. The flags are in rax:
@@ -69,14 +71,14 @@ class InlineCount:
 
 @dataclass(frozen=True, slots=True)
 class UnitCall:
-    """Call a unit of clauses at address `function` for the site of this number (below 2**31). `gate`: see InlineCount.
+    """Call units of clauses, one after the other: for each the address of its function, and the number of the site
+    (below 2**31) that it fires for, since several may have one address. `gate`: see InlineCount.
 
-    `whole_registers`: it looks for the thread's registers at UNIT_REGISTERS.
+    `whole_registers`: one of them looks for the thread's registers at UNIT_REGISTERS.
     """
 
     gate: int
-    function: int
-    site: int
+    units: tuple[tuple[int, int], ...]
     whole_registers: bool
 
 
@@ -182,6 +184,7 @@ _SITE_IN_REGISTERS: Final = len(_PUSH_BEFORE_SITE)
 class Phase(Enum):
     """How far a thread in a trampoline is; see the module."""
 
+    LEADING = "on its way to the site, executing displaced instructions"
     BEFORE = "before anything has changed"
     INSIDE = "counting, or in its clauses"
     DISPLACED = "counted, executing the displaced instructions"
@@ -192,8 +195,9 @@ class Phase(Enum):
 class Place:
     """Where a thread found in a trampoline is, as seen from the program.
 
-    `resume` moves it home from there, without a loss: from BEFORE to the site, where it will count; from DISPLACED and
-    COMPLETED behind what it has executed. None INSIDE: let it run on to `Trampoline.displaced`.
+    `resume` moves it home from there, without a loss: from BEFORE to the site, where it will count, and from LEADING to
+    where it will come to the site; from DISPLACED and COMPLETED behind what it has executed. None INSIDE: let it run on
+    to `Trampoline.displaced`.
     """
 
     phase: Phase
@@ -207,8 +211,8 @@ _INSIDE: Final = Place(Phase.INSIDE, None)
 class Trampoline:
     """The code of one site's trampoline, to be written at `address`.
 
-    `displaced` is the address where everything is as it was at the site and the first displaced instruction begins;
-    all from there on is paired in `boundaries` with where a thread is: offsets of instructions, ascending.
+    `displaced` is the address where everything is as it was at the site and the instructions from the site on
+    begin; all from there on is paired in `boundaries` with where a thread is: offsets of instructions, ascending.
     """
 
     address: int
@@ -241,13 +245,14 @@ REACH: Final = (1 << 31) - 4096
 class _Writer:
     """Puts a trampoline together."""
 
-    def __init__(self, site: int, at: int) -> None:
+    def __init__(self, site: int, at: int, before: Phase = Phase.BEFORE) -> None:
         self.at = at
         self.code = bytearray()
         self.boundaries: list[tuple[int, Place]] = []
         self.fields: list[int] = []
         """Offsets of the 4-byte fields that say which site it is, in order."""
         self._site = site
+        self._before_phase = before
         self._taken = 0
 
     def take_stack(self, code: bytes, size: int = 8) -> None:
@@ -264,7 +269,7 @@ class _Writer:
 
     def _before(self) -> None:
         resume = Resume(self._site, State.NOT_BEGUN, add_to_rsp=self._taken)
-        self.boundaries.append((len(self.code), Place(Phase.BEFORE, resume)))
+        self.boundaries.append((len(self.code), Place(self._before_phase, resume)))
 
     def branch(self, opcode: bytes, target: int = 0) -> int:
         """Append a jump to an offset, which may be `land`ed later; return the offset behind it."""
@@ -275,7 +280,7 @@ class _Writer:
         """Let the jump that ends at offset `branch` lead here."""
         self.code[branch - 4 : branch] = _word32(len(self.code) - branch)
 
-    def displace(self, instruction: Instruction) -> None:
+    def displace(self, instruction: Instruction, phase: Phase) -> None:
         """Append what executes an instruction and leads on, if it does."""
         planned = plan(instruction)
         assert isinstance(planned, OutOfLine), planned
@@ -283,9 +288,7 @@ class _Writer:
         here = self.at + start
         copy = planned.leading_on(here) if leads_on(instruction) else planned.at(here)
         assert copy.borrowed is None, instruction
-        self.boundaries += [
-            (start + offset, Place(Phase.DISPLACED, resume)) for offset, resume in copy.boundaries
-        ]
+        self.boundaries += [(start + offset, Place(phase, resume)) for offset, resume in copy.boundaries]
         self.code += copy.code
 
     def lead_home(self, home: int) -> None:
@@ -302,20 +305,27 @@ class _Writer:
         self.branch(_JUMP, done)
 
 
-def build(instructions: tuple[Instruction, ...], at: int, call: ClauseCall) -> Trampoline:
-    """Return the trampoline for the site at which these instructions lie, in order, displaced all together.
+def build(
+    instructions: tuple[Instruction, ...], at: int, call: ClauseCall, leading: tuple[Instruction, ...] = ()
+) -> Trampoline:
+    """Return the trampoline for the site at which these instructions lie, in order, displaced all together, and with
+    them those that lie before it, `leading` there.
 
     Each must be `displaced.plan`ned OutOfLine, and all but the last lead on to the next; `at` is within `reach`. The
     code's size does not depend on `at`.
     """
-    assert all(leads_on(instruction) for instruction in instructions[:-1]), instructions
-    low, high = reach(instructions)
+    every = leading + instructions
+    assert all(leads_on(instruction) for instruction in every[:-1]), every
+    low, high = reach(every)
     assert low <= at <= high, (hex(at), hex(low), hex(high))
-    writer = _Writer(instructions[0].address, at)
-    gate, shut, done = _write_clauses(writer, call, instructions[0].address)
+    site = instructions[0].address
+    writer = _Writer(site, at, Phase.LEADING if leading else Phase.BEFORE)
+    for instruction in leading:
+        writer.displace(instruction, Phase.LEADING)
+    gate, shut, done = _write_clauses(writer, call, site)
     displaced = at + len(writer.code)
     for instruction in instructions:
-        writer.displace(instruction)
+        writer.displace(instruction, Phase.DISPLACED)
     if leads_on(instructions[-1]):
         writer.lead_home(instructions[-1].next)
     writer.decide(gate, shut, done)
@@ -368,8 +378,9 @@ def site_words(call: ClauseCall, site: int) -> tuple[int, ...]:
     match call:
         case InlineCount(gate, cells, _):
             return tuple((cell - gate) & _WORD for cell in cells)
-        case UnitCall(_, _, number, whole):
-            return (site & _WORD, site >> 32, number) if whole else (number,)
+        case UnitCall(_, units, whole):
+            numbers = tuple(number for _, number in units)
+            return (site & _WORD, site >> 32, *numbers) if whole else numbers
         case never:
             assert_never(never)
 
@@ -402,7 +413,7 @@ def _write_count(writer: _Writer, call: InlineCount) -> tuple[int, int]:
 
 
 def _write_call(writer: _Writer, call: UnitCall, site: int) -> tuple[int, int]:
-    """Append the call of a unit; return the offsets behind the test of the gate, and where it is over."""
+    """Append the calls of units; return the offsets behind the test of the gate, and where it is over."""
     writer.take_stack(_LEAVE_RED_ZONE, RED_ZONE)
     kept = (_PUSHF, _PUSH_RAX, _PUSH_R11) if call.whole_registers else (_PUSH_RAX, _PUSH_R11)
     for push in kept:
@@ -412,16 +423,19 @@ def _write_call(writer: _Writer, call: UnitCall, site: int) -> tuple[int, int]:
         _KEEP_FLAGS[1:] + _PUSH_RAX + _SET_R11 + call.gate.to_bytes(8, "little") + _GATE_IN_R11.compare
     )
     shut = writer.branch(_JUMP_IF_NOT_EQUAL)
-    pushed = 8
+    pushed = 0
     if call.whole_registers:
         writer.fields.append(len(writer.code) + _SITE_IN_REGISTERS)
         writer.fields.append(writer.fields[-1] + 4)
         writer.code += _push_registers(site)
         pushed += _REGISTERS_SIZE
-    writer.code += _PUSH_NUMBER
-    writer.fields.append(len(writer.code))
-    writer.code += _word32(call.site) + _SET_R11 + call.function.to_bytes(8, "little") + _CALL_R11
-    writer.code += _RAISE_STACK + _word32(pushed)
+    for place, (function, number) in enumerate(call.units):
+        if place:
+            writer.code += _DROP_WORD
+        writer.code += _PUSH_NUMBER
+        writer.fields.append(len(writer.code))
+        writer.code += _word32(number) + _SET_R11 + function.to_bytes(8, "little") + _CALL_R11
+    writer.code += _RAISE_STACK + _word32(pushed + 8)
     done = len(writer.code)
     writer.code += _POP_RAX + _RESTORE_FLAGS + _POP_R11 + _POP_RAX
     if call.whole_registers:

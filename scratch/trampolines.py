@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from scratch.displaced import OutOfLine, Way, leads_on, plan
+from scratch.displaced import SLOT_SIZE, OutOfLine, Way, leads_on, plan
 from scratch.instruction import Instruction, Kind, decode
 from scratch.templates import signed
 from scratch.trampoline import (
@@ -47,6 +47,9 @@ class _Displaced:
     comes_back: bool
 
 
+_NOTHING: Final = _Displaced(b"", (), (0, 0), comes_back=True)
+
+
 class Trampolines:
     """Makes code as `build` does, and remembers what repeats itself."""
 
@@ -57,28 +60,37 @@ class Trampolines:
     def reach(self, window: Window) -> tuple[int, int]:
         """Return where the trampoline may be: [low, high), for its jump and for what it displaces."""
         low, high = window.reach
-        first, last = self._of(window).ends
-        return max(low, 0, window.site + last - REACH), min(high, window.site + first + REACH)
+        site, lead = window.site, window.lead
+        first, last = self._from_site(window).ends
+        if lead:
+            ends = self._leading(window).ends
+            first, last = min(first, ends[0] - lead), max(last, ends[1] - lead)
+        return max(low, 0, site + last - REACH), min(high, site + first + REACH)
 
-    def size(self, window: Window, call: ClauseCall) -> int | None:
-        """Return the code's size in bytes; None where only making it tells."""
-        displaced = self._of(window)
-        return None if displaced.code is None else len(self._outline(call, displaced).code)
+    def size(self, window: Window, call: ClauseCall) -> int:
+        """Return the code's size in bytes; a bound of it where only making it tells."""
+        leading, displaced = self._leading(window), self._from_site(window)
+        if leading.code is None or displaced.code is None:
+            most = SLOT_SIZE * len(window.leading + window.instructions) + _JUMP_SIZE
+            return most + len(self._outline(call, _NOTHING).code)
+        return len(leading.code) + len(self._outline(call, displaced).code)
 
     def code(self, window: Window, at: int, call: ClauseCall) -> bytes:
         """Return the code of a window's trampoline at an address within reach."""
-        displaced = self._of(window)
-        if displaced.code is None:
-            return build(window.instructions, at, call).code
+        leading, displaced = self._leading(window), self._from_site(window)
+        if leading.code is None or displaced.code is None:
+            return build(window.instructions, at, call, window.leading).code
+        lead = len(leading.code)
         parts = self._outline(call, displaced)
-        made = bytearray(parts.code)
+        made = bytearray(leading.code)
+        made += parts.code
         for field, word in zip(parts.fields, site_words(call, window.site), strict=True):
-            _WORD.pack_into(made, field, word)
-        start = parts.displaced
+            _WORD.pack_into(made, lead + field, word)
+        _place(leading, made, 0, window.start, at)
+        start = lead + parts.displaced
         end = start + len(displaced.code)
         made[start:end] = displaced.code
-        for field, distance in displaced.relatives:
-            _INT.pack_into(made, start + field, window.site - (at + start) + distance)
+        _place(displaced, made, start, window.site, at)
         if displaced.comes_back:
             made[end : end + 1] = _JUMP
             _INT.pack_into(made, end + 1, window.resume - (at + end + _JUMP_SIZE))
@@ -92,12 +104,25 @@ class Trampolines:
             self._outlines[key] = outline(call, between)
         return self._outlines[key]
 
-    def _of(self, window: Window) -> _Displaced:
-        code = window.text[: window.size]
+    def _leading(self, window: Window) -> _Displaced:
+        """Return what executes the instructions before a window's site."""
+        return self._of(window.text[: window.lead]) if window.lead else _NOTHING
+
+    def _from_site(self, window: Window) -> _Displaced:
+        """Return what executes those from the site on."""
+        return self._of(window.text[window.lead : window.lead + window.size])
+
+    def _of(self, code: bytes) -> _Displaced:
         found = self._displaced.get(code)
         if found is None:
             found = self._displaced[code] = _displace(code)
         return found
+
+
+def _place(displaced: _Displaced, made: bytearray, start: int, home: int, at: int) -> None:
+    """Put in the distances in code from offset `start` on of what is made for an address; it was at `home`."""
+    for field, distance in displaced.relatives:
+        _INT.pack_into(made, start + field, home - (at + start) + distance)
 
 
 def _alike(call: ClauseCall) -> object:
@@ -105,8 +130,8 @@ def _alike(call: ClauseCall) -> object:
     match call:
         case InlineCount(gate, cells, shards):
             return gate, len(cells), shards
-        case UnitCall(gate, function, _, whole):
-            return gate, function, whole
+        case UnitCall(gate, units, whole):
+            return gate, tuple(function for function, _ in units), whole
         case never:
             assert_never(never)
 

@@ -22,6 +22,7 @@ class WindowTable(Sequence[Window | NoWindow]):
     __slots__ = (
         "_details",
         "_ends",
+        "_leads",
         "_prefixes",
         "_reasons",
         "_sizes",
@@ -37,6 +38,7 @@ class WindowTable(Sequence[Window | NoWindow]):
         self._written = bytearray()
         self._ways = bytearray()
         self._prefixes = bytearray()
+        self._leads = bytearray()
         self._details = array("h")
         """How far the spare bytes are from the site; of a site without a window the number of the reason."""
         self._text = bytearray()
@@ -50,17 +52,18 @@ class WindowTable(Sequence[Window | NoWindow]):
         if isinstance(plan, NoWindow):
             if plan.reason not in self._reasons:
                 self._reasons.append(plan.reason)
-            row = (0, 0, _NONE, 0, self._reasons.index(plan.reason))
+            row = (0, 0, _NONE, 0, 0, self._reasons.index(plan.reason))
         else:
             spare = plan.spare and plan.spare - site
-            row = (plan.size, plan.written, _NUMBERS[plan.way], plan.prefixes, spare)
+            row = (plan.size, plan.written, _NUMBERS[plan.way], plan.prefixes, plan.lead, spare)
             self._text += plan.text
             self._text += plan.spare_text
-        size, written, way, prefixes, detail = row
+        size, written, way, prefixes, lead, detail = row
         self._sizes.append(size)
         self._written.append(written)
         self._ways.append(way)
         self._prefixes.append(prefixes)
+        self._leads.append(lead)
         self._details.append(detail)
         self._ends.append(len(self._text))
 
@@ -79,11 +82,18 @@ class WindowTable(Sequence[Window | NoWindow]):
             return NoWindow(self._reasons[detail])
         text = bytes(self._text[self._ends[index - 1] if index else 0 : self._ends[index]])
         size, written, prefixes = self._sizes[index], self._written[index], self._prefixes[index]
-        if not detail:
-            return Window(site, size, text, written, _WAYS[way], prefixes=prefixes)
-        at_site = max(size, written)
+        lead = self._leads[index]
+        at_start = max(lead + size, written) if detail else len(text)
         return Window(
-            site, size, text[:at_site], written, _WAYS[way], site + detail, text[at_site:], prefixes
+            site,
+            size,
+            text[:at_start],
+            written,
+            _WAYS[way],
+            detail and site + detail,
+            text[at_start:],
+            prefixes,
+            lead,
         )
 
     def window(self, index: int) -> Window:

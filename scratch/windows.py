@@ -11,12 +11,17 @@ later one was:
 - Behind an instruction that never goes on, only padding is destroyed.
 - No other site is destroyed, no byte of another window used.
 
-Where this leaves fewer than five bytes, the jump is made
+Where this leaves fewer than five bytes behind the site, as behind most returns, the window begins before it, by the
+same rules: at instructions that can only lead on to the site, and leave the code otherwise. They are executed from the
+trampoline as well, and then the clauses run.
+
+Where that leaves fewer than five bytes too, the jump is made
 
 - short: two bytes, to five bytes of padding not far away, which hold the jump to the trampoline;
-- or punned: its last bytes are those that are there, which something else may execute as what they are. They
-  fix the high bytes of the distance, so the trampoline has to lie within 16 MiB, 64 KiB, or 256 bytes of some
-  place, or at one address. Prefixes that mean nothing shift which bytes are fixed.
+- or punned: its last bytes are those that are there, which something else may execute as what they are (no system
+  calls, some of which a tracer watches by traps). They fix the high bytes of the distance, so the trampoline has to
+  lie within 16 MiB, 64 KiB, or 256 bytes of some place, or at one address. Prefixes that mean nothing shift which
+  bytes are fixed.
 
 Lives here: planning, for all sites of an object, so that no two use the same bytes. Not here: writing anything.
 """
@@ -53,9 +58,10 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What becomes of a site: the instructions in `size` bytes from there on are displaced.
+    """What becomes of a site: the instructions in `size` bytes from there on are displaced, and those in `lead` bytes
+    before it.
 
-    `text` must be at `site`, since all this was concluded from it; `written` bytes of it change. `spare` is the
+    `text` must be at `start`, since all this was concluded from it; `written` bytes of it change. `spare` is the
     address of the five bytes of padding of a SHORT one, where `spare_text` must be; else 0. Of a PUNNED one `prefixes`
     bytes come before the jump, and its last bytes are those that are there, `kept`.
     """
@@ -68,6 +74,12 @@ class Window:
     spare: int = 0
     spare_text: bytes = b""
     prefixes: int = 0
+    lead: int = 0
+
+    @property
+    def start(self) -> int:
+        """The address of the first displaced instruction, where the jump is."""
+        return self.site - self.lead
 
     @property
     def resume(self) -> int:
@@ -76,15 +88,13 @@ class Window:
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """What is displaced, the first at `site`."""
-        found: list[Instruction] = []
-        at = 0
-        while at < self.size:
-            instruction = decode(self.text[at : self.size], self.site + at)
-            assert isinstance(instruction, Instruction), self
-            found.append(instruction)
-            at += instruction.size
-        return tuple(found)
+        """What is displaced from the site on."""
+        return _decoded(self.text[self.lead : self.lead + self.size], self.site)
+
+    @property
+    def leading(self) -> tuple[Instruction, ...]:
+        """What is displaced before the site."""
+        return _decoded(self.text[: self.lead], self.start)
 
     @property
     def kept(self) -> bytes:
@@ -96,52 +106,53 @@ class Window:
         """Where the trampoline may be, [low, high), as far as the jump is concerned."""
         match self.way:
             case Way.NEAR:
-                return self.site - REACH, self.site + REACH
+                start = self.start
+                return start - REACH, start + REACH
             case Way.SHORT:
                 return self.spare - REACH, self.spare + REACH
             case Way.PUNNED:
-                return _reach_of_pun(self.site + self.prefixes + JUMP_SIZE, self.kept)
+                return _reach_of_pun(self.start + self.prefixes + JUMP_SIZE, self.kept)
 
     @property
     def expected(self) -> tuple[tuple[int, bytes], ...]:
         """Text by address: what must be there, and what `patches` may change."""
         if self.spare:
-            return (self.site, self.text), (self.spare, self.spare_text)
-        return ((self.site, self.text),)
+            return (self.start, self.text), (self.spare, self.spare_text)
+        return ((self.start, self.text),)
 
     @property
     def originals(self) -> tuple[tuple[int, bytes], ...]:
         """The bytes that are there, by address, where `patches` writes."""
         if self.spare:
-            return (self.site, self.text[: self.written]), (self.spare, self.spare_text)
-        return ((self.site, self.text[: self.written]),)
+            return (self.start, self.text[: self.written]), (self.spare, self.spare_text)
+        return ((self.start, self.text[: self.written]),)
 
     @property
     def used(self) -> tuple[tuple[int, int], ...]:
-        """Ranges [start, end) of bytes that are destroyed, or have to stay as they are."""
-        match self.way:
-            case Way.SHORT:
-                return (self.site, self.site + SHORT_JUMP_SIZE), (self.spare, self.spare + JUMP_SIZE)
-            case Way.NEAR | Way.PUNNED:
-                return ((self.site, self.site + self.prefixes + JUMP_SIZE),)
+        """Ranges [start, end) of bytes that are destroyed, or have to stay as they are; in the first are the site, and
+        all instructions that lead to it.
+        """
+        size = SHORT_JUMP_SIZE if self.way is Way.SHORT else self.prefixes + JUMP_SIZE
+        at_site = self.start, max(self.start + size, self.site + 1)
+        return (at_site, (self.spare, self.spare + JUMP_SIZE)) if self.spare else (at_site,)
 
     def patches(self, trampoline: int) -> tuple[tuple[int, bytes], ...]:
-        """Return the bytes to be written, by address, for a trampoline within reach: those at the site first.
+        """Return the bytes to be written, by address, for a trampoline within reach: those at `start` first.
 
-        Those of `spare` must be there before the site leads to them.
+        Those of `spare` must be there before these lead to them.
         """
         assert self.reach[0] <= trampoline < self.reach[1], (self, hex(trampoline))
         match self.way:
             case Way.NEAR:
-                return ((self.site, _near(self.site, trampoline)),)
+                return ((self.start, _near(self.start, trampoline)),)
             case Way.SHORT:
-                distance = self.spare - (self.site + SHORT_JUMP_SIZE)
+                distance = self.spare - (self.start + SHORT_JUMP_SIZE)
                 short = b"\xeb" + distance.to_bytes(1, "little", signed=True)
-                return (self.site, short), (self.spare, _near(self.spare, trampoline))
+                return (self.start, short), (self.spare, _near(self.spare, trampoline))
             case Way.PUNNED:
-                code = _PREFIX * self.prefixes + _near(self.site + self.prefixes, trampoline)
+                code = _PREFIX * self.prefixes + _near(self.start + self.prefixes, trampoline)
                 assert code.endswith(self.kept), (self, hex(trampoline))
-                return ((self.site, code[: self.written]),)
+                return ((self.start, code[: self.written]),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +188,7 @@ _SYSTEM_CALLS: Final = frozenset((Kind.SYSCALL, Kind.INTERRUPT))
 _CALLS: Final = frozenset((Kind.CALL, Kind.INDIRECT_CALL))
 _LEAVING_KINDS: Final = frozenset((Kind.JMP, Kind.RET, Kind.INDIRECT_JMP))
 _INT3: Final = 0xCC
+_SYSCALL: Final = b"\x0f\x05"
 
 
 def _bits(bits: bytes | bytearray, at: int) -> int:
@@ -279,16 +291,22 @@ class Windows:
         if room.size >= JUMP_SIZE:
             yield Window(site, size, self._read(site, max(size, JUMP_SIZE)))
             return
-        if room.size >= SHORT_JUMP_SIZE:
-            spare = self._spare(site)
+        leads = (0, *self._leads(site, JUMP_SIZE - room.size))
+        lead = leads[-1]
+        if lead + room.size >= JUMP_SIZE:
+            yield Window(site, size, self._read(site - lead, max(lead + size, JUMP_SIZE)), lead=lead)
+            return
+        for lead in leads:
+            spare = self._spare(site - lead) if lead + room.size >= SHORT_JUMP_SIZE else None
             if spare is not None:
-                short = self._room(site, SHORT_JUMP_SIZE)
+                short = self._room(site, max(SHORT_JUMP_SIZE - lead, 1))
                 assert isinstance(short, _Room), (hex(site), short)
                 size = short.displaced
-                text = self._read(site, max(size, SHORT_JUMP_SIZE))
+                text = self._read(site - lead, max(lead + size, SHORT_JUMP_SIZE))
                 there = self._read(spare, JUMP_SIZE)
-                yield Window(site, size, text, SHORT_JUMP_SIZE, Way.SHORT, spare, there)
-        yield from self._puns(site, room)
+                yield Window(site, size, text, SHORT_JUMP_SIZE, Way.SHORT, spare, there, lead=lead)
+        for lead in reversed(leads):
+            yield from self._puns(site, lead, room)
 
     def _room(self, site: int, wanted: int) -> _Room | NoWindow:
         """Return what may be destroyed at a site to get `wanted` bytes; at least its own instruction."""
@@ -336,6 +354,28 @@ class Windows:
             return "another probe is too near"
         return ""
 
+    def _leads(self, site: int, wanted: int) -> Iterator[int]:
+        """Yield how many bytes of instructions in front of a site could be displaced with it, ascending, up to `wanted`
+        or a few more.
+
+        A site at which nothing enters is in a function that was decoded whole, by the same sweep.
+        """
+        swept = self._around(site)
+        lead = 0
+        while lead < wanted and site - lead not in self._entered:
+            end = site - lead
+            size = next((size for size in range(1, 16) if swept.size_at(end - size)), 0)
+            start = end - size
+            if swept.size_at(start) != size or any(map(self._barred, range(start + 1, end))):
+                return
+            instruction = self._instruction(self._read(start, size), start)
+            if isinstance(instruction, str) or instruction.size != size or start in self._used:
+                return
+            if instruction.calls or instruction.leaves:
+                return
+            lead += size
+            yield lead
+
     def _padding(self, address: int, wanted: int) -> int:
         """Return how many bytes of padding, `wanted` or a few more, begin at an address."""
         code = self._read(address, max(wanted, 0) + 15)
@@ -365,23 +405,38 @@ class Windows:
                 return max(start, low)
         return None
 
-    def _puns(self, site: int, room: _Room) -> Iterator[Window]:
+    def _puns(self, site: int, lead: int, room: _Room) -> Iterator[Window]:
         """Yield windows whose jump ends in bytes that stay as they are."""
-        size = room.displaced
-        for prefixes in range(room.size):
+        size, start, free = room.displaced, site - lead, lead + room.size
+        for prefixes in range(free):
             end = prefixes + JUMP_SIZE
-            text = self._read(site, max(size, end))
-            if len(text) < end or self._used.first(site + room.size, site + end) is not None:
+            text = self._read(start, max(lead + size, end + 1))
+            if len(text) < end or self._used.first(start + free, start + end) is not None:
                 return
-            low, high = _reach_of_pun(site + end, text[room.size : end])
+            if text.find(_SYSCALL, free, end + 1) >= 0:
+                return
+            text = text[: max(lead + size, end)]
+            low, high = _reach_of_pun(start + end, text[free:end])
             if low < high and self._placeable(low, high):
-                yield Window(site, size, text, room.size, Way.PUNNED, prefixes=prefixes)
+                yield Window(site, size, text, free, Way.PUNNED, prefixes=prefixes, lead=lead)
 
     def _use(self, start: int, end: int) -> None:
         for address in range(start, end):
             at = address - self._entered.start
             if 0 <= at < 8 * len(self._bits):
                 self._bits[at >> 3] |= 1 << (at & 7)
+
+
+def _decoded(code: bytes, address: int) -> tuple[Instruction, ...]:
+    """Return the instructions that the code at an address consists of."""
+    found: list[Instruction] = []
+    at = 0
+    while at < len(code):
+        instruction = decode(code[at:], address + at)
+        assert isinstance(instruction, Instruction), (code, hex(address))
+        found.append(instruction)
+        at += instruction.size
+    return tuple(found)
 
 
 def _padding_runs(swept: Swept) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -127,25 +127,38 @@ class Installed:
         return (self.code, self.code + _pages(len(self.inside.image.content))), (self.base, self.base + size)
 
     def unit_call(self, number: int) -> ClauseCall | str:
-        """Return what the trampoline of a site, by its number, is to do; or why its clauses can't run there."""
-        place = self._word32(UNITS, number)
-        unit = None if place == NO_UNIT else self.inside.units[place]
-        if unit is None:
+        """Return what the trampoline of a site, by its number, is to do; or why its clauses can't run there.
+
+        Where several sites have its address, its number stands for all.
+        """
+        fired = list(self._fired(number))
+        if not fired:
             return "no clause of the process fires there"
-        if NEXT in self.regions.places and self._word32(NEXT, number):
-            return "several probes share the site"
-        reason = self._refusal(unit)
+        reason = next(filter(None, (self._refusal(unit) for _, unit in fired)), None)
         if reason is not None:
             return reason
         gate = self.base + HEADER_GATE
-        if unit.counters is None:
-            function = self.code + self.inside.image.symbols[unit.name]
-            return UnitCall(gate, function, number, unit.whole_registers)
-        cells = []
-        for counter in unit.counters:
-            index = number if counter.by_number else self._probe(number)
-            cells.append(self.base + counter.first + counter.stride * index)
+        cells: list[int] = []
+        for each, unit in fired:
+            if unit.counters is None:
+                code, symbols = self.code, self.inside.image.symbols
+                units = tuple((code + symbols[other.name], other_number) for other_number, other in fired)
+                return UnitCall(gate, units, any(other.whole_registers for _, other in fired))
+            for counter in unit.counters:
+                index = each if counter.by_number else self._probe(each)
+                cells.append(self.base + counter.first + counter.stride * index)
         return InlineCount(gate, tuple(cells), self.regions.shards if cells else Shards(0, 0))
+
+    def _fired(self, number: int) -> Iterator[tuple[int, InsideUnit]]:
+        """Yield the sites at the address of the one of this number that fire something, in order, by their numbers."""
+        while True:
+            place = self._word32(UNITS, number)
+            unit = None if place == NO_UNIT else self.inside.units[place]
+            if unit is not None:
+                yield number, unit
+            number = self._word32(NEXT, number) if NEXT in self.regions.places else 0
+            if not number:
+                return
 
     def _refusal(self, unit: InsideUnit) -> str | None:
         around = self.surroundings

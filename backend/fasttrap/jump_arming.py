@@ -4,7 +4,7 @@ Called by `engine` when sites are armed; the jumps themselves are in `jumps`, th
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -53,8 +53,8 @@ def prepare_jumps(
             return dict.fromkeys(places, str(error))
     reasons: dict[int, str | None] = {}
     occupied = _occupied(process)
-    others = array("Q", sorted(sites.addresses))
     brought = process.brought
+    others = array("Q", sorted({*sites.addresses, *brought, *process.tracepoints.table.addresses}))
     for start in range(0, len(places), _AT_ONCE):
         wanted: list[Wanted] = []
         chosen: list[int] = []
@@ -62,10 +62,10 @@ def prepare_jumps(
             window, number = sites.window(place), sites.identifiers[place]
             assert window is not None
             call = process.installed.unit_call(number)
-            next_site = bisect_right(others, window.site)
+            low, high = window.used[0]
             if window.site in brought:
                 reasons[place] = BROUGHT
-            elif next_site < len(others) and others[next_site] < window.used[0][1]:
+            elif bisect_left(others, high) - bisect_left(others, low) > 1:
                 reasons[place] = CROWDED
             elif isinstance(call, str):
                 reasons[place] = call

@@ -1,4 +1,4 @@
-"""Memory in the traced process for trampolines: where it lies, and the record in it of what their jumps displaced.
+"""Memory in the traced process for trampolines: where each lies, and the record of what their jumps displaced.
 
 Regions are mapped readable and executable, never writable, within reach of the jumps that lead there, and are
 never unmapped: a thread may be inside. A region begins with its record. Whoever finds it, a tracer that comes
@@ -36,6 +36,10 @@ _RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
 _TRIES = 8
 _WIDE = 1 << 30
 """Trampolines whose jumps reach farther than that share a region if such a stretch suits all of them."""
+_NARROW = PAGE_SIZE
+"""Those whose jumps reach fewer places get their places first, wherever in a page these are."""
+_GAP = 1 << 16
+"""Bytes without a trampoline between two of those that may be mapped with them; they take no memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,52 +89,89 @@ class Need:
     patches: int
 
 
-def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Region | None]:
-    """Map room for trampolines, by calls injected into the held thread `tid`; return where each can be, None where
-    no room is left.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a trampoline is to be written, `at`, and the region that is in."""
 
-    Trampolines of one region take their room in the order of `needs`. Raises CannotInject when the kernel refuses
-    executable memory.
+    region: Region
+    at: int
+
+
+def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Room | None]:
+    """Map room for trampolines, by calls injected into the held thread `tid`; return where each is to be, None where no
+    room is left.
+
+    Raises CannotInject when the kernel refuses executable memory.
     """
-    found: list[Region | None] = [None] * len(needs)
+    found: list[Room | None] = [None] * len(needs)
     occupied = taken(tid)
-    for group in _most_useful(list(_groups(needs))):
-        members = [needs[place] for place in group]
-        region = _map(members, occupied, tid, gate)
-        if region is not None:
-            occupied.append(Mapped(region.start, region.start + region.size))
-            for place in group:
-                found[place] = region
+    for group in _most_useful([*_narrow_groups(needs), *_groups(needs)]):
+        region = _map([needs[place] for place, _ in group], group[0][1], group[-1][1], occupied, tid, gate)
+        if region is None:
+            continue
+        occupied.append(Mapped(region.start, region.start + region.size))
+        at = region.code
+        for place, fixed in group:
+            found[place] = Room(region, fixed or at)
+            at += -(-needs[place].size // ALIGNMENT) * ALIGNMENT
     return found
 
 
-def _most_useful(groups: list[list[int]]) -> Iterator[list[int]]:
+_Group = list[tuple[int, int]]
+"""Places in the list of needs of those that a region can serve together, each with the address that it must have there,
+ascending, or 0: one behind the other."""
+
+
+def _most_useful(groups: list[_Group]) -> Iterator[_Group]:
     """Yield as many groups as may have a region, those that serve most, in the order given: the pickiest first."""
     by_use = sorted(range(len(groups)), key=lambda place: -len(groups[place]))
     yield from (groups[place] for place in sorted(by_use[:MOST_REGIONS]))
 
 
-def _map(members: Sequence[Need], occupied: Sequence[Mapped], tid: int, gate: Gate) -> Region | None:
+def _map(
+    members: Sequence[Need], first: int, last: int, occupied: Sequence[Mapped], tid: int, gate: Gate
+) -> Region | None:
+    """Map a region for trampolines, from `first` to `last` where they have their addresses."""
     capacity = sum(need.patches for need in members)
     record = whole_pages(_HEAD.size + capacity * _ENTRY.size)
-    size = record + whole_pages(_room(members))
-    low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
+    if first:
+        low = first // PAGE_SIZE * PAGE_SIZE
+        high = low + whole_pages(last + members[-1].size - low)
+        size = record + high - low
+    else:
+        low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
+        size = record + whole_pages(sum(need.size + ALIGNMENT for need in members))
     for address in islice(candidates_within(occupied, (low - record, high), size), _TRIES):
         if map_at(tid, gate, address, size):
             return Region(address, size, capacity, address + record)
     return None
 
 
-def _room(members: Sequence[Need]) -> int:
-    return sum(need.size + ALIGNMENT for need in members)
+def _narrow_groups(needs: Sequence[Need]) -> Iterator[_Group]:
+    """Yield groups of those that need a place among few, not far from each other."""
+    narrow = [place for place, need in enumerate(needs) if _width(need) < _NARROW]
+    group: _Group = []
+    end = 0
+    for place in sorted(narrow, key=lambda place: needs[place].within):
+        low, high = needs[place].within
+        at = max(low, end)
+        if at >= high:
+            continue
+        if group and at - end > _GAP:
+            yield group
+            group = []
+        group.append((place, at))
+        end = at + needs[place].size
+    if group:
+        yield group
 
 
-def _groups(needs: Sequence[Need]) -> Iterator[list[int]]:
-    """Yield places in `needs` of those that a region can serve together: half of what suits each suits all."""
-    order = sorted(range(len(needs)), key=lambda place: (_width(needs[place]), needs[place].within))
-    group: list[int] = []
+def _groups(needs: Sequence[Need]) -> Iterator[_Group]:
+    """Yield groups of the others: half of what suits each suits all."""
+    wide = [place for place, need in enumerate(needs) if _width(need) >= _NARROW]
+    group: _Group = []
     low, high, room = 0, 0, 0
-    for place in order:
+    for place in sorted(wide, key=lambda place: (_width(needs[place]), needs[place].within)):
         need = needs[place]
         both = max(low, need.within[0]), min(high, need.within[1])
         enough = min(_WIDE, _width(need) // 2)
@@ -139,7 +180,7 @@ def _groups(needs: Sequence[Need]) -> Iterator[list[int]]:
             group = []
         if not group:
             both, room = need.within, 0
-        group.append(place)
+        group.append((place, 0))
         (low, high), room = both, room + need.size + ALIGNMENT
     if group:
         yield group

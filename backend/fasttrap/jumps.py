@@ -12,11 +12,10 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.jump_space import ALIGNMENT, Need, Patch, Region, map_regions, recorded, retire
+from backend.fasttrap.jump_space import Need, Patch, Region, map_regions, recorded, retire
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
 from scratch.trampoline import ClauseCall, Place, build
@@ -28,9 +27,6 @@ CHANGED = "its code is not what its file has"
 IN_USE = "a thread was in the middle of its first instructions"
 NO_ROOM = "no memory is left that a jump could reach"
 
-
-TRAMPOLINE_LIMIT: Final = 512
-"""More bytes than any trampoline takes."""
 
 _PREPARED, _IN_PLACE, _GONE = 0, 1, 2
 
@@ -86,19 +82,19 @@ class Jumps:
         answers = [_objection(one.window, occupied, text) for one in wanted]
         able = [place for place, reason in enumerate(answers) if reason is None]
         try:
-            regions = map_regions([self._need(wanted[place]) for place in able], tid, gate)
+            rooms = map_regions([self._need(wanted[place]) for place in able], tid, gate)
         except CannotInject as error:
             for place in able:
                 answers[place] = str(error)
             return answers
-        of_region: dict[int, tuple[Region, list[int]]] = {}
-        for place, region in zip(able, regions, strict=True):
-            if region is None:
+        of_region: dict[int, tuple[Region, list[tuple[int, int]]]] = {}
+        for place, room in zip(able, rooms, strict=True):
+            if room is None:
                 answers[place] = NO_ROOM
             else:
-                of_region.setdefault(region.start, (region, []))[1].append(place)
+                of_region.setdefault(room.region.start, (room.region, []))[1].append((room.at, place))
         for region, places in of_region.values():
-            self._fill(region, [wanted[place] for place in places])
+            self._fill(region, [(at, wanted[place]) for at, place in sorted(places)])
         sites = self._windows.sites
         self._order = array("I", sorted(range(len(sites)), key=sites.__getitem__))
         return answers
@@ -106,17 +102,19 @@ class Jumps:
     def _need(self, wanted: Wanted) -> Need:
         window = wanted.window
         size = self._code.size(window, wanted.call)
-        return Need(self._code.reach(window), size or TRAMPOLINE_LIMIT, 2 if window.spare else 1)
+        return Need(self._code.reach(window), size, 2 if window.spare else 1)
 
-    def _fill(self, region: Region, members: Sequence[Wanted]) -> None:
-        """Write the trampolines of a new region, and its record."""
+    def _fill(self, region: Region, members: Sequence[tuple[int, Wanted]]) -> None:
+        """Write the trampolines of a new region, each with its address, ascending, and its record."""
         first = len(self._starts)
-        code = bytearray()
+        begin, code = members[0][0], bytearray()
         record = bytearray()
-        for wanted in members:
+        for at, wanted in members:
             window = wanted.window
-            code += b"\xcc" * (-len(code) % ALIGNMENT)
-            at = region.code + len(code)
+            if at - (begin + len(code)) > PAGE_SIZE:
+                self._memory.write(begin, bytes(code))
+                begin, code = at, bytearray()
+            code += b"\xcc" * (at - (begin + len(code)))
             code += self._code.code(window, at, wanted.call)
             for patch in _patches(window, at):
                 record += patch.pack()
@@ -129,7 +127,7 @@ class Jumps:
             self._starts.append(at)
             self._identifiers.append(wanted.identifier)
             self._states.append(_PREPARED)
-        self._memory.write(region.code, bytes(code))
+        self._memory.write(begin, bytes(code))
         self._memory.write(region.start, region.record(record))
         self.regions.append(region)
         insort(self._bounds, (region.start, region.start + region.size, first, len(self._starts)))
@@ -179,19 +177,18 @@ class Jumps:
         return row is not None and self._states[row] == _IN_PLACE
 
     def sites_over(self, addresses: Iterable[int]) -> list[int]:
-        """Return the sites whose window one of these addresses is in, other than at its beginning."""
+        """Return the sites whose window one of these addresses is in, other than where its jump is."""
         if not self._order:
             return []
         found: set[int] = set()
         for address in addresses:
-            near = [self._before(address)]
+            near = self._next_to(address)
             near += [self._spares[at] for at in range(address - 4, address + 1) if at in self._spares]
             for row in near:
-                if row is not None and self._states[row] == _IN_PLACE:
+                if self._states[row] == _IN_PLACE:
                     window = self._windows.window(row)
-                    if address != window.site and any(
-                        start <= address < start + len(text) for start, text in window.originals
-                    ):
+                    taken = (window.start, window.resume), *window.used
+                    if address != window.start and any(start <= address < end for start, end in taken):
                         found.add(window.site)
         return sorted(found)
 
@@ -210,7 +207,7 @@ class Jumps:
         call = self._calls(self._identifiers[row])
         assert not isinstance(call, str), call
         window = self._windows.window(row)
-        place = build(window.instructions, self._starts[row], call).translate(pc)
+        place = build(window.instructions, self._starts[row], call, window.leading).translate(pc)
         return None if place is None else (window.site, place)
 
     def _rows_around(self, pc: int) -> range | None:
@@ -228,12 +225,13 @@ class Jumps:
             place += 1
         return None
 
-    def _before(self, address: int) -> int | None:
-        """Return the row in place that has the last site before an address, or there."""
-        place = bisect_right(self._order, address, key=self._windows.sites.__getitem__) - 1
-        while place >= 0 and self._states[self._order[place]] != _IN_PLACE:
-            place -= 1
-        return self._order[place] if place >= 0 else None
+    def _next_to(self, address: int) -> list[int]:
+        """Return the rows in place that have the last site before an address, or there, and the first one behind it."""
+        behind = bisect_right(self._order, address, key=self._windows.sites.__getitem__)
+        sides = range(behind - 1, -1, -1), range(behind, len(self._order))
+        rows = ((self._order[place] for place in side) for side in sides)
+        found = (next((row for row in side if self._states[row] == _IN_PLACE), None) for side in rows)
+        return [row for row in found if row is not None]
 
 
 def _nothing(number: int) -> str:

@@ -29,6 +29,8 @@ RUN_S = 50e-6
 """How long a thread runs on before it is stopped again; twice as long if it has not got anywhere, since others have the
 processors, and so on up to LONGEST_RUN_S."""
 LONGEST_RUN_S = 5e-3
+_IN_THE_MIDDLE = (Phase.LEADING, Phase.DISPLACED)
+"""Those of a thread that would be in the middle of the jump at home."""
 _STOPPED = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
 
 
@@ -95,18 +97,19 @@ def _run_on(thread: Thread, pc: int) -> None:
 def _fault(process: Process, thread: Thread, number: int) -> Fault | None:
     """Put a thread whose displaced instruction has faulted where that is at home; None if it is elsewhere.
 
-    At the site itself it has counted: its repetition is no new hit.
+    At the site itself it has counted: its repetition is no new hit. Not so if it has come there just now, and its stack
+    ends there.
     """
     tid = thread.tid
     registers = ptrace.registers(tid)
     found = process.jumps.place_at(registers.rip)
-    if found is None or found[1].phase is not Phase.DISPLACED:
+    if found is None or found[1].phase not in _IN_THE_MIDDLE:
         return None
     home = resumed(registers, _resume(found[1]))
     ptrace.set_registers(tid, home)
     if number in NAMES_THE_INSTRUCTION:
         ptrace.set_signal_info(tid, ptrace.signal_info(tid).with_address(home.rip))
-    if home.rip == found[0]:
+    if home.rip == found[0] and found[1].phase is Phase.DISPLACED:
         thread.repeats.append((found[0], home.rsp))
     return Fault(found[0], number)
 
@@ -117,11 +120,7 @@ def _move_home(process: Process, tid: int, pc: int, *, restored: bool = False) -
     With the text `restored` the middle of a window is a home as well.
     """
     found = process.jumps.place_at(pc)
-    if (
-        found is None
-        or found[1].phase is Phase.INSIDE
-        or (found[1].phase is Phase.DISPLACED and not restored)
-    ):
+    if found is None or found[1].phase is Phase.INSIDE or (found[1].phase in _IN_THE_MIDDLE and not restored):
         return False
     ptrace.set_registers(tid, resumed(ptrace.registers(tid), _resume(found[1])))
     return True

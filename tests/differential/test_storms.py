@@ -34,6 +34,19 @@ def test_calls_from_signal_handlers_and_from_what_they_interrupt(
     assert found.counts == dict.fromkeys(functions, from_main + from_handlers)
 
 
+def test_returns_of_signal_handlers_and_of_what_they_interrupt(
+    engine: str, triggers: Triggers, tmp_path: Path
+) -> None:
+    program = "pid$target:a.out:first_*:return, pid$target:a.out:inner_rep:return { @[probefunc] = count(); }"
+    command = [str(triggers.path("signal_storm")), str(FREQUENCY), str(ROUNDS)]
+    found = counted(engine, program, command, tmp_path)
+    from_main, from_handlers, strange = map(int, found.printed.split())
+    assert (from_main, strange) == (ROUNDS, 0)
+    once = dict.fromkeys(["first_push", "first_ret", "first_jmp", "first_rep", "inner_rep"], 1)
+    returns = {**once, "first_call": 2}
+    assert found.counts == {name: times * (from_main + from_handlers) for name, times in returns.items()}
+
+
 def test_threads_that_live_for_one_call(engine: str, triggers: Triggers, tmp_path: Path) -> None:
     program = "pid$target:a.out:probed:entry { @[probefunc] = count(); }"
     found = counted(engine, program, [triggers.path("churn"), "400"], tmp_path)

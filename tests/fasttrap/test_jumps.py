@@ -44,18 +44,20 @@ def test_handlers_never_see_a_trampoline(triggers: Triggers, frequency: int) -> 
 def test_fault_of_a_displaced_instruction_is_reported_at_its_own_place_and_counts_once(
     triggers: Triggers,
 ) -> None:
-    functions = ["reads", "reads_far", "divides", "undefined", "handler"]
+    functions = ["reads", "reads_never", "reads_late", "reads_far", "divides", "undefined", "handler"]
     with traced(triggers.path("faults"), functions, jumps=True) as run:
         printed = run.finish().splitlines()
         assert [line.partition(" ")[2] for line in printed] == [
-            f"{seen} pc right address right" for seen in (1, 1, 1, 3)
+            f"{seen} pc right address right" for seen in (1, 3, 1, 1, 1, 3)
         ]
         assert run.tracing.hits == {
             "reads": 1,
+            "reads_never": 3,
+            "reads_late": 3,
             "reads_far": 1,
             "divides": 1,
             "undefined": 3,
-            "handler": 6,
+            "handler": 10,
         }
 
 

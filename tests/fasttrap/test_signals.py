@@ -24,15 +24,24 @@ def test_calls_from_handlers_and_from_what_they_interrupt_are_counted_exactly(
 
 
 def test_fault_of_a_displaced_instruction_is_reported_at_its_site_and_counts_once(triggers: Triggers) -> None:
-    functions = ["reads", "reads_far", "divides", "undefined"]
+    functions = ["reads", "reads_never", "reads_late", "reads_far", "divides", "undefined"]
     with traced(triggers.path("faults"), functions) as run:
         assert run.finish() == (
             "reads 1 pc right address right\n"
+            "reads_never 3 pc right address right\n"
+            "reads_late 1 pc right address right\n"
             "reads_far 1 pc right address right\n"
             "divides 1 pc right address right\n"
             "undefined 3 pc right address right\n"
         )
-        assert run.tracing.hits == {"reads": 1, "reads_far": 1, "divides": 1, "undefined": 3}
+        assert run.tracing.hits == {
+            "reads": 1,
+            "reads_never": 3,
+            "reads_late": 3,
+            "reads_far": 1,
+            "divides": 1,
+            "undefined": 3,
+        }
 
 
 def test_displaced_system_call_restarts_or_is_interrupted_as_the_handler_says(triggers: Triggers) -> None:
@@ -45,7 +54,8 @@ def test_return_that_was_hit_is_carried_out_before_a_handler_runs(triggers: Trig
     # The handler of a Go program has the goroutine go on in another thread: coming back would be another hit.
     program, counted = "pid$target:a.out:only_ret:return { @ = count(); }", tmp_path / "counted"
     command = str(triggers.path("steps_over"))
-    result = run("-q", "-x", "engine=fasttrap", "-n", program, "-o", counted, "-c", command)
+    options = ("-q", "-x", "engine=fasttrap", "-x", "tier=trap")
+    result = run(*options, "-n", program, "-o", counted, "-c", command)
     assert counted.read_text().split() == ["60000"], result
     met, signals = map(int, result.stdout.split())
     assert met * 10 < signals

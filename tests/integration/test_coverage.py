@@ -285,6 +285,35 @@ def test_returns_and_offsets_have_rows_of_their_own(triggers: Triggers, tmp_path
     assert sites == {kind: own["sites"] for kind, own in kinds.items()}
 
 
+@pytest.mark.parametrize(
+    ("entry", "offset"),
+    [
+        ("{ @a = count(); }", "{ @b = count(); }"),
+        ("{ @a = count(); }", "{ @b = count(); @c[arg0] = count(); }"),
+        ("{ self->ready = 1; @a = count(); }", "/self->ready/ { @b = count(); self->ready = 0; }"),
+        ("{ @a = count(); @c[ustackdepth] = count(); }", "{ @b = count(); @c[uregs[R_RDI]] = count(); }"),
+    ],
+    ids=["counters", "a key", "what the one leaves to the other", "registers"],
+)
+def test_several_probes_at_one_address_are_served_by_one_jump(
+    triggers: Triggers, tmp_path: Path, entry: str, offset: str
+) -> None:
+    program = f"""
+        self int ready;
+        pid$target:a.out:work:0 {offset}
+        pid$target:a.out:work:entry {entry}
+        END {{ printa("%@d\\n", @a); printa("%@d\\n", @b); }}
+    """
+    words = ("-q", "-n", program, "-c", f"{triggers.path('eight_threads')} 100")
+    trapped = covered(tmp_path, *SERVED_BY["traps"], *words)
+    jumped = covered(tmp_path, *SERVED_BY["jumps"], *words)
+    assert jumped.run.stdout == trapped.run.stdout
+    assert jumped.run.stdout.startswith("800\n")
+    for kind in ("entry", "offset"):
+        own = jumped.total["kinds"][kind]
+        assert (nonzero(own["served"]), nonzero(own["hits"])) == ({"jump": 1}, {"jump": 800})
+
+
 def test_text_follows_what_the_program_prints_and_leaves_that_alone(triggers: Triggers) -> None:
     command = f"{triggers.path('eight_threads')} 10"
     words = ("-qx", "engine=uprobes", "-n", f"pid$target:a.out:work:entry {COUNT}", "-c", command)

@@ -3,7 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratch.placement import HIGHEST, LOWEST, MARGIN, PAGE, REACH, Growth, Mapped, candidates, find_gap
+from scratch.placement import (
+    HIGHEST,
+    LOWEST,
+    MARGIN,
+    PAGE,
+    REACH,
+    STACK_MARGIN,
+    Growth,
+    Mapped,
+    candidates,
+    find_gap,
+)
 
 PROGRAM = (0x5555_5555_4000, 0x5555_5560_0000)
 LIBRARY = (0x7FFF_F7C0_0000, 0x7FFF_F7E0_0000)
@@ -35,7 +46,7 @@ def test_no_candidate_in_the_way_of_the_heap_or_the_stack() -> None:
     for code in (PROGRAM, LIBRARY):
         for address in candidates(layout(), code, PAGE):
             assert not heap_end <= address < heap_end + MARGIN
-            assert not stack - MARGIN < address + PAGE <= stack
+            assert not stack - STACK_MARGIN < address + PAGE <= stack
 
 
 def test_size_is_rounded_to_pages() -> None:

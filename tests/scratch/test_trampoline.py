@@ -6,7 +6,8 @@ displaced instructions where they were; and wherever in it a thread is found, it
 
 import random
 import struct
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 
@@ -112,6 +113,40 @@ def at_home(process: Sacrifice, window: Window, start: Start) -> Stop:
     return native
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Instructions, `lead` of which lie before the site; the state to begin with, and that in which the site is
+    reached, if it is.
+    """
+
+    window: Window
+    lead: int
+    start: Start
+    there: Start | None
+
+    def build(self, at: int, call: ClauseCall) -> Trampoline:
+        return build(self.window[self.lead :], at, call, self.window[: self.lead])
+
+    @property
+    def last(self) -> Start:
+        """The state in which the trampoline takes stack."""
+        return self.there or self.start
+
+
+def cases(process: Sacrifice, chance: random.Random, count: int, *, leads: bool) -> Iterator[Case]:
+    """Yield cases; where the site is reached the stack is in the arena."""
+    for window, start in windows(process, chance, count):
+        lead = chance.randrange(len(window)) if leads else 0
+        before, site = window[0].address - CODE, window[lead].address
+        code = b"".join(instruction.code for instruction in window[:lead])
+        process.write(CODE, INT3 * before + code + INT3 * (PAGE - before - len(code)))
+        stop = process.run(start, window[0].address)
+        if (stop.signal, stop.registers["rip"]) != (SIGTRAP, site + 1):
+            yield Case(window, lead, start, None)
+        elif ARENA + 0x800 < stop.registers["rsp"] < ARENA + ARENA_SIZE:
+            yield Case(window, lead, start, Start(stop.registers, stop.vectors, stop.arena))
+
+
 def set_gate(process: Sacrifice, gate: int, pid: int) -> None:
     process.write(COUNTERS, bytes(PAGE))
     process.write(GATE, struct.pack("<II", gate, pid))
@@ -160,29 +195,40 @@ def shard_of(rsp: int) -> int:
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", ["count", "unit", "unit with registers"])
-def test_windows_through_a_trampoline_end_as_at_home(process: Sacrifice, call: str) -> None:
+@pytest.mark.parametrize("leads", [False, True], ids=["from the site on", "from before the site"])
+@pytest.mark.parametrize("call", ["count", "unit", "unit with registers", "two units"])
+def test_windows_through_a_trampoline_end_as_at_home(process: Sacrifice, call: str, leads: bool) -> None:
     chance = random.Random(SEED)
     write_unit(process)
     calls: dict[str, ClauseCall] = {
         "count": COUNT,
-        "unit": UnitCall(GATE, UNIT, 77, whole_registers=False),
-        "unit with registers": UnitCall(GATE, UNIT, 77, whole_registers=True),
+        "unit": UnitCall(GATE, ((UNIT, 77),), whole_registers=False),
+        "unit with registers": UnitCall(GATE, ((UNIT, 77),), whole_registers=True),
+        "two units": UnitCall(GATE, ((UNIT, 5), (UNIT, 77)), whole_registers=True),
     }
     ended: set[int] = set()
-    for window, start in windows(process, chance, 500):
-        native = at_home(process, window, start)
+    reached: set[tuple[bool, bool]] = set()
+    for case in cases(process, chance, 500, leads=leads):
+        native = at_home(process, case.window, case.start)
         set_gate(process, GATE_OPEN, 0)
-        trampoline = build(window, NEAR + chance.randrange(0x400), calls[call])
-        stop = through(process, trampoline, start)
+        trampoline = case.build(NEAR + chance.randrange(0x400), calls[call])
+        stop = through(process, trampoline, case.start)
         ended.add(stop.signal)
-        assert differences(window, start, native, stop) == (), window
+        reached.add((case.lead > 0, case.there is not None))
+        assert differences(case.window, case.last, native, stop) == (), case
         if call == "count":
-            counted = struct.unpack("<Q", process.read(CELL + (shard_of(rsp_inside(start)) << 9), 8))
-            assert counted == (1,), window
+            counted = struct.unpack("<Q", process.read(CELL + (shard_of(rsp_inside(case.last)) << 9), 8))
+            assert counted == (case.there is not None,), case
         else:
-            assert process.read(SEEN, 56) == struct.pack("<7Q", *argument_registers(start), 77)
+            seen = bytes(56)
+            calls_made = 0
+            if case.there is not None:
+                seen = struct.pack("<7Q", *argument_registers(case.there), 77)
+                calls_made = 2 if call == "two units" else 1
+            assert process.read(SEEN, 56) == seen
+            assert process.read(SEEN + 56 + 21 * 8, 8) == struct.pack("<Q", calls_made)
     assert len(ended) >= 3
+    assert reached == {(False, True), (True, True), (True, False)} if leads else {(False, True)}
 
 
 def rsp_inside(start: Start) -> int:
@@ -214,14 +260,24 @@ def test_unit_sees_the_registers_of_the_site(process: Sacrifice) -> None:
         "rsi",
         "rdi",
     ]
-    for window, start in windows(process, chance, 20):
+    led = 0
+    for case in cases(process, chance, 40, leads=True):
+        if case.there is None:
+            continue
         set_gate(process, GATE_OPEN, 0)
-        through(process, build(window, NEAR, UnitCall(GATE, UNIT, 3, whole_registers=True)), start)
+        through(
+            process,
+            case.build(NEAR, UnitCall(GATE, ((UNIT, 5), (UNIT, 3)), whole_registers=True)),
+            case.start,
+        )
         seen = struct.unpack("<21Q", process.read(SEEN + 56, 21 * 8))
-        given = start.registers
+        given = case.there.registers
         expected = [given[name] for name in names]
-        expected += [(1 << 64) - 1, window[0].address, 0x33, given["flags"] | 2, given["rsp"], 0x2B]
+        site = case.window[case.lead].address
+        expected += [(1 << 64) - 1, site, 0x33, given["flags"] | 2, given["rsp"], 0x2B]
         assert list(seen) == expected
+        led += case.lead > 0
+    assert led
 
 
 @pytest.mark.parametrize(
@@ -234,7 +290,7 @@ def test_gate_decides_who_counts(process: Sacrifice, gate: int, own: bool, count
     call = (
         InlineCount(GATE, (CELL, HITS), Shards(0, 0))
         if inline
-        else UnitCall(GATE, UNIT, 5, whole_registers=True)
+        else UnitCall(GATE, ((UNIT, 5),), whole_registers=True)
     )
     for window, start in windows(process, random.Random(SEED), 20):
         native = at_home(process, window, start)
@@ -246,33 +302,36 @@ def test_gate_decides_who_counts(process: Sacrifice, gate: int, own: bool, count
             assert process.read(cell, 8) == struct.pack("<Q", counts)
 
 
-def test_thread_found_anywhere_can_be_placed(process: Sacrifice) -> None:
+@pytest.mark.parametrize("leads", [False, True], ids=["from the site on", "from before the site"])
+def test_thread_found_anywhere_can_be_placed(process: Sacrifice, leads: bool) -> None:
     """Step through trampolines. Up to where the first register changes a thread can go home and has not counted; then
     it is inside until everything is back; from any place behind that it goes on at home to the same end.
     """
     chance = random.Random(SEED)
     phases: set[Phase] = set()
-    for window, start in windows(process, chance, 60):
-        native = at_home(process, window, start)
+    for case in cases(process, chance, 60, leads=leads):
+        window = case.window
+        native = at_home(process, window, case.start)
         code = b"".join(instruction.code for instruction in window)
-        trampoline = build(window, NEAR, COUNT)
-        for place, seen in stepped(process, trampoline, start):
+        trampoline = case.build(NEAR, COUNT)
+        for place, seen in stepped(process, trampoline, case):
             phases.add(place)
             process.write(window[0].address, code)
             end = process.run(Start(seen.registers, seen.vectors, seen.arena), seen.registers["rip"])
             process.write(window[0].address, INT3 * len(code))
-            assert differences(window, start, native, end) == (), (window, place)
-    assert phases == {Phase.BEFORE, Phase.DISPLACED, Phase.COMPLETED}
+            assert differences(window, case.last, native, end) == (), (window, place)
+    assert phases == {Phase.BEFORE, Phase.DISPLACED, Phase.COMPLETED} | ({Phase.LEADING} if leads else set())
 
 
-def stepped(process: Sacrifice, trampoline: Trampoline, start: Start) -> list[tuple[Phase, Stop]]:
+def stepped(process: Sacrifice, trampoline: Trampoline, case: Case) -> list[tuple[Phase, Stop]]:
     """Run a trampoline one instruction at a time; return each state in which the program can be seen."""
     set_gate(process, GATE_OPEN, 0)
     write(process, trampoline)
-    process.load(start, trampoline.address)
+    process.load(case.start, trampoline.address)
     states: list[tuple[Phase, Stop]] = []
     inside = 0
-    for _ in range(80):
+    early = (Phase.LEADING,) if case.lead else (Phase.BEFORE,)
+    for _ in range(100):
         stop = process.step()
         pc = stop.registers["rip"]
         if stop.signal != SIGTRAP or not 0 <= pc - trampoline.address < len(trampoline.code):
@@ -280,14 +339,14 @@ def stepped(process: Sacrifice, trampoline: Trampoline, start: Start) -> list[tu
         place = trampoline.translate(pc)
         assert place is not None, hex(pc - trampoline.address)
         counted = any(process.read(CELL, 8 << SHARDS.stride_bits))
-        assert counted or place.phase in (Phase.BEFORE, Phase.INSIDE)
-        assert not counted or place.phase is not Phase.BEFORE
+        assert counted or place.phase in (*early, Phase.INSIDE)
+        assert not counted or place.phase not in early
         if place.resume is None:
             inside += 1
             continue
-        assert (pc >= trampoline.displaced) == (place.phase is not Phase.BEFORE)
+        assert (pc >= trampoline.displaced) == (place.phase not in early)
         states.append((place.phase, as_seen(trampoline, stop)))
-    assert inside > 8
+    assert inside > 8 or case.there is None
     return states
 
 

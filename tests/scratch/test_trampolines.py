@@ -5,45 +5,46 @@ import random
 from functools import cache
 
 from backend.sweeper import sweep
-from scratch.address_set import AddressSet
 from scratch.sweep import Flow
 from scratch.trampoline import ClauseCall, InlineCount, Shards, UnitCall, build
 from scratch.trampolines import Trampolines
 from scratch.window_table import WindowTable
 from scratch.windows import NoWindow, Way, Window, Windows
 from tests.scratch.forms import text_of
-from tests.scratch.test_windows import AT, LIBC
+from tests.scratch.test_windows import AT, LIBC, address_set
 
 GATE = 0x7FFF_0000_0000
 CALLS: tuple[ClauseCall, ...] = (
     InlineCount(GATE, (GATE + 800,), Shards(3, 9)),
     InlineCount(GATE, (GATE - 16, GATE + 8000), Shards(0, 0)),
-    UnitCall(GATE, GATE + 0x1000, 77, whole_registers=False),
-    UnitCall(GATE, GATE + 0x1000, 77, whole_registers=True),
+    UnitCall(GATE, ((GATE + 0x1000, 77),), whole_registers=False),
+    UnitCall(GATE, ((GATE + 0x1000, 77), (GATE + 0x2000, 4)), whole_registers=True),
 )
 SIZE = 200_000
 
 
 @cache
 def plans_of_libc() -> list[tuple[int, Window | NoWindow]]:
-    """Windows at some of libc's instructions, entered by no more than is known to enter them."""
+    """Windows at some of libc's instructions, returns among them; any fifth of all instructions may be entered."""
     code = text_of(LIBC)[0][:SIZE]
     swept = sweep(code, AT)
     instructions = [address for address, flow in swept.instructions() if flow is not Flow.INVALID]
-    sites = sorted(random.Random(1).sample(instructions, 900))
+    chance = random.Random(1)
+    returns = list(swept.of(frozenset((Flow.RET,))))
+    sites = sorted({*chance.sample(instructions, 900), *chance.sample(returns, 300)})
+    entered = address_set(AT, SIZE, chance.sample(instructions, len(instructions) // 5))
 
     def read(address: int, size: int) -> bytes:
         return code[address - AT : address - AT + size]
 
-    nothing = AddressSet(AT, bytes(SIZE // 8 + 1))
-    windows = Windows(nothing, sites, read, lambda _: swept, lambda _low, _high: True)
+    windows = Windows(entered, sites, read, lambda _: swept, lambda _low, _high: True)
     return [(site, windows.plan(site)) for site in sites]
 
 
 def test_trampolines_put_together_are_those_that_are_built() -> None:
     trampolines = Trampolines()
     chance = random.Random(2)
-    known = 0
+    known = led = 0
     for _, window in plans_of_libc():
         if not isinstance(window, Window):
             continue
@@ -52,12 +53,14 @@ def test_trampolines_put_together_are_those_that_are_built() -> None:
         if low >= high:
             continue
         at = chance.randrange(low, high)
-        code = build(window.instructions, at, call).code
+        code = build(window.instructions, at, call, window.leading).code
         assert trampolines.code(window, at, call) == code, window
         size = trampolines.size(window, call)
-        assert size in (len(code), None), window
-        known += size is not None
+        assert size >= len(code), window
+        known += size == len(code)
+        led += window.lead > 0 and size == len(code)
     assert known > 300
+    assert led > 30
 
 
 def test_table_keeps_what_windows_are() -> None:

@@ -83,7 +83,6 @@ SHORTER = {
     "a jump into it, early": ("push %rbp; mov %rsp,%rbp; sub $8,%rsp", [1], 1, "jumps into"),
     "a call that returns into it": ("call *%rax; mov %eax,%edi; call .+100", [], 2, "a call returns"),
     "a call that never returns": ("push %rax; call *%rbx; nop; nop; nop", [], 3, "a call returns"),
-    "a system call": ("mov %eax,%edx; syscall; ret; nop; nop", [], 2, "system call"),
     "another function": ("ret; push %rbx; push %rbp; push %rbx; push %rbp", [1], 1, "room"),
     "code that nothing is known to enter": ("ret; push %rbx; push %rbp; push %rbx; push %rbp", [], 1, "room"),
     "padding that something enters": ("ret; nop; nop; nop; nop", [2], 2, "room"),
@@ -153,6 +152,15 @@ def test_prefixes_offer_more_places() -> None:
     jump = decode(written + code[4:], AT)
     assert isinstance(jump, Instruction)
     assert (jump.target, jump.size) == (window.reach[0], 7)
+
+
+def test_jump_shares_no_byte_of_a_system_call() -> None:
+    shares = plan("mov %eax,%edi; jmp *%rax; xor %eax,%eax; ret", [2, 4])
+    assert isinstance(shares, Window) and shares.way is Way.PUNNED
+    for code in ("mov %eax,%edi; syscall; ret; nop", "inc %eax; .byte 0x48,0x90; syscall; ret"):
+        window = plan(code, [2])
+        assert isinstance(window, NoWindow)
+        assert "system call" in window.reason or "jumps into" in window.reason
 
 
 SPARE = "inc %eax; 1: inc %ecx; jne 1b; ret; nopw (%rax,%rax); push %rbx; ret"
@@ -238,12 +246,14 @@ def test_whatever_runs_through_the_code_finds_its_instructions(seed: int) -> Non
     windows = planner(code, [address - AT for address in entered], [site - AT for site in sites])
     changed = bytearray(code)
     planned: dict[int, Window] = {}
+    traps: set[int] = set()
     trampolines: dict[int, int] = {}
     ways = set()
     for site in sites:
         window = windows.plan(site)
         if isinstance(window, NoWindow):
             changed[site - AT] = 0xCC
+            traps.add(site)
             continue
         planned[site] = window
         ways.add(window.way)
@@ -256,12 +266,15 @@ def test_whatever_runs_through_the_code_finds_its_instructions(seed: int) -> Non
             )
             changed[address - AT : address - AT + len(written)] = written
     assert ways == set(Way)
+    assert any(window.lead for window in planned.values())
     for site, trampoline in trampolines.items():
-        assert _leads(bytes(changed), site) == trampoline, planned[site]
+        assert _leads(bytes(changed), planned[site].start) == trampoline, planned[site]
     returns = {call + swept.size_at(call) for call in swept.of(CALLS)}
     resumed = {window.resume for window in planned.values() if not _leaves(window.instructions[-1])}
+    jumps = {window.start for window in planned.values()}
+    missed = {at for window in planned.values() for at in range(window.start + 1, window.site + 1)}
     for begin in sorted((entered | returns | resumed) & set(instructions)):
-        _walk(swept, bytes(changed), begin, set(sites))
+        _walk(swept, bytes(changed), begin, traps | jumps, missed)
 
 
 CALLS = frozenset((Flow.CALL, Flow.INDIRECT_CALL))
@@ -282,11 +295,14 @@ def _leads(changed: bytes, at: int) -> int | None:
     return target
 
 
-def _walk(swept: Swept, changed: bytes, at: int, sites: set[int]) -> None:
-    """Go on from an address until control leaves or comes to a site: all instructions are as they were."""
-    while at in swept and at not in sites:
+def _walk(swept: Swept, changed: bytes, at: int, ends: set[int], missed: set[int]) -> None:
+    """Go on from an address until control leaves, comes to a jump or a trap: all instructions are as they were, and
+    nothing comes to a site past its jump.
+    """
+    while at in swept and at not in ends:
         size = swept.size_at(at)
         assert size, hex(at)
+        assert at not in missed, hex(at)
         assert changed[at - AT : at - AT + size] == swept.bytes_at(at), hex(at)
         if swept.flow_at(at) in LEAVING:
             return

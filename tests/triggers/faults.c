@@ -1,5 +1,5 @@
-/* Functions whose first instruction faults: handlers see the original pc and address, and the instruction is repeated or
- * skipped by them. Prints what was seen. */
+/* Functions whose first instruction faults, with a few bytes more up to the return: handlers see the original pc and
+ * address, and the instruction is repeated or skipped by them. Prints what was seen. */
 #define _GNU_SOURCE
 #include "trigger.h"
 #include <setjmp.h>
@@ -12,6 +12,8 @@ __attribute__((naked, noinline)) long reads(long *from) { asm("mov (%rdi),%rax; 
 __attribute__((naked, noinline)) long divides(long by) { asm("idivl %edi; ret"); }
 __attribute__((naked, noinline)) long undefined(void) { asm("ud2; mov $5,%eax; ret"); }
 __attribute__((naked, noinline)) long reads_far(void) { asm("mov unreadable(%rip),%rax; ret"); }
+__attribute__((naked, noinline)) long reads_never(long *from) { asm("mov (%rdi),%rax; test %rax,%rax; ret"); }
+__attribute__((naked, noinline)) long reads_late(long *from) { asm("mov (%rdi),%rax; test %rax,%rax; ret"); }
 __attribute__((aligned(4096))) char unreadable[4096];
 
 static long *page;
@@ -26,7 +28,9 @@ static void handler(int number, siginfo_t *info, void *context)
 	pc = where->uc_mcontext.gregs[REG_RIP];
 	address = (unsigned long)info->si_addr;
 	seen++;
-	if (number == SIGSEGV && address == (unsigned long)page)
+	if (number == SIGSEGV && address == 8)
+		where->uc_mcontext.gregs[REG_RIP] += 3;
+	else if (number == SIGSEGV && address == (unsigned long)page)
 		mprotect(page, 4096, PROT_READ | PROT_WRITE);
 	else if (number == SIGSEGV)
 		mprotect(unreadable, 4096, PROT_READ | PROT_WRITE);
@@ -57,6 +61,13 @@ int main(void)
 	wait_for_go();
 	result = reads(page);
 	report("reads", reads, page);
+	for (i = 0; i < 3; i++)
+		reads_never((long *)8);
+	report("reads_never", reads_never, (void *)8);
+	mprotect(page, 4096, PROT_NONE);
+	for (i = 0; i < 3; i++)
+		result += reads_late(page);
+	report("reads_late", reads_late, page);
 	result += reads_far();
 	report("reads_far", reads_far, unreadable);
 	if (sigsetjmp(back, 1) == 0)
