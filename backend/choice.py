@@ -46,9 +46,18 @@ def choose(
             none, sites, kernel_runs=False, reasons=(f"fasttrap serves all sites: {kernel_unusable}",)
         )
     refused = refused_by_kernel(sites)
+    if plan.later_made and trap_unusable is None and not (refused and _only_aggregates(plan)):
+        reason = "fasttrap serves all sites: the process may make code that is asked for"
+        return Choice(none, sites, kernel_runs=False, reasons=(reason,))
     if not refused:
         return Choice(sites, none, kernel_runs=True, reasons=("uprobes serve all sites",))
     count = f"{len(refused)} of {len(sites)} sites that the kernel would refuse or execute wrongly"
+    in_no_file = sum(sites[place].object.is_made for place in refused)
+    if in_no_file:
+        others = len(refused) - in_no_file
+        count = f"{in_no_file} of {len(sites)} sites, in code that no file holds" + (
+            f", and {others} that the kernel would refuse or execute wrongly" if others else ""
+        )
     if trap_unusable is not None:
         return Choice(sites, none, kernel_runs=True, reasons=(f"nothing serves {count}: {trap_unusable}",))
     if not _only_aggregates(plan):

@@ -67,6 +67,9 @@ class CombinedEngine:
         trap = sites.at(sorted(refused))
         return (*self._first.extend(kernel, symbols), *self._second.extend(trap, symbols))
 
+    def withdrawn(self) -> tuple[Refusal, ...]:
+        return (*self._first.withdrawn(), *self._second.withdrawn())
+
     def detach(self) -> None:
         self._first.detach()
         self._second.detach()

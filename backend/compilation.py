@@ -18,7 +18,7 @@ from dlang.check import assemble, check
 from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import Names, macro_text
 from dlang.parse import parse
-from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError
+from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError, names_made_code
 from dlang.program import Clause, Enabling
 from dlang.source import Source, Span
 from dlang.target import UnitKind
@@ -93,7 +93,11 @@ def compile_texts(
         _kinds_later(description, numbers)
         for description, (_, numbers) in zip(descriptions, enablings, strict=True)
     ]
-    made = plan(assemble(clauses, names), enablings, probes, later)
+    later_made = any(
+        names_made_code(description.module) and kinds
+        for description, kinds in zip(descriptions, later, strict=True)
+    )
+    made = plan(assemble(clauses, names), enablings, probes, later, later_made=later_made)
     unmatched = [
         description for description, (_, numbers) in zip(descriptions, enablings, strict=True) if not numbers
     ]
@@ -120,7 +124,8 @@ def _kinds_later(description: ProbeDescription, matched: Sequence[int]) -> froze
     those that it matches now.
     """
     of_process = _PID_PROVIDER.match(description.provider) and description.function != _ABSOLUTE
-    if not of_process or (matched and not probe_description.is_glob(description.module)):
+    may_come = probe_description.is_glob(description.module) or names_made_code(description.module)
+    if not of_process or (matched and not may_come):
         return frozenset()
     kinds = set()
     if description.name != _RETURN:

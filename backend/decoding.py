@@ -10,9 +10,11 @@ from array import array
 from dataclasses import dataclass
 
 from backend.errors import MalformedElf
+from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
-from backend.sites import PlacedFunction
-from scratch.flow import ExitKind, NotWhole
+from backend.sites import MadeFunction, PlacedFunction
+from backend.sweeper import sweep
+from scratch.flow import ExitKind, Function, NotWhole, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,11 @@ class Decoded:
 
 def decode(function: PlacedFunction, symbols: Symbols) -> Decoded:
     """Return what is known of a function's instructions."""
-    code = symbols.code(function.object)
     start = function.address - function.object.bias
-    try:
-        found = (
-            NotWhole("its file can't be read", start)
-            if code is None
-            else code.whole(start, start + function.size)
-        )
-    except MalformedElf as error:
-        found = NotWhole(error.reason, start)
+    if isinstance(function, MadeFunction):
+        found = whole([sweep(function.content, start)], symbols.read_memory)
+    else:
+        found = _of_object(symbols, function.object, start, start + function.size)
     nothing = array("i")
     if isinstance(found, NotWhole):
         reason = f"{found.reason} at offset {found.address - start:x}"
@@ -54,3 +51,12 @@ def decode(function: PlacedFunction, symbols: Symbols) -> Decoded:
     exits = [exit_.address - start for exit_ in found.exits if exit_.kind is not ExitKind.BRANCH]
     branches = [exit_.address - start for exit_ in found.exits if exit_.kind is ExitKind.BRANCH]
     return Decoded(starts, array("i", exits), array("i", branches))
+
+
+def _of_object(symbols: Symbols, loaded: LoadedObject, start: int, end: int) -> Function | NotWhole:
+    """Return the function of an object at these addresses of its file."""
+    try:
+        code = symbols.code(loaded)
+        return NotWhole("its file can't be read", start) if code is None else code.whole(start, end)
+    except MalformedElf as error:
+        return NotWhole(error.reason, start)

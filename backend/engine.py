@@ -33,6 +33,8 @@ class Plan:
     `names` holds each probe's name by ID. `unit_of` leads from a number (a site's, or the ID of one of the
     consumer's probes) to the place in `units` of what it fires, NO_UNIT where nobody wants it.
 
+    `later_made`: code that the process has yet to make may have functions for it.
+
     A plan that may grow (`growth`) has `room` for so many numbers, and in `alone` the unit of each single enabling
     (its place) that may match functions of libraries loaded later. `names`, `sites` and `unit_of` then get longer.
     """
@@ -46,6 +48,7 @@ class Plan:
     unit_of: array[int]
     room: int
     alone: Mapping[tuple[int, UnitKind], int]
+    later_made: bool = False
 
     @property
     def may_grow(self) -> bool:
@@ -168,6 +171,9 @@ class Engine(Protocol):
         The plan's tables have the sites' numbers by now; its `sites` get longer by them here.
         """
 
+    def withdrawn(self) -> tuple[Refusal, ...]:
+        """Return the probes that are traced no more since the last call, because the program has changed its code."""
+
     def detach(self) -> None:
         """Take all probes away; counts and records stay."""
 
@@ -208,11 +214,13 @@ def plan(
     enablings: Sequence[tuple[Enabling, Iterable[int]]],
     probes: Probes,
     later: Sequence[frozenset[UnitKind]] = (),
+    *,
+    later_made: bool = False,
 ) -> Plan:
     """Return the plan: each probe's clauses in program order, and one unit for each distinct set of them.
 
     `enablings` come with the IDs of the probes that they match; `later` says of which kinds those are that each may
-    match in libraries loaded later.
+    match in libraries loaded later, `later_made` whether some of that is code that the process makes itself.
     """
     fired = _Fired(len(probes.names))
     for place, (_, numbers) in enumerate(enablings):
@@ -264,8 +272,9 @@ def plan(
         sites=sites,
         units=tuple(made),
         unit_of=unit_of,
-        room=len(unit_of) + _LATER_NUMBERS if alone else 0,
+        room=len(unit_of) + (_LATER_MADE if later_made else _LATER_NUMBERS) if alone else 0,
         alone=alone,
+        later_made=later_made,
     )
 
 
@@ -277,6 +286,8 @@ RETURNING: Final = {
 """What fires at sites of returns; at all others it is UnitKind.PROCESS."""
 _LATER_NUMBERS: Final = 4096
 """How many sites there may be in libraries loaded later: their functions, mostly."""
+_LATER_MADE: Final = 32_768
+"""And in code that the process makes, where each function comes several times, better each time."""
 
 
 class _Fired:

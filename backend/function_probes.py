@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.decoding import Decoded, decode
-from backend.linux.procfs import FileOffset, RemoteAddr
-from backend.objects import MAIN_PROGRAM, matches_module
+from backend.linux.procfs import RemoteAddr
+from backend.objects import MAIN_PROGRAM, LoadedObject, matches_module
 from backend.process_symbols import Symbols
 from backend.site_table import SiteKind
 from backend.sites import MatchedFunctions, PlacedFunction, function_at, match_functions, near_names
 from dlang.diagnostics import fail
 from dlang.items import ProbeName
-from dlang.probe_description import ProbeDescription, is_glob, matcher
+from dlang.probe_description import ProbeDescription, is_glob, matcher, names_made_code
 from dlang.source import Span
 
 ENTRY: Final = "entry"
@@ -194,15 +194,16 @@ def explain_nothing(description: ProbeDescription, probes: FunctionProbes, span:
 def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Span) -> FunctionProbes:
     """Return the function `-` whose only instruction is the one at the address that the description names.
 
-    An address of the process; or one of the program's file, where the process has nothing of the program there.
-    Raises CompileError (D_PROC_CREATEFAIL, D_PROC_OFF).
+    An address of the process, in the program's code or in what it has made at run time; or one of the program's file,
+    where the process has neither there. Raises CompileError (D_PROC_CREATEFAIL, D_PROC_OFF).
     """
     address = int(description.name, 16)
-    main = next(loaded for loaded in symbols.objects if loaded.main)
-    place = address if main.text_at(RemoteAddr(address)) else address + main.bias
-    function = function_at(main, place, symbols)
+    candidates = [loaded for loaded in symbols.objects if loaded.main or loaded.is_made]
+    holding = next((loaded for loaded in candidates if loaded.text_at(RemoteAddr(address))), None)
+    place = address if holding else address + candidates[0].bias
+    function = function_at(holding or candidates[0], place, symbols)
     if function is None or function.reason:
-        reason = function.reason if function else "no function of the program is there"
+        reason = function.reason if function else f"no function {_that_is_known(holding)} is there"
         fail("D_PROC_CREATEFAIL", span, f"failed to create probes at '-+0x{address:x}': {reason}")
     offset = place - function.address
     decoded = decode(function, symbols)
@@ -210,16 +211,16 @@ def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Sp
         message = f"no instruction of the program begins at 0x{address:x}"
         fail("D_PROC_OFF", span, message, decoded.unknown or _near(decoded.starts, offset, address - offset))
     here = replace(
-        function,
+        function.beginning_at(offset),
         name=ABSOLUTE,
         aliases=(),
-        address=RemoteAddr(place),
-        file_offset=FileOffset(function.file_offset + offset),
-        size=function.size - offset,
-        room=function.room - offset,
     )
     only = Decoded(array("i", (0,)), array("i"), array("i"))
     return FunctionProbes(pid, here, lambda _: only, address=address)
+
+
+def _that_is_known(loaded: LoadedObject | None) -> str:
+    return f"in /tmp/{loaded.path}" if loaded is not None and loaded.is_made else "of the program"
 
 
 def _near(starts: Sequence[int], offset: int, base: int = 0) -> str:
@@ -232,7 +233,7 @@ def _near(starts: Sequence[int], offset: int, base: int = 0) -> str:
 def _explain_no_function(description: ProbeDescription, symbols: Symbols, span: Span) -> None:
     """Raise D_PROC_FUNC where a function named without a glob is missing in an object named without one."""
     module, function = description.module, description.function
-    if is_glob(function) or is_glob(module):
+    if is_glob(function) or is_glob(module) or names_made_code(module):
         return
     objects = [loaded for loaded in symbols.objects if matches_module(module, loaded)]
     if not objects:

@@ -1,4 +1,5 @@
-"""Libraries that a process loads while it is traced: descriptions that match functions of theirs take effect then.
+"""Libraries that a process loads while it is traced, and code that it makes: descriptions that match functions of
+theirs take effect then.
 
 A plan that may grow has room for more numbers (`Plan.room`), and a unit for each single enabling that may match later
 (`Plan.alone`): what an engine has compiled before stays. The first enabling of a new probe goes by the probe's ID, each
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from backend.engine import NO_UNIT, RETURNING, Plan, Refusal
 from backend.errors import ProcessGone, ProcessNotPermitted
@@ -20,26 +21,38 @@ from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probes
 from backend.process_symbols import Symbols
 from backend.site_table import Sites
+from backend.sites import MadeFunction
+from backend.symbols import Function, FunctionTable
 from dlang.diagnostics import CompileError
-from dlang.probe_description import ProbeDescription
+from dlang.probe_description import MADE, ProbeDescription
 from dlang.target import UnitKind
 
+if TYPE_CHECKING:
+    from backend.made_code import Made, MadeCode
+
+_INT3: Final = 0xCC
 _ROOTS: Final = "/proc/{pid}/root"
 
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What libraries that were loaded have brought: their names, the new sites, and probes there is no room for.
-    `symbols` are theirs."""
+    """What libraries that were loaded, or code that was made, have brought: their names, the new sites, and probes that
+    there is no room for. `symbols` are theirs."""
 
     modules: tuple[str, ...]
     sites: Sites
     symbols: Symbols
     left_out: tuple[Refusal, ...]
 
+    @property
+    def named(self) -> bool:
+        """Whether it is worth a line: a library is, what a runtime makes all the time is not."""
+        return self.modules != (MADE,)
+
 
 class Growth:
-    """The objects of process `pid` that are known, and what becomes of new ones. `stack` closes their files.
+    """The objects of process `pid` that are known, and what becomes of new ones. `stack` closes their files; `made` is
+    the code that it makes, where the plan wants some.
 
     `descriptions` are those of the plan's enablings. Adds to the plan's tables. Raises ProcessGone.
     """
@@ -52,6 +65,7 @@ class Growth:
         pid: int,
         known: Sequence[LoadedObject],
         stack: ExitStack,
+        made: MadeCode | None = None,
     ) -> None:
         self._plan = plan
         self._descriptions = descriptions
@@ -59,6 +73,12 @@ class Growth:
         self._pid = pid
         self._stack = stack
         self._known = {_file(loaded) for loaded in known}
+        self._made = made
+        self._standing: dict[int, MadeFunction] = {}
+        """What the process has made and is probed, by address."""
+        self._displaced: dict[int, int] = {}
+        """The bytes that int3s may stand for there."""
+        self._note(plan.sites)
         self._list: tuple[int, ...] | None = None
         self._loader: LoaderState | None = None
         self._memory: Memory | None = None
@@ -66,8 +86,10 @@ class Growth:
     def look(self) -> Grown | None:
         """Return what has been loaded since the last time, None if nothing that any description matches."""
         with suppress(ProcessGone, ProcessNotPermitted):
-            if self._has_changed():
-                return self._grow()
+            if self._has_changed() and (grown := self._grow()):
+                return grown
+            if self._made is not None and (made := self._made.grown()):
+                return self._take_made(made)
         return None
 
     def _has_changed(self) -> bool:
@@ -99,6 +121,40 @@ class Growth:
         sites, left_out = self._take_in(symbols)
         modules = tuple(loaded.name for loaded in new)
         return Grown(modules, sites, symbols, left_out) if sites or left_out else None
+
+    def _take_made(self, made: Made) -> Grown | None:
+        """Match what the process has made since; what it lists once more and is the same is armed already."""
+        with Memory(self._pid) as memory:
+
+            def read(address: int, size: int) -> bytes:
+                return self._without_int3s(address, memory.read(address, size))
+
+            def is_new(function: Function) -> bool:
+                known = self._standing.get(function.address)
+                if known is None or (known.name, known.size) != (function.name, function.size):
+                    return True
+                return read(function.address, function.size) != known.content
+
+            new = FunctionTable(tuple(filter(is_new, made.table.functions)), made.table.text)
+            symbols = Symbols((), read, made=replace(made, table=new))
+            sites, left_out = self._take_in(symbols)
+        self._note(sites)
+        return Grown((made.object.name,), sites, symbols, left_out) if sites or left_out else None
+
+    def _without_int3s(self, address: int, content: bytes) -> bytes:
+        """Return code of the process as it would be without us."""
+        clean = bytearray(content)
+        for place, byte in enumerate(content):
+            if byte == _INT3 and address + place in self._displaced:
+                clean[place] = self._displaced[address + place]
+        return bytes(clean)
+
+    def _note(self, sites: Sites) -> None:
+        """Note which functions that the process has made have sites, and what is there."""
+        for site in sites:
+            if isinstance(site.function, MadeFunction):
+                self._standing[site.function.address] = site.function
+                self._displaced[site.address] = site.function.content[site.offset]
 
     def _take_in(self, symbols: Symbols) -> tuple[Sites, tuple[Refusal, ...]]:
         """Match the descriptions with the functions of new objects; return their sites."""

@@ -5,7 +5,7 @@ their symbols (backend/symbols.py). backend/sites.py takes the result.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -20,9 +20,10 @@ from backend.linux.procfs import (
     open_mapped_file,
 )
 from backend.symbols_elf import Segment, file_image, read_segments
-from dlang.probe_description import is_glob, matcher
+from dlang.probe_description import MADE, is_glob, matcher
 
 MAIN_PROGRAM = "a.out"
+_KERNELS_OWN = frozenset(("[vdso]", "[vsyscall]"))
 _PAGE_BYTES = 4096
 
 
@@ -37,12 +38,13 @@ class TextRange:
 
 @dataclass(frozen=True, slots=True)
 class LoadedObject:
-    """One ELF file mapped into a process. (A file mapped twice, as dlmopen does, is two objects.)
+    """One ELF file mapped into a process. (A file mapped twice, as dlmopen does, is two objects.) Or all the code
+    that the process has made at run time (`made_object`).
 
     `name` is the base name, DTrace's module; `path` is for people: as the process's mount namespace names it,
     without ` (deleted)`. `fd` is open for reading as long as the ExitStack given to `loaded_objects`; -1 for
-    the vdso, which has no file. `bias` is what is added to an address of the file. `device` and `inode` are
-    those of /proc/PID/maps.
+    the vdso and for what the process has made, which have no file. `bias` is what is added to an address of the
+    file. `device` and `inode` are those of /proc/PID/maps.
     """
 
     name: str
@@ -59,6 +61,11 @@ class LoadedObject:
     @property
     def has_file(self) -> bool:
         return self.fd >= 0
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the process has made it at run time."""
+        return not self.has_file and self.path not in _KERNELS_OWN
 
     @property
     def open_path(self) -> str:
@@ -101,13 +108,47 @@ def loaded_objects(pid: int, files: ExitStack) -> tuple[LoadedObject, ...]:
     return tuple(sorted(found, key=lambda part: (not part.main, part.text[0].start)))
 
 
+def made_object(ranges: Iterable[MappedRange], map_name: str) -> LoadedObject:
+    """Return the code that a process has made at run time as one object, at home at address 0; `map_name` is the base
+    name of the file in which its runtime says what it is.
+    """
+    text: list[TextRange] = []
+    for mapping in filter(is_made, ranges):
+        start, writable = mapping.start, mapping.writable
+        # What runtimes protect page by page is one heap of code all the same.
+        if text and text[-1].end == start:
+            start, writable = text[-1].start, writable or text[-1].writable
+            text.pop()
+        text.append(TextRange(start, mapping.end, writable))
+    return LoadedObject(
+        name=MADE,
+        path=map_name,
+        fd=-1,
+        bias=0,
+        segments=(),
+        text=tuple(text),
+        main=False,
+        deleted=False,
+        device=(0, 0),
+        inode=0,
+    )
+
+
+def is_made(mapping: MappedRange) -> bool:
+    """Tell whether a mapping is executable memory that no file is behind."""
+    return mapping.executable and not mapping.inode and mapping.path not in _KERNELS_OWN
+
+
 def matches_module(pattern: str, loaded: LoadedObject) -> bool:
     """Whether the module part of a description names this object.
 
-    The empty pattern and globs are matched with the base name; `libc.so.6`, `libc.so` and `libc` all name
+    What the process has made goes by `jit`, or by the name of the runtime's file, alone. Of others the empty pattern
+    and globs are matched with the base name; `libc.so.6`, `libc.so` and `libc` all name
     libc.so.6 (the name, or what is before a dot of it); `a.out` names the main program, whatever it is
     called.
     """
+    if loaded.is_made:
+        return pattern in (loaded.name, loaded.path)
     if is_glob(pattern):
         return matcher(pattern)(loaded.name)
     if pattern == MAIN_PROGRAM and loaded.main:

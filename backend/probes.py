@@ -18,7 +18,7 @@ from backend.errors import ProcessGone, ProcessNotPermitted
 from backend.site_table import SiteKind
 from dlang.diagnostics import did_you_mean, fail
 from dlang.items import ProbeName
-from dlang.probe_description import ProbeDescription, is_glob, matcher
+from dlang.probe_description import ProbeDescription, is_glob, matcher, names_made_code
 from dlang.source import Span
 
 if TYPE_CHECKING:
@@ -201,7 +201,10 @@ class Probes:
         if numbered:
             from backend.objects import matches_module
 
-            objects = self.symbols_of(int(numbered[1]), span).objects
+            symbols = self.symbols_of(int(numbered[1]), span)
+            if names_made_code(description.module):
+                return _made_hint(symbols)
+            objects = symbols.objects
             if any(matches_module(description.module, loaded) for loaded in objects):
                 return ""
             modules = [loaded.name for loaded in objects]
@@ -278,7 +281,8 @@ class Probes:
         from backend.function_probes import FunctionProbes
 
         known = self._functions.setdefault((pid, function.object.path), {})
-        if function.address not in known:
+        before = known.get(function.address)
+        if before is None or function.has_replaced(before.function):
             known[function.address] = FunctionProbes(pid, function, self._decode(symbols), self.uretprobes)
         return known[function.address]
 
@@ -302,6 +306,14 @@ class Probes:
             number = self._ids[key] = self.names.add(name)
             self.events[number] = Probe(number, name, event)
         return self._ids[key]
+
+
+def _made_hint(symbols: Symbols) -> str:
+    """Return what may be the matter where nothing that the process has made matches."""
+    made = next(loaded for loaded in symbols.objects if loaded.is_made)
+    if symbols.functions(made).table.functions:
+        return "with -Z its probes wait until it is made"
+    return f"its runtime lists no functions in /tmp/{made.path}; with -Z probes wait until it does"
 
 
 def listed_by_default(probes: Probes) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backend.debug_files import completing_files
 from backend.errors import MalformedElf, ProcessGone
@@ -21,6 +21,7 @@ from backend.symbols import Function, FunctionTable, read_functions
 from backend.symbols_elf import ElfFile, bytes_image, file_image, read_elf
 
 if TYPE_CHECKING:
+    from backend.made_code import Made
     from backend.object_code import ObjectCode
 
 
@@ -42,20 +43,26 @@ class Symbols:
     """The symbols of a process's objects, each read when first asked for and then kept.
 
     A context manager: it opens debug files. `read_memory` reads the process, for IFUNCs; `roots` are where
-    debug files are looked for: see backend/debug_files.py. `malformed` says of each object whose file could
-    not be read why.
+    debug files are looked for: see backend/debug_files.py. `made` is what the process has made at run time, one
+    more of the objects. `malformed` says of each object whose file could not be read why.
     """
 
     def __init__(
-        self, objects: Iterable[LoadedObject], read_memory: ReadMemory, roots: tuple[str, ...] = ("",)
+        self,
+        objects: Iterable[LoadedObject],
+        read_memory: ReadMemory,
+        roots: tuple[str, ...] = ("",),
+        made: Made | None = None,
     ) -> None:
-        self.objects = tuple(objects)
+        self.objects = (*objects, *((made.object,) if made is not None else ()))
         self.malformed: dict[str, str] = {}
-        self._read_memory = read_memory
+        self.read_memory: Final = read_memory
         self._roots = roots
         self._files = ExitStack()
         self._elves: dict[LoadedObject, LoadedElf | None] = {}
         self._functions: dict[LoadedObject, ObjectFunctions] = {}
+        if made is not None:
+            self._functions[made.object] = ObjectFunctions(made.table, ())
         self._by_name: dict[LoadedObject, dict[str, list[Function]]] = {}
         self._in_memory: dict[LoadedObject, ElfFile | None] = {}
         self._names: dict[LoadedObject, FunctionTable] = {}
@@ -86,7 +93,7 @@ class Symbols:
         if loaded not in self._in_memory:
             part = loaded.text[0]
             try:
-                found = read_elf(bytes_image(self._read_memory(part.start, part.end - part.start)))
+                found = read_elf(bytes_image(self.read_memory(part.start, part.end - part.start)))
             except MalformedElf:
                 found = None
             self._in_memory[loaded] = found
@@ -156,7 +163,7 @@ class Symbols:
             others = (
                 other for loaded in self.objects if loaded is not elf.loaded and (other := self._elf(loaded))
             )
-            bound = implementations(table.functions, elf, others, self._read_memory)
+            bound = implementations(table.functions, elf, others, self.read_memory)
         except MalformedElf as error:
             self.malformed[elf.loaded.path] = error.reason
             return _NO_FUNCTIONS

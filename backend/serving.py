@@ -151,7 +151,8 @@ def growth_of(
     from backend.growth import Growth
 
     symbols = traced.symbols[traced.process.pid]
-    return Growth(plan, descriptions, probes, traced.process.pid, symbols.objects, traced.stack)
+    made = traced.made if plan.later_made else None
+    return Growth(plan, descriptions, probes, traced.process.pid, symbols.objects, traced.stack, made)
 
 
 def _pid(plan: Plan, traced: Traced) -> int | None:

@@ -32,6 +32,7 @@ from dlang.notices import (
     tagged_drop_notice,
     terminated,
     tracer_lost,
+    withdrawn,
 )
 from dlang.output import (
     Command,
@@ -321,6 +322,8 @@ class Session:
         self._terminal.flush()
 
     def _report_drops(self) -> None:
+        for refusal in self._engine.withdrawn():
+            self._terminal.notice(withdrawn(str(refusal.probe), refusal.reason))
         notice = tagged_drop_notice if self._options.drop_tags else drop_notice
         dropped = {**self._engine.dropped(), Drop.SPEC: self._printer.speculative_drops}
         for drop, total in dropped.items():

@@ -5,6 +5,8 @@ Lives here: ProbeDescription and Symbols -> functions with their places. Not her
 description, and the probes of a function (backend/function_probes.py).
 """
 
+from __future__ import annotations
+
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -51,6 +53,38 @@ class PlacedFunction:
         size = min(size, self.room - offset)
         return os.pread(self.object.fd, size, self.file_offset + offset) if size > 0 else b""
 
+    def has_replaced(self, other: PlacedFunction) -> bool:  # noqa: ARG002
+        """Tell whether this is no longer the function that was found at its address before."""
+        return False
+
+    def beginning_at(self, offset: int) -> PlacedFunction:
+        """Return the rest of it from an offset on."""
+        return replace(
+            self,
+            address=RemoteAddr(self.address + offset),
+            file_offset=FileOffset(self.file_offset + offset),
+            size=self.size - offset,
+            room=self.room - offset,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeFunction(PlacedFunction):
+    """A function that the process has made at run time: `content` is what stood there when it was matched."""
+
+    content: bytes = b""
+
+    def code(self, offset: int, size: int) -> bytes:
+        return self.content[offset : offset + size]
+
+    def beginning_at(self, offset: int) -> MadeFunction:
+        rest = super(MadeFunction, self).beginning_at(offset)
+        assert isinstance(rest, MadeFunction)
+        return replace(rest, content=self.content[offset:])
+
+    def has_replaced(self, other: PlacedFunction) -> bool:
+        return not isinstance(other, MadeFunction) or (self.name, self.content) != (other.name, other.content)
+
 
 @dataclass(frozen=True, slots=True)
 class MatchedFunctions:
@@ -68,7 +102,8 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
 
     Provider and name are the caller's business. A plain function name matches a function of that name, canonical
     or alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
-    which compilers make) only if the glob has one too. By object, then by address.
+    which compilers make) only if the glob has one too, or the process has made the function. By object, then by
+    address.
     """
     functions: list[PlacedFunction] = []
     refused: list[PlacedFunction] = []
@@ -85,7 +120,20 @@ def function_at(loaded: LoadedObject, address: int, symbols: Symbols) -> PlacedF
     place = bisect_right(table.functions, (here, _NO_ADDRESS)) - 1
     if place < 0 or here >= table.functions[place].address + table.functions[place].size:
         return None
-    return _Places(loaded, table.text).place(table.functions[place])
+    function = table.functions[place]
+    return (
+        place_made(loaded, function, symbols)
+        if loaded.is_made
+        else _Places(loaded, table.text).place(function)
+    )
+
+
+def place_made(loaded: LoadedObject, function: Function, symbols: Symbols) -> MadeFunction:
+    """Return a function that the process has made, as it is now. Raises ProcessGone."""
+    address, size = RemoteAddr(function.address), function.size
+    content = symbols.read_memory(address, size)
+    reason = None if len(content) == size else NO_TEXT
+    return MadeFunction(loaded, function.name, (), address, FileOffset(0), size, size, reason, content)
 
 
 def _match_object(
@@ -97,12 +145,18 @@ def _match_object(
 ) -> None:
     functions = symbols.functions(loaded)
     if is_glob(pattern):
-        matched = _glob(pattern, functions.table.functions)
-        unbound = _glob(pattern, functions.unbound)
+        with_dots = "." in pattern or loaded.is_made
+        matched = _glob(pattern, functions.table.functions, with_dots=with_dots)
+        unbound = _glob(pattern, functions.unbound, with_dots=with_dots)
     else:
         named = symbols.named(loaded, pattern)
         matched = [function for function in named if not function.ifunc]
         unbound = [function for function in named if function.ifunc]
+    if loaded.is_made:
+        for function in matched:
+            made = place_made(loaded, function, symbols)
+            (refused if made.reason else found).append(made)
+        return
     places = _Places(loaded, functions.table.text)
     for function in matched:
         placed = places.place(function)
@@ -110,9 +164,9 @@ def _match_object(
     refused.extend(replace(places.place(function), reason=UNBOUND_IFUNC) for function in unbound)
 
 
-def _glob(pattern: str, functions: Sequence[Function]) -> list[Function]:
+def _glob(pattern: str, functions: Sequence[Function], *, with_dots: bool) -> list[Function]:
     accepts = matcher(pattern)
-    if "." in pattern:
+    if with_dots:
         return [
             function
             for function in functions

@@ -16,7 +16,9 @@ from dlang.diagnostics import fail
 from dlang.source import Span
 
 if TYPE_CHECKING:
+    from backend.made_code import MadeCode
     from backend.naming import ProcessNames
+    from backend.perf_map import PerfMap
     from backend.process_objects import ProcessObjects
     from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows
@@ -30,6 +32,8 @@ class Traced:
     stack: ExitStack
     process: TargetProcess | None = None
     symbols: dict[int, Symbols] = field(default_factory=dict)
+    made: MadeCode | None = None
+    """What the process has made at run time, once its symbols were asked for."""
     _objects: ProcessObjects | None = None
     _rows: ProcessRows | None = None
 
@@ -61,7 +65,8 @@ class Traced:
             from backend.process_objects import ProcessObjects
 
             pid = self.process.pid
-            self._objects = ProcessObjects(pid, self.symbols[pid].objects, self.stack)
+            known = [loaded for loaded in self.symbols[pid].objects if not loaded.is_made]
+            self._objects = ProcessObjects(pid, known, self.stack)
         return self._objects
 
     def rows(self) -> ProcessRows | None:
@@ -81,21 +86,14 @@ class Traced:
         objects = self.objects()
         if objects is None or self.process is None:
             return None
-        from backend.linux import procfs
         from backend.naming import ProcessNames
-        from backend.perf_map import PerfMap
 
         pid = self.process.pid
-        inner_pid, user = pid, os.getuid()
-        # One that has just ended has written what it has written.
-        with suppress(ProcessGone):
-            status = procfs.status(pid)
-            inner_pid, user = (status.namespace_pids or (pid,))[-1], status.uid
-        made = PerfMap(pid, inner_pid, user)
-        return ProcessNames(objects, self.symbols[pid], made, shown)
+        return ProcessNames(objects, self.symbols[pid], _map_of(pid), shown)
 
     def _read_symbols(self, pid: int, span: Span) -> Symbols:
         from backend.linux.procfs import Memory
+        from backend.made_code import MadeCode
         from backend.objects import loaded_objects
         from backend.process_symbols import Symbols
 
@@ -105,11 +103,13 @@ class Traced:
             self._take_named(pid, span)
             memory = self.stack.enter_context(Memory(pid))
             objects = loaded_objects(pid, self.stack)
+            self.made = MadeCode(pid, _map_of(pid))
+            made = self.made.all()
         except CannotGrab as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
         except (ProcessGone, ProcessNotPermitted) as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
-        return self.stack.enter_context(Symbols(objects, memory.read, (f"/proc/{pid}/root", "")))
+        return self.stack.enter_context(Symbols(objects, memory.read, (f"/proc/{pid}/root", ""), made))
 
     def _take_named(self, pid: int, span: Span) -> None:
         """Take the process of a `pidN` description, unless it is the run's process already."""
@@ -118,3 +118,16 @@ class Traced:
         elif self.process.pid != pid:
             hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
             fail("D_UNKNOWN", span, "not supported by this version of dtrap: two processes in one run", hint)
+
+
+def _map_of(pid: int) -> PerfMap:
+    """Return the file in which the runtime of process `pid` says what it makes; a reader of its own for each caller."""
+    from backend.linux import procfs
+    from backend.perf_map import PerfMap
+
+    inner_pid, user = pid, os.getuid()
+    # One that has just ended has written what it has written.
+    with suppress(ProcessGone):
+        status = procfs.status(pid)
+        inner_pid, user = (status.namespace_pids or (pid,))[-1], status.uid
+    return PerfMap(pid, inner_pid, user)

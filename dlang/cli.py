@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -238,6 +238,8 @@ class _Run:
     options: Options
     traced: Traced
     coverage_file: TextIO | None
+    told: set[str] = field(default_factory=set)
+    """Why functions that the process has made were left out, as far as it was said."""
 
     def take_process(self, ignored: frozenset[int]) -> None:
         """Create or grab the process that -c or -p names."""
@@ -444,11 +446,21 @@ class _Run:
 
     def _grown(self, grown: Grown, refused: Sequence[Refusal]) -> None:
         """Say what libraries that the process has loaded have brought."""
-        if not self.options.quiet:
+        if not self.options.quiet and (grown.named or self.line.verbose):
             count = len(grown.sites) - len(refused)
             _complain(f"{', '.join(grown.modules)} loaded: {count} probe{'' if count == 1 else 's'} armed")
-        for refusal in (*grown.left_out, *refused)[: None if self.line.verbose else _NAMED]:
+        refusals = [*grown.left_out, *refused]
+        if not self.line.verbose:
+            # A runtime makes functions all the time, and throws many away at once: a reason is worth one line.
+            refusals = refusals[:_NAMED] if grown.named else self._untold(refusals)
+        for refusal in refusals:
             _complain(f"{printable_name(str(refusal.probe))} left out: {refusal.reason}")
+
+    def _untold(self, refusals: Sequence[Refusal]) -> list[Refusal]:
+        """Return one of these for each reason that was not told before."""
+        new = {refusal.reason: refusal for refusal in refusals if refusal.reason not in self.told}
+        self.told.update(new)
+        return list(new.values())
 
     def _left_out(self, unplaced: Sequence[Refusal], plan: Plan, refused: Sequence[Refusal]) -> None:
         """Say which matched functions are not traced, and why: each by name where they are few, or with -v.

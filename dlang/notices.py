@@ -80,6 +80,11 @@ def tracer_lost(pid: int) -> str:
     return f"the tracer of process {pid} has died: nothing was traced from then on"
 
 
+def withdrawn(probe: str, reason: str) -> str:
+    """Return the line for a probe that is taken away from a place while it is traced."""
+    return f"{probe} withdrawn: {reason}"
+
+
 def internal_error(error: BaseException) -> str:
     """Return the line for a mistake of our own that has ended something: what, and where in our code."""
     trace, where = error.__traceback__, ""

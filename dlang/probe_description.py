@@ -18,6 +18,11 @@ OVERSPECIFIED = "Overspecified probe description"
 _GLOB_CHARACTERS = frozenset("*?[\\")
 
 
+MADE = "jit"
+"""The module of code that a process has made at run time, which no file holds."""
+_MAP_NAME = re.compile(r"perf-[0-9]+\.map")
+
+
 class Level(IntEnum):
     """Which field the last one written is: the options -P, -m, -f and -n, in this order."""
 
@@ -66,6 +71,13 @@ def parse(text: str, level: Level = Level.NAME) -> ProbeDescription:
 def is_glob(pattern: str) -> bool:
     """Whether `pattern` can match a text other than itself; the empty pattern does."""
     return not pattern or not _GLOB_CHARACTERS.isdisjoint(pattern)
+
+
+def names_made_code(module: str) -> bool:
+    """Whether a description's module is what a process makes at run time: `jit`, or as other tools call it. A glob is
+    not.
+    """
+    return module == MADE or _MAP_NAME.fullmatch(module) is not None
 
 
 def matches(pattern: str, text: str) -> bool:

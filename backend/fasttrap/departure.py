@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import disposition, safety, signals, text, upkeep, way_out
+from backend.fasttrap import disposition, safety, signals, upkeep, way_out
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -26,7 +26,7 @@ def leave(process: Process) -> None:
     with contextlib.suppress(ProcessGone):
         for tid in list(process.threads.held):
             _settle(process, tid)
-        text.restore(process.tracepoints.memory, process.tracepoints.displaced)
+        process.restore_text(process.tracepoints.memory)
         safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
         process.jumps.restore()
         if process.installed is not None:

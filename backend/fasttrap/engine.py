@@ -27,6 +27,7 @@ from backend.fasttrap.departure import leave
 from backend.fasttrap.jump_arming import prepare_jumps
 from backend.fasttrap.jumps import Jumps, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
+from backend.fasttrap.made_sites import Verdict
 from backend.fasttrap.process import Installed, Process
 from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
@@ -122,6 +123,7 @@ class Engine:
         self._cpu = CpuFollower()
         self._process: Process | None = None
         self._released = True
+        self._changed: list[int] = []
 
     @property
     def process(self) -> Process:
@@ -139,6 +141,11 @@ class Engine:
     def released(self) -> bool:
         """Whether the process has run under us, or was running before us: then it must not end with us."""
         return self._released
+
+    def take_changed(self) -> list[int]:
+        """Return the identifiers of sites that were given up since the last time: the program has changed the code."""
+        changed, self._changed = self._changed, []
+        return changed
 
     # --- taking a process and letting it go -------------------------------------------------------------
 
@@ -201,15 +208,20 @@ class Engine:
             demoted = [
                 Site(site, process.jumps.withdraw(site)) for site in process.jumps.sites_over(sites.addresses)
             ]
+            unfit = process.unfit(sites)
             reasons = prepare_jumps(process, self._clauses, sites, tid)
-            trapped = [place for place in range(len(sites)) if reasons.get(place, _UNASKED) is not None]
+            trapped = [
+                place
+                for place in range(len(sites))
+                if place not in unfit and reasons.get(place, _UNASKED) is not None
+            ]
             to_trap = sites.without_windows(trapped if traps else ())
             for site in demoted:
                 to_trap.add(site.address, site.identifier)
             ways = self._prepare_traps(to_trap, tid)
             process.tracepoints.insert()
             process.jumps.insert()
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, Outcome] = {place: Refuse(reason) for place, reason in unfit.items()}
         for number, place in enumerate(trapped):
             reason = reasons.get(place)
             outcomes[place] = _trapped(ways[number], reason) if traps else Refuse(reason or "")
@@ -258,13 +270,23 @@ class Engine:
         for address in extra:
             fresh.add(address, UNCOUNTED)
         outcomes = points.prepare(fresh, tid, process.gate, shadow_stack=shadow_stack)
-        points.bring_all(process.brought)
-        process.secure(tid)
-        if not again:
-            return outcomes[: len(sites)]
         found = dict(zip(fresh.addresses, outcomes, strict=True))
+        for site in asked:
+            if (made := sites.made_of(site)) is not None:
+                process.made.take(made, site)
+        renewed = [sites[place] for place in again if sites.made_of(sites.addresses[place]) is not None]
+        if renewed:
+            answers = points.renew(renewed, process.occupied(), shadow_stack=shadow_stack)
+            found |= {site.address: answer for site, answer in zip(renewed, answers, strict=True)}
+        for address, outcome in found.items():
+            if isinstance(outcome, Refuse):
+                process.made.forget(address)
+        process.bring_all()
+        process.made.tell(points.table)
+        process.secure(tid)
         for place in again:
-            found[sites.addresses[place]] = points.come_again(sites[place])
+            if sites.addresses[place] not in found:
+                found[sites.addresses[place]] = points.come_again(sites[place])
         return [found[address] for address in sites.addresses]
 
     def go(self) -> Happening | None:
@@ -431,6 +453,9 @@ class Engine:
                 return None
             if self.process.is_spent(tid, registers):
                 ptrace.cont(tid)
+            elif self.process.heals_copy(tid, registers):
+                ptrace.set_instruction_pointer(tid, registers.rip - 1)
+                ptrace.cont(tid)
             else:
                 self._foreign_trap(thread)
             return None
@@ -440,6 +465,8 @@ class Engine:
         if place is None:  # an int3 of a tracer before us
             ptrace.set_instruction_pointer(tid, site)
             ptrace.cont(tid)
+            return None
+        if site in self.process.made and not self._is_still_ours(thread, site):
             return None
         route = self._route(tid, place)
         at_site = replace(registers, rip=site)
@@ -466,6 +493,30 @@ class Engine:
             return Loaded()
         ptrace.cont(tid)
         return None
+
+    def _is_still_ours(self, thread: Thread, site: int) -> bool:
+        """Of a site that the program may change: tell whether the instruction that we have displaced is still there. If
+        it isn't the thread goes on with what is, without us.
+        """
+        process = self.process
+        verdict = process.made.verdict(site, process.tracepoints.memory)
+        if verdict is Verdict.OURS:
+            return True
+        if verdict is Verdict.OPERAND_CHANGED:
+            process.tracepoints.withdraw(site)
+        if site in process.made.standing:
+            process.give_up(site)
+            place = process.tracepoints.table.index(site)
+            assert place is not None, hex(site)
+            self._changed.append(process.tracepoints.table.identifiers[place])
+        if verdict is Verdict.NOT_OURS:
+            self._foreign_trap(thread)
+            return False
+        if thread.blocks_trap:
+            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
+        ptrace.set_instruction_pointer(thread.tid, site)
+        ptrace.cont(thread.tid)
+        return False
 
     def _fault(self, thread: Thread, fault: way_out.Fault) -> None:
         """A displaced instruction of a window faults. The program's handler may return to it, in the middle of the

@@ -38,7 +38,7 @@ def put_right(process: Process, found: Sequence[Leftover]) -> None:
         # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
         points.defuse(leftover.start)
         if leftover.is_armed:
-            points.take_over(leftover.start, leftover.displaced)
+            points.take_over(leftover.start, leftover.displaced(points.memory))
     tid = process.spare_thread()
     if tid is not None:
         with (

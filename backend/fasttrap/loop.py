@@ -3,10 +3,10 @@
     waitid -> SIGTRAP right behind a site's int3 -> registers -> rip := copy -> clauses -> PTRACE_CONT
 
 Whatever is not that (another signal, an event, a site that has no copy yet, a thread with something unusual
-about it) is returned to `engine`, which deals with it in Python and enters the loop again. The loop asks
-for all registers only if the clauses read them, and sets nothing but rip, so that a hit costs four system
-calls. State lives in one `Control` structure and in arrays parallel to the sorted addresses of the sites
-(`SiteTable`).
+about it, a site whose code the program has changed) is returned to `engine`, which deals with it in Python and enters
+the loop again. The loop asks for all registers only if the clauses read them, and sets nothing but rip, so that a hit
+costs four system calls; in code that the program may change one more, which looks at it. State lives in one `Control`
+structure and in arrays parallel to the sorted addresses of the sites (`SiteTable`).
 """
 
 import ctypes
@@ -59,6 +59,11 @@ class Control(ctypes.Structure):
         ),  # uint64_t[count]: what the clauses call the site; all ones: no clause does
         ("hits", ctypes.c_uint64),  # uint64_t[count]
         ("ambiguous", ctypes.c_uint64),  # uint8_t[count]: the byte after the site begins an instruction
+        ("expected", ctypes.c_uint64),  # uint64_t[count]: what must stand at the site, and
+        (
+            "checked",
+            ctypes.c_uint64,
+        ),  # uint64_t[count]: which bits of that are to be looked at; 0: it never changes
         (
             "clauses",
             ctypes.c_uint64,
@@ -130,6 +135,8 @@ entry:
   %identifiers_at = getelementptr i8, ptr %control, i64 {identifiers}
   %hits_at = getelementptr i8, ptr %control, i64 {hits}
   %ambiguous_at = getelementptr i8, ptr %control, i64 {ambiguous}
+  %expected_at = getelementptr i8, ptr %control, i64 {expected}
+  %checked_at = getelementptr i8, ptr %control, i64 {checked}
   %clauses_at = getelementptr i8, ptr %control, i64 {clauses}
   %pid_at = getelementptr i8, ptr %control, i64 {pid}
   %whole_at = getelementptr i8, ptr %control, i64 {whole_registers}
@@ -156,6 +163,8 @@ entry:
   %identifiers = load ptr, ptr %identifiers_at
   %hits = load ptr, ptr %hits_at
   %ambiguous = load ptr, ptr %ambiguous_at
+  %expected = load ptr, ptr %expected_at
+  %checked = load ptr, ptr %checked_at
   %clauses = load ptr, ptr %clauses_at
   %pid = load i32, ptr %pid_at
   %whole_word = load i32, ptr %whole_at
@@ -246,6 +255,26 @@ compare:
   br i1 %ready, label %check, label %return_status
 
 check:
+  %bits_at = getelementptr i64, ptr %checked, i64 %low
+  %bits = load i64, ptr %bits_at
+  %unchanging = icmp eq i64 %bits, 0
+  br i1 %unchanging, label %doubt_it, label %look
+
+look:
+  %looked = call i64 @ptrace(i64 {peektext}, i64 %waited, i64 %address, i64 %mask_word)
+  %unseen = icmp ne i64 %looked, 0
+  br i1 %unseen, label %return_status, label %match
+
+match:
+  %stands = load i64, ptr %mask_at
+  %wanted_at = getelementptr i64, ptr %expected, i64 %low
+  %wanted = load i64, ptr %wanted_at
+  %differing = xor i64 %stands, %wanted
+  %telling = and i64 %differing, %bits
+  %is_as_it_was = icmp eq i64 %telling, 0
+  br i1 %is_as_it_was, label %doubt_it, label %return_status
+
+doubt_it:
   %doubt_at = getelementptr i8, ptr %ambiguous, i64 %low
   %doubt_byte = load i8, ptr %doubt_at
   %doubt = icmp ne i8 %doubt_byte, 0
@@ -374,6 +403,7 @@ def _numbers() -> dict[str, int | str]:
         "getsigmask": int(Request.GETSIGMASK),
         "setsigmask": int(Request.SETSIGMASK),
         "trap_bit": 1 << SIGTRAP - 1,
+        "peektext": int(Request.PEEKTEXT),
         "peekuser": int(Request.PEEKUSER),
         "pokeuser": int(Request.POKEUSER),
     }
@@ -392,6 +422,8 @@ class SiteTable:
         self.ambiguous = array("B", (doubt for _, _, doubt in ordered))
         self.copies = array("Q", bytes(8 * len(ordered)))
         self.hits = array("Q", bytes(8 * len(ordered)))
+        self.expected = array("Q", bytes(8 * len(ordered)))
+        self.checked = array("Q", bytes(8 * len(ordered)))
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -405,14 +437,15 @@ class SiteTable:
         """Return a table of these sites as well, which knows what this one knows."""
         own = zip(self.addresses, self.identifiers, map(bool, self.ambiguous), strict=True)
         table = SiteTable([*own, *sites])
-        for address, copy, hits in zip(self.addresses, self.copies, self.hits, strict=True):
+        for old, address in enumerate(self.addresses):
             place = table.index(address)
             assert place is not None, address
-            table.copies[place], table.hits[place] = copy, hits
+            for name in ("copies", "hits", "expected", "checked"):
+                getattr(table, name)[place] = getattr(self, name)[old]
         return table
 
     def install(self, control: Control) -> None:
         """Make the loop use this table, which must live as long as it does."""
         control.count = len(self)
-        for name in ("addresses", "identifiers", "ambiguous", "copies", "hits"):
+        for name in ("addresses", "identifiers", "ambiguous", "copies", "hits", "expected", "checked"):
             setattr(control, name, getattr(self, name).buffer_info()[0])

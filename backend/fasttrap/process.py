@@ -11,12 +11,14 @@ from signal import SIGTRAP
 from typing import Protocol
 
 from backend.errors import TraceeEnded
-from backend.fasttrap import disposition, inject, safety, signals
+from backend.fasttrap import disposition, inject, safety, signals, text
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Jumps
 from backend.fasttrap.loop import Control
+from backend.fasttrap.made_sites import MadeSites, Verdict
 from backend.fasttrap.sigtrap import Sigtrap, Watched
-from backend.fasttrap.tracee import PLAIN_STOP, Thread, Threads
+from backend.fasttrap.site_batch import SiteBatch
+from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads
 from backend.fasttrap.tracepoints import Tracepoints
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
@@ -72,6 +74,7 @@ class Process:
     """Where calls are injected as long as there is no gate of our own."""
     control: Control
     jumps: Jumps
+    made: MadeSites = field(default_factory=MadeSites)
     installed: Installed | None = None
     """The clauses in the process itself, as soon as a jump has needed them."""
     loads: "Loads | None" = None
@@ -105,7 +108,13 @@ class Process:
     @property
     def brought(self) -> frozenset[int]:
         """The sites whose every hit comes to the engine."""
-        return self.watched.settings | ({self.loads.breakpoint} if self.loads else frozenset())
+        loads = {self.loads.breakpoint} if self.loads else frozenset()
+        return frozenset((*self.watched.settings, *loads, *self.made.brought))
+
+    def bring_all(self) -> None:
+        """Have all those come to the engine from now on."""
+        slow = self.brought
+        self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)
 
     def has_loaded(self, site: int) -> bool:
         """Tell whether a hit of this site means that libraries have been loaded."""
@@ -118,7 +127,11 @@ class Process:
 
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
-        return self.tracepoints.was_int3(registers.rip - 1) and ptrace.signal_info(tid).code == SI_KERNEL
+        site, points = registers.rip - 1, self.tracepoints
+        if not points.was_int3(site) or ptrace.signal_info(tid).code != SI_KERNEL:
+            return False
+        # Where we have given up, an int3 that stands is the program's.
+        return site not in self.made.gone or self.made.verdict(site, points.memory) is not Verdict.NOT_OURS
 
     def is_spent(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP is back at its site already, put there by a tracer that was killed
@@ -132,14 +145,64 @@ class Process:
             return False
         return before[1:] != b"\xcc" and before != b"\xcd\x03"
 
+    def heals_copy(self, tid: int, registers: Registers) -> bool:
+        """Of a thread stopped with SIGTRAP: tell whether it has met an int3 of ours that the program has copied with
+        its code, and take that away.
+        """
+        address, memory = registers.rip - 1, self.tracepoints.memory
+        if not self.made.standing or ptrace.signal_info(tid).code != SI_KERNEL:
+            return False
+        byte = self.made.copied(address, memory)
+        if byte is not None:
+            text.restore(memory, {address: byte})
+        return byte is not None
+
     def secure(self, tid: int) -> None:
         """Before sites are armed: provide for our death, in the name of the held thread `tid`."""
         points = self.tracepoints
         if not points.space.regions:
             return
         may_open = all(not procfs.status(each).seccomp for each in self.threads.known)
-        handler = safety.write(points.memory, points.space.regions, points.displaced, may_open=may_open)
+        handler = safety.write(
+            points.memory, points.space.regions, points.displaced, self.made, may_open=may_open
+        )
         self.sigtrap.install(tid, self.gate, points.memory, handler)
+
+    def unfit(self, sites: SiteBatch) -> dict[int, str]:
+        """Return the places of sites that can't be armed since the program's code isn't what it was when they were
+        found, and why; the process is held.
+        """
+        if not sites.made:
+            return {}
+        scratch, trampolines = self.tracepoints.space.regions, self.jumps.regions
+        own = [
+            *((region.start, region.end) for region in scratch),
+            *((region.start, region.start + region.size) for region in trampolines),
+        ]
+        reasons = self.made.unfit(sites.made, procfs.mappings(self.pid), own, self.tracepoints.memory)
+        found: dict[int, str] = {}
+        for place, address in enumerate(sites.addresses):
+            made = sites.made_of(address)
+            if made is not None:
+                reason = reasons.get(made.start) or self.made.unfit_site(made, address)
+                if reason is not None:
+                    found[place] = reason
+        return found
+
+    def occupied(self) -> frozenset[int]:
+        """Return where the held threads are."""
+        return frozenset(map(ptrace.instruction_pointer, self.threads.held))
+
+    def restore_text(self, memory: Memory) -> None:
+        """Take our int3s away in the process's memory, or in a copy of it; all threads that use it are stopped."""
+        displaced, strangers = self.tracepoints.displaced, self.made.strangers(memory)
+        text.restore(memory, displaced.without(strangers) if strangers else displaced)
+
+    def give_up(self, site: int) -> None:
+        """Leave a site to the program, which has put other code there."""
+        self.made.give_up(site)
+        self.bring_all()
+        safety.strike(self.tracepoints.memory, self.tracepoints.space.region_of(site), site)
 
     def spare_thread(self) -> int | None:
         """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
@@ -197,8 +260,7 @@ class Process:
         """
         if bool(thread.repeats) != (thread.tid in self.repeating):
             self.repeating ^= {thread.tid}
-            slow = self.brought
-            self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)
+            self.bring_all()
         if thread.usual:
             self.unusual.discard(thread.tid)
         else:

@@ -305,6 +305,9 @@ class NativeProgram:
 
     def extend(self, sites: Sites, first_name: int) -> None:
         """Write what is known of sites that the plan has got since, and of names from `first_name` on."""
+        # Code that the program has made may be where other code was.
+        for place in range(len(sites)):
+            self.shared.pop(sites.address(place), None)
         self.shared |= sites.sharing()
         self._write_names(first_name)
         self._write_sites(sites)

@@ -14,13 +14,15 @@ program has set for SIGTRAP. All this is written before the first int3, by `writ
 
 import struct
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from backend.fasttrap.disposition import SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, Action
+from backend.fasttrap.made_sites import WITNESS_BYTES, MadeSites, Witness, standing
 from backend.fasttrap.scratch_space import GATE_OFFSET, TABLE_ENTRY_SIZE, Region
-from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.text import INT3, PAGE_SIZE, Displaced
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 
@@ -49,43 +51,56 @@ _HANDLER: Final = bytes.fromhex(
     "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
     "803d8401000000"  #            cmpb   $0x0,may_open
-    "0f84ac000000"  #            je     copy
-    "488d3df7000000"  #            lea    path,%rdi
+    "0f84e6000000"  #            je     copy
+    "488d3d2f010000"  #            lea    path,%rdi
     "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
     "31d2"  #            xor    %edx,%edx
     "b802000000"  #            mov    $0x2,%eax
     "0f05"  #            syscall
     "85c0"  #            test   %eax,%eax
-    "0f888f000000"  #            js     copy
+    "0f88c9000000"  #            js     copy
     "4189c5"  #            mov    %eax,%r13d
     "488d1d67ffffff"  #            lea    home,%rbx
     "80bbd801000000"  # region:    cmpb   $0x0,ARMED(%rbx)
-    "745f"  #            je     after
+    "0f8491000000"  #            je     after
     "4c8ba3e0010000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
     "4c3b83e8010000"  # site:      cmp    COUNT(%rbx),%r8
-    "7334"  #            jae    healed
+    "735c"  #            jae    healed
     "4f8b14c4"  #            mov    (%r12,%r8,8),%r10              the site, as a file offset
     "4889e6"  #            mov    %rsp,%rsi
-    "b811000000"  #            mov    $0x11,%eax                   pread64
-    "e87f000000"  #            call   one
+    "ba08000000"  #            mov    $0x8,%edx
+    "b811000000"  #            mov    $0x11,%eax                   pread64: what stands there, as far as it goes
+    "e8b5000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
+    "753b"  #            jne    on
+    "488b93f8010000"  #            mov    WITNESSES(%rbx),%rdx      if the program may change it: is it ours?
+    "4885d2"  #            test   %rdx,%rdx
+    "7417"  #            je     write
+    "4c89c1"  #            mov    %r8,%rcx
+    "48c1e104"  #            shl    $0x4,%rcx
+    "4801ca"  #            add    %rcx,%rdx
+    "488b02"  #            mov    (%rdx),%rax
+    "48330424"  #            xor    (%rsp),%rax
+    "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb3e8010000"  #            mov    COUNT(%rbx),%rsi
+    "488bb3e8010000"  # write:     mov    COUNT(%rbx),%rsi
     "498d34f4"  #            lea    (%r12,%rsi,8),%rsi             behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
-    "e861000000"  #            call   one
+    "e86f000000"  #            call   one
     "49ffc0"  # on:        inc    %r8
-    "ebc3"  #            jmp    site
-    "c6042400"  # healed:    movb   $0x0,(%rsp)                    this region has no int3 any more
+    "eb9b"  #            jmp    site
+    "4883bbf801000000"  # healed:    cmpq   $0x0,WITNESSES(%rbx)            of those some may be left
+    "7518"  #            jne    after
+    "c6042400"  #            movb   $0x0,(%rsp)                    this region has no int3 any more
     "4c8d93d8010000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
-    "e844000000"  #            call   one
+    "e848000000"  #            call   one
     "488b9bd0010000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
-    "758c"  #            jne    region
+    "0f8552ffffff"  #            jne    region
     "4489ef"  #            mov    %r13d,%edi
     "b803000000"  #            mov    $0x3,%eax                    close
     "0f05"  #            syscall
@@ -104,30 +119,33 @@ _HANDLER: Final = bytes.fromhex(
     "0f05"  #            syscall
     "4883c418"  #            add    $0x18,%rsp
     "c3"  #            ret
-    "4489ef"  # one:       mov    %r13d,%edi
-    "ba01000000"  #            mov    $0x1,%edx
+    "ba01000000"  # one:       mov    $0x1,%edx
+    "4489ef"  # some:      mov    %r13d,%edi
     "0f05"  #            syscall
     "c3"  #            ret
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x150
-_PATH_OFFSET: Final = 0x170
+_RESTORER_OFFSET: Final = 0x18A
+_PATH_OFFSET: Final = 0x1A8
 _PATH: Final = b"/proc/self/mem\0"
 
 _RECORD_OFFSET: Final = 0x1C0
-_RECORD: Final = struct.Struct("<8s6Q")
+_RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
-it), COUNT of them, and at home whether the handler may open files.
+it), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program changes none of these
+sites: behind the displaced bytes two words for each site, what stands there from the int3 on, and which bits of that
+tell that it is ours (`made_sites`).
 """
-_MAGIC: Final = b"dtrap 1\0"
+_MAGIC: Final = b"dtrap 2\0"
+_WITNESS: Final = struct.Struct("<2Q")
 _ARMED_OFFSET: Final = 0x1D8
 _PROGRAM_OFFSET: Final = 0x200
 """At home: the disposition of SIGTRAP that the program has set."""
 
 
 def write(
-    memory: Memory, regions: Sequence[Region], displaced: Mapping[int, int], *, may_open: bool
+    memory: Memory, regions: Sequence[Region], displaced: Displaced, made: MadeSites, *, may_open: bool
 ) -> Action:
     """Write handler and records for sites about to be armed; return the handler's disposition.
 
@@ -139,13 +157,31 @@ def write(
     memory.write(home, code)
     following = 0
     for region in reversed(regions):
+        witnesses = 0
         if region.sites:
             table = array("Q", region.sites).tobytes()
-            memory.write(region.table, table + bytes(displaced[site] for site in region.sites))
-        record = (region.end, following, 1, region.table, len(region.sites), may_open)
+            # In place of what was given up an int3 stands for itself: whoever puts it back changes nothing.
+            table += bytes(INT3 if site in made.gone else displaced[site] for site in region.sites)
+            witnesses = region.table + len(table) if any(site in made for site in region.sites) else 0
+            if witnesses:
+                table += b"".join(_witness(site, displaced, made) for site in region.sites)
+            memory.write(region.table, table)
+        record = (region.end, following, 1, region.table, len(region.sites), may_open, witnesses)
         memory.write(region.start + _RECORD_OFFSET, _RECORD.pack(_MAGIC, *record))
         following = region.start
     return Action(home, _FLAGS, home + _RESTORER_OFFSET)
+
+
+def _witness(site: int, displaced: Displaced, made: MadeSites) -> bytes:
+    """Return a site's witness as it is noted, without the bytes that further int3s of ours may stand for."""
+    others = (other - site for other, _ in displaced.within(site + 1, site + WITNESS_BYTES))
+    found = made.witness(site).without(others)
+    return _WITNESS.pack(found.word, found.mask)
+
+
+def strike(memory: Memory, region: Region, site: int) -> None:
+    """Note that nothing is to be put back at a site any more."""
+    memory.write(region.table + 8 * len(region.sites) + bisect_left(region.sites, site), bytes((INT3,)))
 
 
 _FLAGS: Final = SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER
@@ -169,7 +205,8 @@ def forget(memory: Memory, start: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A region that a tracer which is gone has left behind: its `sites`, ascending, and the bytes displaced there.
+    """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and,
+    where the program may change the sites, their witnesses.
     `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler, and `program` is what
     the program has set for SIGTRAP.
     """
@@ -177,6 +214,7 @@ class Leftover:
     start: int
     sites: Sequence[int]
     displaced_bytes: bytes
+    witnesses: Sequence[Witness]
     is_armed: bool
     handler: Action | None
     program: Action
@@ -190,10 +228,13 @@ class Leftover:
         """Tell whether a thread with this pc runs the handler."""
         return self.handler is not None and 0 <= pc - self.start < _RESTORER_OFFSET
 
-    @property
-    def displaced(self) -> dict[int, int]:
-        """The displaced bytes by address."""
-        return dict(zip(self.sites, self.displaced_bytes, strict=True))
+    def displaced(self, memory: Memory) -> dict[int, int]:
+        """Return the displaced bytes by address, without those of sites at which something else stands by now."""
+        return {
+            site: byte
+            for place, (site, byte) in enumerate(zip(self.sites, self.displaced_bytes, strict=True))
+            if not self.witnesses or self.witnesses[place].says_ours(standing(memory, site))
+        }
 
 
 def find(pid: int, memory: Memory) -> list[Leftover]:
@@ -210,13 +251,15 @@ def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
     # To the kernel, regions that are neighbours are one mapping, also with one that has no record yet.
     while start < end:
         header = memory.read(start, _PROGRAM_OFFSET + Action.SIZE)
-        magic, region_end, _, armed, table, count, _ = _RECORD.unpack_from(header, _RECORD_OFFSET)
+        magic, region_end, _, armed, table, count, _, witnessed = _RECORD.unpack_from(header, _RECORD_OFFSET)
         if magic != _MAGIC or not start < region_end <= end:
             start += PAGE_SIZE
             continue
         raw = memory.read(table, TABLE_ENTRY_SIZE * count) if count else b""
         sites = array("Q", raw[: 8 * count])
+        witnesses = [Witness(*row) for row in _WITNESS.iter_unpack(raw[9 * count :])] if witnessed else []
         handler = Action(start, _FLAGS, start + _RESTORER_OFFSET) if header.startswith(_HANDLER) else None
         program = Action.from_bytes(header[_PROGRAM_OFFSET:])
-        yield Leftover(start, sites, raw[8 * count :], bool(armed), handler, program)
+        displaced = raw[8 * count : 9 * count]
+        yield Leftover(start, sites, displaced, witnesses, bool(armed), handler, program)
         start = region_end

@@ -6,6 +6,7 @@ What is done with them is `engine`'s; what an armed site is, `tracepoints` knows
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, overload
@@ -25,6 +26,18 @@ class Site:
     window: Window | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MadeCode:
+    """A function that the program has made, and may change: what stood at `start` when its sites were found."""
+
+    start: int
+    content: bytes
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.content)
+
+
 UNCOUNTED: Final = (1 << 64) - 1
 """The identifier of a site that is ours alone: the engine watches it, no clause is called."""
 
@@ -32,13 +45,16 @@ _UNASKED: Final = NoWindow("")
 
 
 class SiteBatch(Sequence[Site]):
-    """Sites, made objects when asked for."""
+    """Sites, made objects when asked for. `made` are the functions, of those that have sites, that the program may
+    change.
+    """
 
-    __slots__ = ("_windows", "addresses", "identifiers")
+    __slots__ = ("_windows", "addresses", "identifiers", "made")
 
     def __init__(self, sites: Iterable[Site] = ()) -> None:
         self.addresses = array("Q")
         self.identifiers = array("Q")
+        self.made: list[MadeCode] = []
         self._windows: WindowTable | None = None
         for site in sites:
             self.add(site.address, site.identifier, site.window)
@@ -79,6 +95,11 @@ class SiteBatch(Sequence[Site]):
         assert self._windows is not None, index
         return self._windows.way(index)
 
+    def made_of(self, address: int) -> MadeCode | None:
+        """Return the function that the program may change which an address is in. Those that have one start ascend."""
+        place = bisect_right(self.made, address, key=lambda made: made.start) - 1
+        return self.made[place] if place >= 0 and address < self.made[place].end else None
+
     def windowless(self, index: int) -> str | None:
         """Return why a site that was asked for a window has none."""
         window = self._windows[index] if self._windows is not None else None
@@ -91,6 +112,7 @@ class SiteBatch(Sequence[Site]):
     def without_windows(self, places: Iterable[int]) -> SiteBatch:
         """Return the sites at some places, which are to have traps."""
         chosen = SiteBatch()
+        chosen.made = self.made
         for place in places:
             chosen.add(self.addresses[place], self.identifiers[place])
         return chosen

@@ -8,7 +8,7 @@ knows. Whoever calls stops the threads that execute the text first.
 import errno
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import groupby
 
 from backend.fasttrap.tracee import Memory
@@ -50,6 +50,11 @@ class Displaced(Mapping[int, int]):
         while place < len(self) and self._addresses[place] < end:
             yield self._addresses[place], self._content[place]
             place += 1
+
+    def without(self, addresses: Set[int]) -> "Displaced":
+        """Return these bytes but for those at some addresses."""
+        kept = [address for address in self if address not in addresses]
+        return Displaced(kept, bytes(self[address] for address in kept))
 
     def with_more(self, others: "Displaced") -> "Displaced":
         """Return these bytes and others, which count where both have one."""
@@ -120,7 +125,9 @@ class Code:
             start = max(address, page * PAGE_SIZE)
             code += self._page(page)[start % PAGE_SIZE :][: address + LONGEST_INSTRUCTION - start]
         for site, byte in self._displaced.within(address, address + len(code)):
-            code[site - address] = byte
+            # In memory that the program may change something else may stand there by now.
+            if code[site - address] == INT3:
+                code[site - address] = byte
         return bytes(code)
 
     def _page(self, page: int) -> bytes:

@@ -179,6 +179,50 @@ class Tracepoints:
         text.insert(self.memory, [site.address])
         return judged if isinstance(judged, Refuse) else judged.way
 
+    def renew(self, sites: Sequence[Site], occupied: Set[int], *, shadow_stack: bool) -> list[Way | Refuse]:
+        """Write int3s at sites that were armed before and given up since, in memory that has other code now; return how
+        each is served. No thread may be in a copy of what was there: `occupied` are the addresses of all.
+        """
+        answers: list[Way | Refuse] = []
+        renewed: dict[int, int] = {}
+        raw = text.Code(self.memory, text.Displaced())
+        for site in sites:
+            address, code = site.address, raw.at(site.address)
+            judged = judge(code, address, shadow_stack=shadow_stack)
+            if isinstance(judged, OutOfLine) and not self._forget(address, judged, occupied):
+                judged = Refuse("a copy of what was at its address before may still be in use")
+            answers.append(judged.way if isinstance(judged, OutOfLine) else judged)
+            if isinstance(judged, OutOfLine):
+                place = self.table.index(address)
+                assert place is not None, hex(address)
+                self.table.identifiers[place] = site.identifier
+                self.table.ambiguous[place] = judged.instruction.size == 1
+                renewed[address] = code[0]
+        self.displaced = self.displaced.with_more(
+            text.Displaced(sorted(renewed), bytes(renewed[address] for address in sorted(renewed)))
+        )
+        self._prepared = array("Q", sorted({*self._prepared, *renewed}))
+        return answers
+
+    def _forget(self, site: int, plan: OutOfLine, occupied: Set[int]) -> bool:
+        """Forget the copies of a site that is to have another plan; tell whether that can be."""
+        slot, known = self.space.slot(site), self._routes.get(site)
+        spare = [address for address, route in self._spare.items() if route.site == site]
+        used = {pc // SLOT_SIZE * SLOT_SIZE for pc in occupied}
+        # Copies in threads' chunks are kept by what stood at the site for good.
+        borrows = plan.at(slot).borrowed is not None or (
+            known is not None and known.copy.borrowed is not None
+        )
+        if borrows or not used.isdisjoint((slot, *spare)):
+            return False
+        self._routes.pop(site, None)
+        place = self.table.index(site)
+        assert place is not None, hex(site)
+        self.table.copies[place] = 0
+        for address in spare:
+            del self._spare[address]
+        return True
+
     def withdraw(self, site: int) -> None:
         """Take the int3 of a site away, which some threads may have executed already."""
         text.restore(self.memory, {site: self.displaced[site]})

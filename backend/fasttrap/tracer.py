@@ -57,6 +57,10 @@ class Tracer:
         self._has_process = False
         self.killed_by: int | None = None
         """The signal that the process has died of, once that is known."""
+        self.changed: list[int] = []
+        """Identifiers of sites that were given up, since the program has changed the code there; whoever looks takes
+        them.
+        """
         self.moved: Callable[[str], None] = _stay
         """Called with the path of the file that the clauses' memory is in from then on."""
         # What there is now stays, and both processes have it in common as long as nobody writes to it: not even a
@@ -145,6 +149,12 @@ class Tracer:
             self._receive()
         return self._happenings.pop(0)
 
+    def look(self) -> Happening | None:
+        """Take the next thing that the tracer says, waiting for it; return what has happened, if it says so."""
+        if not self._happenings:
+            self._receive()
+        return self._happenings.pop(0) if self._happenings else None
+
     def detach(self) -> None:
         """Disarm everything and let the process go."""
         self._request("detach")
@@ -191,6 +201,8 @@ class Tracer:
                 raise error
             case ("moved", path):
                 self.moved(path)
+            case ("changed", identifiers):
+                self.changed += identifiers
             case ("happening", happening):
                 if isinstance(happening, Ended):
                     self.killed_by = happening.signal
@@ -346,6 +358,7 @@ class _Service:
         self._state = "running"
         self._looked_after = None
         happening = self._engine.go()
+        self._tell_changed()
         if happening is not None:
             self._tell(happening)
 
@@ -389,8 +402,13 @@ class _Service:
 
     def _serve_hits(self) -> None:
         happening = self._engine.serve()
+        self._tell_changed()
         if not isinstance(happening, Called):
             self._tell(happening)
+
+    def _tell_changed(self) -> None:
+        if changed := self._engine.take_changed():
+            self._connection.send(("changed", changed))
 
     def _tell(self, happening: Happening) -> None:
         if isinstance(happening, Loaded):

@@ -20,7 +20,7 @@ from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserve
 from backend.errors import CannotInject, ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed, Loaded
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
-from backend.fasttrap.site_batch import SiteBatch
+from backend.fasttrap.site_batch import MadeCode, SiteBatch
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
 from backend.fasttrap.tracer import Tracer
 from backend.link_map import loader_state
@@ -28,6 +28,7 @@ from backend.linux import procfs
 from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind, Sites
+from backend.sites import MadeFunction
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows
 
+_CHANGED: Final = "the program has changed the code there"
 _NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not with returns=uretprobe")
+_ENDED: Final = Unserved("the process had ended")
 _WAYS: Final = {
     displaced.Way.UNCHANGED: Way.OUT_OF_LINE,
     displaced.Way.REWRITTEN: Way.REWRITTEN,
@@ -222,6 +225,15 @@ class TrapEngine:
             if (file := (site.object.device, site.object.inode)) in new
         ]
 
+    def withdrawn(self) -> tuple[Refusal, ...]:
+        if self._tracer is None:
+            return ()
+        numbers, self._tracer.changed = set(self._tracer.changed), []
+        if not numbers:
+            return ()
+        probes = dict.fromkeys(site.probe for site in self._plan.sites if site.number in numbers)
+        return tuple(Refusal(self._plan.names[probe], _CHANGED) for probe in probes)
+
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
             self._attached = False
@@ -251,7 +263,9 @@ class TrapEngine:
         if not ready.poll(0):
             return
         try:
-            match self._tracer.happening():
+            match self._tracer.look():
+                case None:
+                    pass
                 case Executed():
                     self._program.abandon_unfinished()
                     self._arm_again(self._tracer, self._pid)
@@ -287,11 +301,15 @@ class TrapEngine:
         Of several at one address the first one's number stands for all: the code knows the others.
         """
         of_objects: dict[tuple[LoadedObject, int], dict[int, int]] = {}
+        made: dict[int, bytes] = {}
         for address, bias, site in sites:
+            if isinstance(site.function, MadeFunction):
+                made[site.function.address] = site.function.content
             if site.kind is not SiteKind.URETPROBE:
                 shared = self._program.shared.get(site.address)
                 of_objects.setdefault((site.object, bias), {})[address] = shared[0] if shared else site.number
         batch = SiteBatch()
+        batch.made = [MadeCode(start, made[start]) for start in sorted(made)]
         for (loaded, bias), numbers in of_objects.items():
             distance = bias - loaded.bias
             addresses = array("Q", sorted(numbers))
@@ -419,14 +437,17 @@ def _answers(sites: Sites, batch: SiteBatch, outcomes: Sequence[Outcome]) -> lis
         if asked not in of_outcomes:
             of_outcomes[asked] = _answer(*asked)
         answers[address] = of_outcomes[asked]
-    return [answers.get(site.address, _NO_URETPROBE) for site in sites]
+    return [
+        answers.get(site.address, _NO_URETPROBE if site.kind is SiteKind.URETPROBE else _ENDED)
+        for site in sites
+    ]
 
 
 def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:
     """Return how a site is served; `windowless` says why no jump was asked for, where one was wanted."""
     match outcome:
         case Refuse(reason):
-            return Unserved(windowless or reason)
+            return Unserved(reason or windowless or "")
         case Jumped(way):
             return _JUMPS[way]
         case NotJumped(way, reason):

@@ -10,7 +10,7 @@ import errno
 from signal import SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import disposition, inject, safety, signals, sigtrap, text
+from backend.fasttrap import disposition, inject, safety, signals, sigtrap
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
 from backend.linux import ptrace
@@ -109,7 +109,7 @@ def free_child(process: Process, child: int) -> None:
     """Take from a forked child, at its first stop, what it has inherited of us, and let it go."""
     memory = Memory(child)
     try:
-        text.restore(memory, process.tracepoints.displaced)
+        process.restore_text(memory)
         safety.disarmed(memory, process.tracepoints.space.regions)
         process.jumps.restore_copy(memory)
         if process.sigtrap.safe or process.sigtrap.program.is_handler:

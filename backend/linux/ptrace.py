@@ -21,6 +21,7 @@ from backend.linux.libc import last_error, libc
 class Request(IntEnum):
     """Request numbers. Source: include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h."""
 
+    PEEKTEXT = 1
     PEEKUSER = 3
     POKETEXT = 4
     POKEUSER = 6

@@ -69,6 +69,8 @@ def arm(
     for group in sorted(_groups(plan), key=lambda group: (-group.kind, -group.unit)):
         points = judged.points(group, symbols)
         section = PROGRAM_PREFIX + plan.units[group.unit].name
+        if group.object.is_made:
+            continue
         path = group.object.open_path
         attached = _attach(loaded, section, path, points, pid, group.kind, singly=singly)
         links.extend(attached.links)
@@ -139,7 +141,7 @@ class _Judged:
     def _moves(self, group: _Group, symbols: Symbols) -> Sequence[int]:
         """Return how far behind its site each probe goes. Where single instructions are probed none is moved: it
         would fire after theirs."""
-        if group.kind is not SiteKind.ENTRY:
+        if group.kind is not SiteKind.ENTRY or group.object.is_made:
             return bytes(len(group.sites))
         sites = list(self._sites(group))
         own = [site for site in sites if site.object is group.object]

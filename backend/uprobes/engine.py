@@ -294,6 +294,9 @@ class KernelEngine:
         self._plan.sites.extend(sites)
         return refusals(further, armed.answers)
 
+    def withdrawn(self) -> tuple[Refusal, ...]:
+        return ()
+
     def detach(self) -> None:
         while self._samplers:
             os.close(self._samplers.pop())

@@ -18,6 +18,9 @@ TOO_MANY: Final = (
 )
 
 
+NO_FILE: Final = "no file holds this code: uprobes are tied to files"
+
+
 class SiteRules:
     """The rules for the sites of a plan."""
 
@@ -26,6 +29,8 @@ class SiteRules:
 
     def of(self, site: Site, moved: int = 0) -> KernelRule:
         """Return how the kernel treats a uprobe at this site, or so many bytes behind it, where it does as well."""
+        if site.object.is_made:
+            return Refused(NO_FILE)
         if self._crowded and (site.object.device, site.object.inode) in self._crowded:
             return Refused(TOO_MANY)
         if moved:

@@ -11,7 +11,9 @@ import pytest
 from backend.fasttrap import disposition, inject, safety, sigtrap, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
+from backend.fasttrap.made_sites import MadeSites
 from backend.fasttrap.scratch_space import Region
+from backend.fasttrap.site_batch import MadeCode
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.linux import procfs, ptrace
@@ -129,14 +131,23 @@ class Image(Memory):
 
 @pytest.mark.parametrize(
     ("case", "may_open", "copy"),
-    [("heal", True, b""), ("copy", False, MOV_8_TO_EAX_RET), ("wait", False, b"")],
+    [
+        ("heal", True, b""),
+        ("copy", False, MOV_8_TO_EAX_RET),
+        ("wait", False, b""),
+        ("made", True, MOV_8_TO_EAX_RET),
+    ],
 )
 def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
     triggers: Triggers, tmp_path: Path, case: str, may_open: bool, copy: bytes
 ) -> None:
     page, sites = 0x1000_0000, [0x2000_0000, 0x2000_0040]
     memory, region = Image(page, 2 * PAGE_SIZE), Region(page, 2 * PAGE_SIZE, sites)
-    action = safety.write(memory, [region], dict.fromkeys(sites, NOP), may_open=may_open)
+    made = MadeSites()
+    for site in sites if case == "made" else ():
+        made.take(MadeCode(site, b"\x90\xb8\x07\0\0\0\xc3"), site)
+    displaced = text.Displaced(sites, bytes((NOP, NOP)))
+    action = safety.write(memory, [region], displaced, made, may_open=may_open)
     memory.write(region.slot(sites[0]), copy)
     memory.write(page + 2048, action.to_bytes())
     image = tmp_path / "image"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.perf_map import PerfMap, parse
+from backend.perf_map import PerfMap, Row, parse, supersede
 
 
 @pytest.fixture
@@ -61,4 +61,39 @@ def test_lines_of_another_form_are_left_out() -> None:
         b"10 4 \xff\x1b",
         b"10 4  b c",
     ]
-    assert parse(b"\n".join(lines)) == [(0x10, 4, " b c")]
+    assert parse(b"\n".join(lines)) == [(0x10, 4, "\udcff\x1b"), (0x10, 4, " b c")]
+    assert parse(b"7fffffffffff 1 a\n800000000000 1 a\n%x 1 a" % (1 << 70)) == [(0x7FFF_FFFF_FFFF, 1, "a")]
+
+
+def test_a_newer_piece_takes_the_place_of_all_that_it_overlaps() -> None:
+    rows: list[Row] = []
+    supersede(rows, [(0x10, 4, "a"), (0x18, 8, "b"), (0x20, 8, "c"), (0x28, 4, "d")])
+    supersede(rows, [(0x12, 1, "inside a"), (0x1F, 2, "over b and c"), (0x28, 4, "d again")])
+    assert rows == [(0x12, 1, "inside a"), (0x1F, 2, "over b and c"), (0x28, 4, "d again")]
+    supersede(rows, [(0, 0x1000, "over all")])
+    assert rows == [(0, 0x1000, "over all")]
+
+
+def test_only_what_has_been_written_since_is_read(written: Path) -> None:
+    found = own_map()
+    assert [name for _, _, name in found.grow()] == ["first", "py::second:/a file.py"]
+    with written.open("a") as file:
+        file.write("3000 8 thi")
+        file.flush()
+        assert found.grow() == []
+        file.write("rd\n1008 8 in the first\n")
+        file.flush()
+        assert found.grow() == [(0x3000, 8, "third"), (0x1008, 8, "in the first")]
+    assert [start for start, _, _ in found.rows] == [0x1008, 0x2000, 0x3000]
+
+
+def test_another_file_in_its_place_is_read_from_its_beginning(written: Path) -> None:
+    found = own_map()
+    assert found.at(0x1000)
+    written.unlink()
+    written.write_text("5000 10 of another program, with a name that makes it longer\n")
+    assert found.at(0x5000)
+    assert found.at(0x1000) is None
+    written.write_text("6000 10 short\n")
+    assert found.at(0x6000) == (0x6000, 0x10, "short")
+    assert found.at(0x5000) is None

@@ -1,5 +1,7 @@
 /* Installs the safety handler, whose memory and disposition are in the file named, and meets int3s: at two sites, which it
- * takes away at once, or if the file's copy of the first says so (argument `copy`, `wait`) leaves. Ends with 0 if all is well. */
+ * takes away at once, or if the file's copy of the first says so (argument `copy`, `wait`) leaves; or of which the program
+ * has changed what is behind (`made`): at the first an operand, at the second the instruction, which is no longer ours. Ends
+ * with 0 if all is well. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -32,6 +34,8 @@ int main(int argc, char **argv)
 	map((unsigned long)sites, 4096, PROT_READ | PROT_WRITE);
 	memcpy(sites, body, sizeof body);
 	memcpy(sites + 64, body, sizeof body);
+	if (strcmp(argv[2], "made") == 0)
+		sites[2] = 6, sites[64 + 1] = 0xb9;
 	mprotect(sites, 4096, PROT_READ | PROT_EXEC);
 	if (fread(page, 1, 8192, image) != 8192)
 		return 2;
@@ -46,8 +50,10 @@ int main(int argc, char **argv)
 		return 6;
 	if (strcmp(argv[2], "wait") == 0)
 		pthread_create(&thread, NULL, mend, NULL);
-	if (call(sites) != (strcmp(argv[2], "copy") == 0 ? 8 : 7))
+	if (call(sites) != (strcmp(argv[2], "copy") == 0 ? 8 : strcmp(argv[2], "made") == 0 ? 6 : 7))
 		return 5;
+	if (strcmp(argv[2], "made") == 0 && (sites[0] != 0x90 || sites[64] != 0xcc))
+		return 8;
 	if (strcmp(argv[2], "heal") == 0 && (sites[0] != 0x90 || sites[64] != 0x90))
 		return 7;
 	raise(SIGTRAP);
