@@ -32,6 +32,7 @@ from backend.serving import EngineOptions, NoEngine, chosen, engine_for, foresee
 from backend.session import Session, SessionOptions
 from backend.traced import Traced
 from dlang.aggregation_store import SortOptions
+from dlang.bars import Bars
 from dlang.command_line import (
     USAGE,
     VERSION,
@@ -476,7 +477,7 @@ def _output_options(options: Options) -> OutputOptions:
         reverse=options.aggsortrev,
         key_position=options.aggsortkeypos,
         aggregation_position=options.aggsortpos,
-        zoomed=options.aggzoom,
+        bars=_bars(options),
     )
     return OutputOptions(
         options.quiet,
@@ -490,6 +491,16 @@ def _output_options(options: Options) -> OutputOptions:
         options.aggrate_ns,
         options.stackindent,
     )
+
+
+def _bars(options: Options) -> Bars:
+    primitive = options.encoding == "ascii" or os.environ.get("TERM") in _PRIMITIVE_TERMINALS
+    blocks = options.encoding == "utf8"
+    return Bars(options.aggzoom, options.agghist, options.aggpack, blocks, blocks or not primitive)
+
+
+_PRIMITIVE_TERMINALS = frozenset(["sun", "sun-color", "dumb"])
+"""Values of TERM that have illumos draw with letters, if option encoding says nothing."""
 
 
 def _option_setter(options: Options) -> SetOptions:

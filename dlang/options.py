@@ -61,7 +61,10 @@ class Options:
     aggsortrev: bool = False
     aggsortkeypos: int = 0
     aggsortpos: int = 0
+    agghist: bool = False
+    aggpack: bool = False
     aggzoom: bool = False
+    encoding: str = ""
     aggrate_ns: int = 0
     switchrate_ns: int = 0
     statusrate_ns: int = 1_000_000_000
@@ -269,6 +272,8 @@ _OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
 _PROCESSES: Final = "it bounds what DTrace keeps of processes that come and go"
 
 OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
+    Effective("agghist", _SWITCH, "agghist", "draw a bar beside each count and sum"),
+    Effective("aggpack", _SWITCH, "aggpack", "show distributions in one line"),
     Effective("aggrate", _RATE, "aggrate_ns", "how often aggregations are read"),
     Effective("aggsize", _SIZE, "aggsize", "memory for aggregations"),
     Effective("aggsortkey", _SWITCH, "aggsortkey", "sort aggregations by key"),
@@ -286,6 +291,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("droptags", _SWITCH, "droptags", "show the tags of drops"),
     Effective("dynvarsize", _SIZE, "dynvarsize", "memory for thread-local variables and associative arrays"),
     Effective("empty", _SWITCH, "empty", "a program may be empty"),
+    Effective("encoding", _one_of("ascii", "utf8"), "encoding", "characters that bars are drawn with"),
     Effective("engine", _one_of("auto", "uprobes", "fasttrap"), "engine", "what serves the probes"),
     Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
@@ -360,15 +366,12 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("udefs", _SWITCH, _KERNEL_TYPES),
     Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
     Accepted("useruid", _INTEGER, _PROCESSES),
-    Refused("agghist", "bars in the lines of aggregations"),
-    Refused("aggpack", "distributions in one line"),
     Refused("bpflog", "the log of the kernel's verifier"),
     Refused("core", "a core dump at exit"),
     Refused("cpu", "tracing on one processor"),
     Refused("ctypes", "writing the C types of a program"),
     Refused("debug", "debugging output"),
     Refused("dtypes", "writing the D types of a program"),
-    Refused("encoding", "the choice of characters for bars"),
     Refused("grabanon", "anonymous tracing"),
     Refused("procfspath", "another place for /proc"),
     Refused("pspec", "names of types as probe descriptions"),
@@ -381,6 +384,8 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
 _BY_NAME: Final = {row.name: row for row in OPTIONS}
 _WHILE_TRACING: Final = frozenset(
     [
+        "agghist",
+        "aggpack",
         "aggrate",
         "aggsortkey",
         "aggsortkeypos",

@@ -2,7 +2,7 @@
 
 `Printer` turns what the engines recorded into the text of standard output, in the order of the data stream,
 and tells what else a row asks for. It writes nowhere itself: the session does. Messages for standard error
-are `notices.py`'s, single conversions `printf_render`'s, histograms `distribution`'s, names of addresses
+are `notices.py`'s, aggregations `aggregation_text`'s, single conversions `printf_render`'s, names of addresses
 `symbol_text`'s. Source: d-language.md §9, §11, §12; tests/reference.
 """
 
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from dlang.aggregation_store import AggregationStore, EngineRequest, Entry, SortOptions, Value
-from dlang.aggregations import DISTRIBUTIONS, KeyValue, to_signed, unsigned_result
-from dlang.distribution import distribution_text
+from dlang.aggregation_store import AggregationStore, EngineRequest, SortOptions
+from dlang.aggregation_text import entries_text, symbol_text
 from dlang.dump import bytes_text, hex_dump, typed_dump
 from dlang.escape import padded, printable, printable_name, until_zero
 from dlang.items import (
@@ -44,7 +43,7 @@ from dlang.options import INVALID_NAME, OptionError
 from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
 from dlang.speculations import Speculations
 from dlang.symbol_text import FRAME_INDENT, AddressNames
-from dlang.types import IntegerType, PointerType, StackType, StringType, SymbolPart, SymbolType, Type, wrap
+from dlang.types import StringType, as_integer, wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,7 @@ class Printer:
     def finish(self) -> str:
         """Return what a run ends with: a newline, then the aggregations that no printa() printed."""
         entries = self._store.take_unprinted(self._options.sort)
-        return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
+        return "\n" + entries_text(entries, self._names)
 
     def finish_at_once(self) -> str:
         """Return what a run ends with at the second Ctrl-C: no aggregations."""
@@ -271,7 +270,7 @@ class Printer:
     def _printa(self, item: Printa) -> str:
         entries = self._store.take_printed(item.aggregations, self._options.sort)
         if item.format is None:
-            return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
+            return "\n" + entries_text(entries, self._names)
         return "".join(render_entry(item.format, entry, self._names) for entry in entries)
 
 
@@ -345,53 +344,9 @@ def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False) -> str:
     if isinstance(typed.value, bytes):
         text = printable(until_zero(typed.value))
         return text if quiet else f"  {padded(text, 33)}"
-    type_ = _as_integer(typed.type)
+    type_ = as_integer(typed.type)
     number = wrap(typed.value, type_)
     return str(number) if quiet else f" {number:{_TRACE_COLUMNS[type_.size, type_.signed]}d}"
-
-
-def entry_text(entry: Entry, names: AddressNames = NO_NAMES) -> str:
-    """Return one entry in the default form: the keys, the values, a newline."""
-    types = entry.values[0].aggregation.key_types
-    keys = "".join(key_text(type_, key, names) for type_, key in zip(types, entry.key, strict=True))
-    return f"{keys}{''.join(map(_value_text, entry.values))}\n"
-
-
-def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
-    """Return a key in the default form: columns by its size, where sizes 1 and 2 print unsigned."""
-    if isinstance(key, bytes):
-        if isinstance(type_, StackType):
-            return names.stack(key)
-        if not isinstance(type_, StringType):
-            return bytes_text(key, 50, raw=False)
-        return f"  {padded(printable(until_zero(key)), 50)}"
-    if isinstance(type_, SymbolType):
-        return symbol_text(key, type_.part, names)
-    size = _as_integer(type_).size
-    number = wrap(key, IntegerType("", size, size >= 4))
-    return f" {number:{ {8: 16, 4: 8, 2: 5, 1: 3}[size] }d}"
-
-
-def symbol_text(address: int, part: SymbolPart, names: AddressNames) -> str:
-    """Return what usym() and its like print, as an action or as a key."""
-    return f"  {padded(names.symbol(address, part), 50)}"
-
-
-def _value_text(value: Value) -> str:
-    if value.aggregation.function in DISTRIBUTIONS:
-        return distribution_text(value.aggregation, value.cell, value.normal, zoomed=value.zoomed)
-    return f" {to_signed(unsigned_result(value.aggregation, value.cell, value.normal)):16d}"
-
-
-def _as_integer(type_: Type) -> IntegerType:
-    """Return the integer type that a value prints as: an address is 8 bytes, unsigned."""
-    match type_:
-        case IntegerType():
-            return type_
-        case PointerType():
-            return IntegerType(str(type_), 8, signed=False)
-        case _:
-            raise AssertionError(f"an integer of type {type_}")
 
 
 def listing(probes: Iterable[tuple[int, ProbeName]]) -> str:

@@ -76,7 +76,7 @@ def _part(
         return _value(part, layout, next(supply), names)
     result = next(results)
     if result.aggregation.function in DISTRIBUTIONS:
-        return distribution_text(result.aggregation, result.cell, result.normal, zoomed=result.zoomed)
+        return distribution_text(result.aggregation, result.cell, result.normal, result.bars)
     type_ = result_type(result.aggregation)
     by_sign = part.kind.style in (Style.SIGNED, Style.SIGNED_BY_TYPE) and type_.signed
     quotient = signed_result if by_sign else unsigned_result
