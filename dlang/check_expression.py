@@ -63,7 +63,6 @@ from dlang.program import (
     Element,
     Load,
     Logical,
-    Memory,
     Part,
     Register,
     Scope,
@@ -538,8 +537,9 @@ def _call(node: ast.Call, names: Names) -> Value:
     subroutine.check_count(len(node.arguments), node.span)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
-        goes_on = name == "strtok" and number == 1 and is_zero(argument)
-        if not parameter.accepts(argument.type) and not goes_on:
+        goes_on = name == "strtok" and number == 1
+        is_null = is_zero(argument) and (goes_on or parameter.is_pointer)
+        if not parameter.accepts(argument.type) and not is_null:
             span = node.arguments[number - 1].span
             prototype_mismatch(f"{name}( )", number, parameter.text, argument.type, span)
     match name:
@@ -557,11 +557,6 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
-        case "inet_ntoa":
-            address = TYPEDEFS["ipaddr_t"]
-            pointer = convert(arguments[0], PointerType(address))
-            word = Load(address, Memory(address, pointer, node.arguments[0].span))
-            return SubroutineCall(STRING, name, (word,), None, node.span)
         case "strlen":
             return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node), node.span)
     return _subroutine(subroutine, arguments, node, names)

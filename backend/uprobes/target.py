@@ -44,9 +44,9 @@ from dlang.layout import (
     PLACE_CONDITION_SHIFT,
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
-    STATE_CONSUMER_PARENT,
+    STATE_CONSUMER_ANCESTORS,
     STATE_DYNAMIC,
-    STATE_TARGET_PARENT,
+    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     HashStore,
     Store,
@@ -354,9 +354,6 @@ class _BpfTarget:
         match fact:
             case Fact.PID | Fact.TID:
                 return self._process_or_thread(b, fact)
-            case Fact.PPID:
-                own = self.kind is UnitKind.CONSUMER
-                return load(b, self.state(b), STATE_CONSUMER_PARENT if own else STATE_TARGET_PARENT)
             case Fact.UID:
                 return extend(b, _call(b, Helper.GET_CURRENT_UID_GID, []), 4, signed=False)
             case Fact.GID:
@@ -372,8 +369,12 @@ class _BpfTarget:
                 return self._virtual_time(b)
             case Fact.PROBE_ID:
                 return self.site(b)
-            case Fact.ENABLING_ID:
-                raise AssertionError("the enabling is known when code is generated")
+            case Fact.PPID | Fact.ENABLING_ID:
+                raise AssertionError(fact)
+
+    def ancestors(self, b: ir.IRBuilder) -> ir.Value:
+        own = self.kind is UnitKind.CONSUMER
+        return at(b, self.state(b), STATE_CONSUMER_ANCESTORS if own else STATE_TARGET_ANCESTORS)
 
     def _process_or_thread(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
         namespace = self.machine.options.pid_namespace
