@@ -33,11 +33,12 @@ class Traced:
     _objects: ProcessObjects | None = None
     _rows: ProcessRows | None = None
 
-    def create(self, command: str, ignored_signals: Set[int]) -> None:
-        """Start a command and hold it at its entry point. Raises CommandNotStarted."""
-        from backend.target_process import create
+    def create(self, command: str, ignored_signals: Set[int], held_at: str) -> None:
+        """Start a command and hold it where option evaltime says. Raises CommandNotStarted."""
+        from backend.command_start import create
+        from backend.held_at import HeldAt
 
-        created = self.stack.enter_context(create(command, ignored_signals))
+        created = self.stack.enter_context(create(command, ignored_signals, held_at=HeldAt(held_at)))
         # However the run ends, what was started for it ends with it.
         self.stack.callback(created.finish)
         self.process = created

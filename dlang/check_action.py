@@ -435,7 +435,7 @@ def _action(node: ast.Call, body: Body) -> Statement:
             return body.add(DenormalizeAction(bit, _aggregation_argument(node, body)))
         case "normalize":
             aggregation = _aggregation_argument(node, body)
-            placed = body.place(_integer_argument(node, 2, UNSIGNED_LONG, body))
+            placed = body.place(_divisor(node, body))
             return body.add(NormalizeAction(bit, aggregation, placed))
         case "trunc":
             aggregation = _aggregation_argument(node, body)
@@ -462,6 +462,16 @@ def _integer_argument(node: ast.Call, number: int, type_: IntegerType, body: Bod
         wanted = ACTIONS[node.function.name].parameters[number - 1].text
         prototype_mismatch(f"{node.function.name}( )", number, wanted, value.type, argument.span)
     return convert(value, type_)
+
+
+def _divisor(node: ast.Call, body: Body) -> Value:
+    """Return what normalize() divides by: DTrace takes no more of it than the bytes of its type."""
+    argument = node.arguments[1]
+    value = check_expression(argument, body.names)
+    if not isinstance(value.type, IntegerType):
+        prototype_mismatch("normalize( )", 2, "uint64_t", value.type, argument.span)
+    unsigned = IntegerType(f"unsigned {value.type}", value.type.size, signed=False)
+    return convert(convert(value, unsigned), UNSIGNED_LONG)
 
 
 def _aggregation_argument(node: ast.Call, body: Body) -> Aggregation:

@@ -245,7 +245,7 @@ class _Run:
         try:
             match self.line.target:
                 case TargetCommand(text=command):
-                    self.traced.create(command, ignored)
+                    self.traced.create(command, ignored, self.options.evaltime)
                 case TargetPid(pid=pid):
                     self.traced.grab(pid)
         except (CommandNotStarted, CannotGrab) as error:

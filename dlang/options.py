@@ -20,6 +20,7 @@ INVALID_VALUE: Final = "Invalid value for specified option"
 ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
 
 Engine = Literal["auto", "uprobes", "fasttrap"]
+Evaltime = Literal["exec", "preinit", "postinit", "main"]
 Returns = Literal["instructions", "uretprobe"]
 Tier = Literal["auto", "trap", "jump"]
 Value = bool | int | str
@@ -84,6 +85,7 @@ class Options:
     maxframes: int = 127
     noresolve: bool = False
     demangle: bool = False
+    evaltime: Evaltime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
     tier: Tier = "auto"
@@ -203,8 +205,8 @@ class Kind:
     values: str
 
 
-def _one_of(*words: str, note: str = "") -> Kind:
-    return Kind(lambda text: text if text in words else None, f"{' or '.join(words)}{note}")
+def _one_of(*words: str) -> Kind:
+    return Kind(lambda text: text if text in words else None, " or ".join(words))
 
 
 _SWITCH: Final = Kind(_switch, "no value, yes or no")
@@ -294,6 +296,12 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("encoding", _one_of("ascii", "utf8"), "encoding", "characters that bars are drawn with"),
     Effective("engine", _one_of("auto", "uprobes", "fasttrap"), "engine", "what serves the probes"),
     Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
+    Effective(
+        "evaltime",
+        _one_of("exec", "preinit", "postinit", "main"),
+        "evaltime",
+        "where the command of -c is held until its probes are in place",
+    ),
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
     Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
@@ -331,11 +339,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("ctfpath", _TEXT, _KERNEL_TYPES),
     Accepted("debugassert", _TEXT, "it checks DTrace's own code"),
     Accepted("disasm", _INTEGER, "it selects listings of option -S, which is refused"),
-    Accepted(
-        "evaltime",
-        _one_of("postinit", note=" (not exec, preinit or main in this version of dtrap)"),
-        "the command is held when its libraries are initialised",
-    ),
     Accepted("iregs", _REGISTERS, _OWN_CODE),
     Accepted("jstackframes", _INTEGER, _STACKS),
     Accepted("jstackstrsize", _SIZE, _STACKS),
@@ -437,10 +440,9 @@ def refuse_in_program(name: str, value: str | None) -> None:
 
 def set_while_tracing(options: Options, name: str, value: str | None) -> Options:
     """Return `options` as setopt() changes them; raises OptionError as `set_option` does, and where it is too late."""
-    changed = set_option(options, name, value)
-    if name not in _WHILE_TRACING:
+    if name in _BY_NAME and name not in _WHILE_TRACING:
         raise OptionError(name, value, "Operation illegal when tracing is active")
-    return changed
+    return set_option(options, name, value)
 
 
 def from_environment(environ: Mapping[str, str]) -> Options:

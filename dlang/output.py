@@ -118,6 +118,10 @@ def no_options(name: str, value: str | None) -> OutputOptions:
     raise OptionError(name, value, INVALID_NAME)
 
 
+_SET = "1"
+"""The value that an option is set to if none is given."""
+
+
 class Printer:
     """One run's output: whether the heading is out, and how deep each thread is with -F."""
 
@@ -157,6 +161,7 @@ class Printer:
                     self._speculations.hold(number, replace(row, items=tuple(rest)))
                 return Consumed(())
         # commit() and discard() alone show no row of their own.
+        quiet = self._options.quiet
         shown = not row.items or any(not isinstance(item, Commit | Discard) for item in row.items)
         steps: list[Step] = [self._start(row)] if shown else []
         status: int | None = None
@@ -185,7 +190,7 @@ class Printer:
                 case SetOption():
                     steps.extend(self._option(item, row))
                 case _:
-                    text, wanted = self._item(item)
+                    text, wanted = self._item(item, quiet)
                     steps.append(text)
                     requests.extend(wanted)
         if shown and not self._options.quiet:
@@ -198,9 +203,10 @@ class Printer:
             self._options = self._set_option(item.name, item.value)
             self._names = replace(self._names, indent=self._options.stackindent)
         except OptionError as error:
-            value = "" if item.value is None else f' to "{item.value}"'
-            what = f'couldn\'t set option "{item.name}"{value}: {error.message}'
-            yield Complaint(library_error(row.clause, row.probe_id, row.probe, what))
+            value = _SET if item.value is None else item.value
+            what = f'couldn\'t set option "{item.name}" to "{value}": {error.message}'
+            # DTrace's words end in a newline of their own.
+            yield Complaint(f"{library_error(row.clause, row.probe_id, row.probe, what)}\n")
 
     def interrupted(self) -> str:
         """Return what the first Ctrl-C prints, before END runs: a newline behind the terminal's `^C`."""
@@ -239,12 +245,13 @@ class Printer:
         | Truncate
         | Normalize
         | Denormalize,
+        quiet: bool,
     ) -> tuple[str, tuple[EngineRequest, ...]]:
         match item:
             case Printf(format=format_, values=values):
                 return render(format_, values, self._names), ()
             case Trace(value=value):
-                return trace_text(value, quiet=self._options.quiet, raw=self._options.rawbytes), ()
+                return trace_text(value, quiet=quiet, raw=self._options.rawbytes), ()
             case Dump(data=data):
                 return hex_dump(data), ()
             case Print(address=address, type=type_, data=data):
