@@ -100,6 +100,7 @@ _ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _SIZE: Final = Parameter("size_t", _is_integer)
 _INT: Final = Parameter("int", _is_integer, INT)
 _POINTER: Final = Parameter("void *", _is_pointer)
+_SOURCE: Final = Parameter("void *", lambda type_: _is_pointer(type_) or isinstance(type_, StringType))
 _TEXT: Final = Parameter("char *", is_text, STRING)
 _AGGREGATION: Final = Parameter("@", _anything)
 _CHARACTER: Final = Parameter("char", _is_integer, CHAR)
@@ -175,7 +176,7 @@ SUBROUTINES: Final = {
     row.name: row
     for row in (
         Function("alloca", (_SIZE,), 1, "makes room for a firing", result=VOID_POINTER),
-        Function("bcopy", (_POINTER, _POINTER, _SIZE), 3, "copies within a firing's own memory", result=VOID),
+        Function("bcopy", (_SOURCE, _POINTER, _SIZE), 3, "copies within a firing's own memory", result=VOID),
         Function(
             "copyinto",
             (_ADDRESS, _SIZE, _POINTER),

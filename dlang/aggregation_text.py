@@ -117,7 +117,7 @@ def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
         if isinstance(type_, StackType):
             return names.stack(key)
         if not isinstance(type_, StringType):
-            return bytes_text(key, 50, raw=False)
+            return bytes_text(key, 50)
         return f"  {padded(printable(until_zero(key)), 50)}"
     if isinstance(type_, SymbolType):
         return symbol_text(key, type_.part, names)

@@ -19,7 +19,7 @@ from dlang.actions import (
     Function,
     prototype_mismatch,
 )
-from dlang.aggregations import AggregatingFunction, Aggregation
+from dlang.aggregations import WORD_MASK, AggregatingFunction, Aggregation
 from dlang.check_operator import (
     arithmetic,
     assignable,
@@ -546,8 +546,9 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyin":
             return CopyIn(VOID_POINTER, arguments[0], arguments[1], node.span)
         case "alloca":
-            if isinstance(arguments[0], Constant) and arguments[0].value > COPY_LIMIT:
-                message = f"alloca({arguments[0].value}) size larger than scratchsize {COPY_LIMIT}"
+            size = arguments[0].value & WORD_MASK if isinstance(arguments[0], Constant) else 0
+            if size > COPY_LIMIT:
+                message = f"alloca({size}) size larger than scratchsize {COPY_LIMIT}"
                 fail("D_ALLOCA_SIZE", node.span, message)
             return Allocate(VOID_POINTER, arguments[0], node.span)
         case "copyinto":

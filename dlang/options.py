@@ -308,7 +308,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("nspec", _INTEGER, "nspec", "speculations at one time"),
     Effective("printsize", _SIZE, "printsize", "bytes that print() shows of a value"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
-    Effective("rawbytes", _SWITCH, "rawbytes", "show bytes as a dump, also where they are text"),
+    Effective("rawbytes", _SWITCH, "rawbytes", "have trace() show the bytes of a value as a dump"),
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
     ),

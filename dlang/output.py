@@ -50,15 +50,16 @@ from dlang.types import StringType, as_integer, wrap
 class OutputOptions:
     """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns.
 
-    `speculation_size` is option specsize, in bytes. `switch_ns` and `aggregation_ns` are how often the session takes
-    records and reads aggregations, in nanoseconds; 0 is whenever there are some. `stackindent` is how many blanks are
-    before a frame.
+    `string_size` is option strsize, `speculation_size` option specsize, in bytes. `switch_ns` and `aggregation_ns` are
+    how often the session takes records and reads aggregations, in nanoseconds; 0 is whenever there are some.
+    `stackindent` is how many blanks are before a frame.
     """
 
     quiet: bool = False
     flowindent: bool = False
     testing: bool = False
     rawbytes: bool = False
+    string_size: int = 256
     printsize: int = 1024
     sort: SortOptions = field(default_factory=SortOptions)
     speculation_size: int = 4 << 20
@@ -251,7 +252,9 @@ class Printer:
             case Printf(format=format_, values=values):
                 return render(format_, values, self._names), ()
             case Trace(value=value):
-                return trace_text(value, quiet=quiet, raw=self._options.rawbytes), ()
+                options = self._options
+                raw, size = options.rawbytes, options.string_size
+                return trace_text(value, quiet=quiet, raw=raw, string_size=size), ()
             case Dump(data=data):
                 return hex_dump(data), ()
             case Print(address=address, type=type_, data=data):
@@ -344,16 +347,29 @@ _TRACE_COLUMNS = {(8, True): 19, (4, True): 10, (2, True): 5, (1, True): 3} | {
 }
 
 
-def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False) -> str:
-    """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs."""
+def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False, string_size: int = 256) -> str:
+    """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs.
+
+    With `raw`, which is option rawbytes, the bytes that it has; `string_size` are those of a string.
+    """
+    if raw:
+        return hex_dump(_raw(typed, string_size))
     if isinstance(typed.value, bytes) and not isinstance(typed.type, StringType):
-        return bytes_text(typed.value, 33, raw=raw, quiet=quiet)
+        return bytes_text(typed.value, 33, quiet=quiet)
     if isinstance(typed.value, bytes):
         text = printable(until_zero(typed.value))
         return text if quiet else f"  {padded(text, 33)}"
     type_ = as_integer(typed.type)
     number = wrap(typed.value, type_)
     return str(number) if quiet else f" {number:{_TRACE_COLUMNS[type_.size, type_.signed]}d}"
+
+
+def _raw(typed: TypedValue, string_size: int) -> bytes:
+    """Return a value as the bytes that it has in memory."""
+    if isinstance(typed.value, bytes):
+        return typed.value.ljust(string_size, bytes(1)) if isinstance(typed.type, StringType) else typed.value
+    size = as_integer(typed.type).size
+    return (typed.value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
 
 def listing(probes: Iterable[tuple[int, ProbeName]]) -> str:

@@ -147,6 +147,7 @@ class BpfMachine:
         self.text_fields: list[ProbeField] = []
         self.scratch_size = 0
         self.sleeping: set[str] = set()
+        self.uses_ancestors = False
         self.pool = Constants()
         self._indices: dict[str, int] = {}
         self._ask_pool_bits = pool_bits
@@ -373,6 +374,7 @@ class _BpfTarget:
                 raise AssertionError(fact)
 
     def ancestors(self, b: ir.IRBuilder) -> ir.Value:
+        self.machine.uses_ancestors |= self.kind is not UnitKind.CONSUMER
         own = self.kind is UnitKind.CONSUMER
         return at(b, self.state(b), STATE_CONSUMER_ANCESTORS if own else STATE_TARGET_ANCESTORS)
 
