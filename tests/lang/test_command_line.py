@@ -205,9 +205,17 @@ def test_error_writing_a_header_is_not_mistaken_for_help() -> None:
     )
 
 
-@pytest.mark.parametrize("argv", [["-p", "1", "-p", "2"], ["-c", "ls", "-p", "2"], ["-c", "ls", "-c", "ls"]])
-def test_error_two_processes(argv: list[str]) -> None:
-    assert usage_error(*argv) == "more than one process (-p, -c) is not supported by this version"
+def test_several_processes_come_in_their_order() -> None:
+    assert parse(["-p", "7", "-c", "ls", "-p", "2"]).targets == (
+        TargetPid(7),
+        TargetCommand("ls"),
+        TargetPid(2),
+    )
+
+
+def test_error_two_commands() -> None:
+    message = usage_error("-c", "ls", "-c", "ls")
+    assert message == "more than one command (-c) is not supported by this version"
 
 
 def test_usage_has_a_line_for_each_flag_and_fits_a_wide_terminal() -> None:
