@@ -82,6 +82,14 @@ class NotTraceable(CannotGrab):
     """A process of a kind that dtrap doesn't trace: a kernel thread, a 32-bit process, dtrap itself."""
 
 
+class SeveralProcesses(Exception):
+    """What a run asks for is not to be had with several processes; `reason` says what it has to do without."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"with several processes in one run {reason}; start one dtrap for each")
+        self.reason = reason
+
+
 class ProcessGone(Exception):
     """There is no process of this id (any more), or only a zombie is left of it."""
 

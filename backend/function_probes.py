@@ -37,8 +37,9 @@ _SET: Final = re.compile(r"\[[^\]]*\]")
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A probe that matched and that can't be: of which function, its name, and why."""
+    """A probe that matched and that can't be: of which process and function, its name, and why."""
 
+    pid: int
     function: PlacedFunction
     name: str
     reason: str
@@ -144,7 +145,7 @@ def wanted(
         if probes.uretprobe:
             yield SiteKind.URETPROBE, 0
         elif probes.decoded.no_exits:
-            left_out(LeftOut(probes.function, RETURN, probes.decoded.no_exits))
+            left_out(LeftOut(probes.pid, probes.function, RETURN, probes.decoded.no_exits))
         elif probes.decoded.exits or probes.decoded.branches:
             yield SiteKind.RETURN, 0
     if not is_glob(name):
@@ -155,7 +156,7 @@ def wanted(
             if accepts(f"{offset:x}"):
                 yield SiteKind.OFFSET, offset
         if probes.decoded.unknown:
-            left_out(LeftOut(probes.function, "some offsets", probes.decoded.unknown))
+            left_out(LeftOut(probes.pid, probes.function, "some offsets", probes.decoded.unknown))
 
 
 def _begins(probes: FunctionProbes, offset: int) -> bool:

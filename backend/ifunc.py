@@ -20,13 +20,12 @@ from backend.errors import MalformedElf
 from backend.linux.procfs import RemoteAddr
 from backend.objects import LoadedObject
 from backend.symbols import Function
-from backend.symbols_elf import ElfFile, Section, SectionType
+from backend.symbols_elf import SYMBOL, ElfFile, Section, SectionType, name_places
 
 ReadMemory = Callable[[int, int], bytes]
 """Takes runtime address and size; returns the readable bytes from there, fewer or none where memory ends."""
 
 _RELA = struct.Struct("<QQq")
-_SYMBOL = struct.Struct("<IBBHQQ")
 _R_64, _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 1, 6, 7, 37
 
 
@@ -172,14 +171,7 @@ def _symbol_indexes(file: ElfFile, table: int, names: Iterable[str]) -> dict[int
     if symbols.type != SectionType.DYNSYM or symbols.link >= len(file.sections):
         return {}
     strings = file.section_bytes(file.sections[symbols.link])
-    # A name can be the tail of a longer one, so it is looked for everywhere.
-    at: dict[int, str] = {}
-    for name in names:
-        needle = name.encode("utf-8", "surrogatepass") + b"\0"
-        start = strings.find(needle)
-        while start >= 0:
-            at[start] = name
-            start = strings.find(needle, start + 1)
+    at = dict(name_places(strings, names))
     data = file.section_bytes(symbols)
-    rows = _SYMBOL.iter_unpack(data[: len(data) // _SYMBOL.size * _SYMBOL.size])
+    rows = SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size])
     return {index: at[row[0]] for index, row in enumerate(rows) if row[0] in at}

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from backend.errors import MalformedElf
 from backend.linux import procfs
 from backend.linux.procfs import AuxiliaryKey
+from backend.objects import loaded_objects
+from backend.symbols_elf import file_image, read_elf, symbol_addresses
 
 ReadMemory = Callable[[int, int], bytes]
 
@@ -23,7 +27,9 @@ _PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
 _MOST_HEADERS, _MOST_DYNAMIC, _MOST_OBJECTS = 64, 512, 10_000
 _R_MAP, _R_BRK, _R_STATE = 8, 16, 24
 _L_NEXT: Final = 24
-_CONSISTENT: Final = 0
+_ACCOUNT, _BREAKPOINT = "_r_debug", "_dl_debug_state"
+CONSISTENT: Final = 0
+"""The state in which the list is not being changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class LoaderState:
 
     def objects(self, read: ReadMemory) -> tuple[int, ...] | None:
         """Return the addresses of the list's entries, in order; None while it is being changed."""
-        if read(self.state, 4) != _CONSISTENT.to_bytes(4, "little"):
+        if read(self.state, 4) != CONSISTENT.to_bytes(4, "little"):
             return None
         found: list[int] = []
         entry = _word(read, self.address + _R_MAP)
@@ -51,7 +57,7 @@ class LoaderState:
 
 
 def loader_state(pid: int, read: ReadMemory) -> LoaderState | None:
-    """Return where process `pid` keeps it; None in a static program, or before the linker has begun."""
+    """Return where process `pid` keeps it; None in a static program."""
     vector = procfs.auxiliary_vector(pid)
     start, count = vector.get(AuxiliaryKey.PHDR, 0), vector.get(AuxiliaryKey.PHNUM, 0)
     raw = read(start, min(count, _MOST_HEADERS) * _PROGRAM_HEADER.size)
@@ -65,6 +71,24 @@ def loader_state(pid: int, read: ReadMemory) -> LoaderState | None:
             brk = _word(read, address + _R_BRK) if address else 0
             if brk:
                 return LoaderState(address, brk)
+    return linker_account(pid)
+
+
+def linker_account(pid: int) -> LoaderState | None:
+    """Return where the dynamic linker will keep it, by the linker's symbols: before it has begun nothing else tells.
+
+    None in a static program, or where the linker has no such symbols.
+    """
+    base = procfs.auxiliary_vector(pid).get(AuxiliaryKey.BASE, 0)
+    if not base:
+        return None
+    with ExitStack() as files:
+        for loaded in loaded_objects(pid, files):
+            if loaded.has_file and loaded.bias == base:
+                with suppress(MalformedElf):
+                    found = symbol_addresses(read_elf(file_image(loaded.fd)), (_ACCOUNT, _BREAKPOINT))
+                    if len(found) == 2:
+                        return LoaderState(base + found[_ACCOUNT], base + found[_BREAKPOINT])
     return None
 
 

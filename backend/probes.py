@@ -264,7 +264,8 @@ class Probes:
         matched = function_probes.functions_of(description, symbols, span)
         name = description.name
         self.left_out.extend(
-            function_probes.LeftOut(function, name, function.reason or "") for function in matched.refused
+            function_probes.LeftOut(pid, function, name, function.reason or "")
+            for function in matched.refused
         )
         found = array("I")
         for function in matched.functions:

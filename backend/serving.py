@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from backend.choice import Choice, choose, restricted
 from backend.combined_engine import CombinedEngine
 from backend.engine import Engine, Plan, SiteCoverage, without_samples
+from backend.errors import SeveralProcesses
 from backend.linux.bpf_features import missing_privilege
 from backend.probes import Probes
+from backend.site_table import Sites
 from backend.traced import Traced
 from dlang.probe_description import ProbeDescription
 
@@ -52,11 +54,26 @@ _NO_WRITING: Final = (
 """Whether the kernel is locked down or not: bpf_probe_write_user() is for experiments (include/uapi/linux/bpf.h)."""
 
 
+def _of_several(plan: Plan, traced: Traced, options: EngineOptions, missing: str | None) -> Choice:
+    """Return the choice for a run with several processes: their clauses share variables, which only the kernel can
+    have them do. Raises NoEngine."""
+    for process in traced.processes:
+        if missing is None and _would_be_everywhere(process.pid):
+            missing = f"of process {process.pid} {_EVERYWHERE}"
+    if options.wanted == "fasttrap" or missing is not None:
+        because = "" if missing is None else f" ({missing})"
+        raise NoEngine(str(SeveralProcesses(f"uprobes have to serve all sites{because}")))
+    reasons = ("uprobes serve all sites, since there are several processes",)
+    return Choice(plan.sites, Sites(), kernel_runs=True, reasons=reasons)
+
+
 def chosen(plan: Plan, traced: Traced, options: EngineOptions) -> Choice:
     """Return which engines serve the plan here. Raises NoEngine."""
     missing = _NO_WRITING if plan.program.copies_out else missing_privilege()
     if missing is not None and options.wanted == "uprobes":
         raise NoEngine(missing)
+    if len(traced.processes) > 1 and plan.sites:
+        return _of_several(plan, traced, options, missing)
     trap_unusable = None
     if traced.process is not None and plan.sites:
         from backend.target_process import why_not_traceable
@@ -101,19 +118,22 @@ def engine_for(plan: Plan, choice: Choice, traced: Traced, options: EngineOption
 
 
 def _clear_what_was_left(traced: Traced) -> None:
-    if traced.process is not None:
+    for process in traced.processes:
         from backend.others_jumps import clear
 
-        clear(traced.process.pid)
+        clear(process.pid)
 
 
 def _kernel_engine(plan: Plan, traced: Traced, options: EngineOptions) -> Engine:
-    from backend.uprobes.engine import KernelEngine, KernelOptions
+    from backend.uprobes.engine import KernelEngine, KernelOptions, KernelProcess
 
     sizes = KernelOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, options.singly)
-    pid = _pid(plan, traced)
-    symbols = traced.symbols.get(pid) if pid is not None else None
-    return traced.stack.enter_context(KernelEngine(plan, pid, symbols, sizes, traced.rows()))
+    processes = [
+        KernelProcess(process.pid, traced.symbols[process.pid])
+        for process in (traced.processes if plan.sites or plan.may_grow else ())
+        if process.pid in traced.symbols
+    ]
+    return traced.stack.enter_context(KernelEngine(plan, processes, sizes, traced.rows()))
 
 
 def _trap_engine(
@@ -146,7 +166,7 @@ def growth_of(
     plan: Plan, descriptions: Sequence[ProbeDescription], probes: Probes, traced: Traced
 ) -> Growth | None:
     """Return what looks after libraries that the process loads later; None where no description would match them."""
-    if traced.process is None or not plan.may_grow:
+    if traced.process is None or not plan.may_grow or traced.process.pid not in traced.symbols:
         return None
     from backend.growth import Growth
 

@@ -117,7 +117,7 @@ class Session:
 
     def run(
         self,
-        process: TargetProcess | None,
+        processes: Sequence[TargetProcess],
         refused: Callable[[Sequence[Refusal]], None],
         grown: Callable[[Grown, Sequence[Refusal]], None],
     ) -> int:
@@ -132,11 +132,11 @@ class Session:
                     refused(self._engine.attach())
                 # Whoever waits for BEGIN's output may let the process go: it is shown once probes are in place.
                 self._terminal.flush()
-                if process is not None:
+                for process in processes:
                     process.release()
-                self._loop(process, wakeup, grown)
+                self._loop(processes, wakeup, grown)
             self._engine.detach()
-            self._report_end(process)
+            self._report_end(processes)
             self._consume()
             self._update_ns = 0
             self._fire(END_ID)
@@ -150,20 +150,20 @@ class Session:
 
     def _loop(
         self,
-        process: TargetProcess | None,
+        processes: Sequence[TargetProcess],
         wakeup: int,
         grown: Callable[[Grown, Sequence[Refusal]], None],
     ) -> None:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        if process is not None:
+        for process in processes:
             poll.register(process.fileno(), select.POLLIN)
         timers = _Timers(self._plan.probes, Tick if self._engine.samples else (Tick, Profile))
         refresh_ns = time.monotonic_ns() + _REFRESH_NS
         report_ns = time.monotonic_ns() + self._options.status_ns
         look_ns = 0 if self._growth is not None else _NEVER_NS
         switch_ns = 0
-        while not self._ending(process):
+        while not self._ending(processes):
             now_ns = time.monotonic_ns()
             for probe in timers.due(now_ns):
                 self._engine.fire(probe)
@@ -181,7 +181,7 @@ class Session:
             if now_ns >= refresh_ns:
                 self._engine.refresh()
                 refresh_ns = now_ns + _REFRESH_NS
-            if self._ending(process):
+            if self._ending(processes):
                 break
             patience_ns = time.monotonic_ns() + self._engine.patience_ns
             deadline_ns = min(timers.next_ns, report_ns, refresh_ns, look_ns, patience_ns)
@@ -191,7 +191,10 @@ class Session:
                 poll.register(self._engine.fileno(), 0)
             else:
                 poll.register(self._engine.fileno(), select.POLLIN)
-            poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000))
+            for descriptor, _ in poll.poll(max(0, (deadline_ns - time.monotonic_ns()) / 1_000_000)):
+                # A process that has ended wakes us once: others may go on.
+                if any(descriptor == process.fileno() for process in processes):
+                    poll.unregister(descriptor)
         if self._signals:
             self._terminal.data(self._printer.interrupted())
 
@@ -204,8 +207,9 @@ class Session:
         elif self._engine.loading:
             self._engine.extend(Sites(), None)
 
-    def _ending(self, process: TargetProcess | None) -> bool:
-        over = self._engine.lost or (process is not None and not process.alive())
+    def _ending(self, processes: Sequence[TargetProcess]) -> bool:
+        ended = bool(processes) and not any(process.alive() for process in processes)
+        over = self._engine.lost or ended
         return over or self._exit_status is not None or self._signals > 0
 
     @contextmanager
@@ -231,15 +235,16 @@ class Session:
             os.close(reading)
             os.close(writing)
 
-    def _report_end(self, process: TargetProcess | None) -> None:
-        """Say that the process has died of a signal, unless Ctrl-C has ended both of us; or its tracer."""
-        if process is not None and self._engine.lost:
-            self._terminal.notice(tracer_lost(process.pid))
-        if process is None or self._signals or self._options.output.quiet or process.alive():
-            return
-        number = process.killed_by()
-        if number is not None:
-            self._terminal.notice(terminated(process.pid, number))
+    def _report_end(self, processes: Sequence[TargetProcess]) -> None:
+        """Say that a process has died of a signal, unless Ctrl-C has ended both of us; or its tracer."""
+        for process in processes:
+            if self._engine.lost:
+                self._terminal.notice(tracer_lost(process.pid))
+            if self._signals or self._options.output.quiet or process.alive():
+                continue
+            number = process.killed_by()
+            if number is not None:
+                self._terminal.notice(terminated(process.pid, number))
 
     def _fire(self, number: int, arguments: Sequence[int] = ()) -> None:
         for probe in self._plan.probes:

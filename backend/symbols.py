@@ -15,9 +15,8 @@ from itertools import accumulate, chain, repeat
 from typing import NamedTuple
 
 from backend.errors import MalformedElf
-from backend.symbols_elf import ElfFile, SectionType
+from backend.symbols_elf import SYMBOL, ElfFile, SectionType
 
-_SYMBOL = struct.Struct("<IBBHQQ")
 _SHN_UNDEF, _SHN_LORESERVE, _SHN_XINDEX = 0, 0xFF00, 0xFFFF
 _STT_FUNC, _STT_GNU_IFUNC = 2, 10
 _STB_LOCAL = 0
@@ -199,8 +198,8 @@ def _function_symbols(file: ElfFile) -> list[_Row]:
 
 
 def _unpack(table: bytes, strings: bytes, versions: bytes) -> list[_Row]:
-    whole = len(table) // _SYMBOL.size
-    symbols = _SYMBOL.iter_unpack(table[: whole * _SYMBOL.size])
+    whole = len(table) // SYMBOL.size
+    symbols = SYMBOL.iter_unpack(table[: whole * SYMBOL.size])
     # The version index of each symbol, whose top bit says that the version is not the default one.
     version_of = struct.unpack(f"<{len(versions) // 2}H", versions[: len(versions) // 2 * 2])
     names = _Names(strings)

@@ -12,11 +12,11 @@ with SIGBUS.
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
@@ -165,6 +165,36 @@ def bytes_image(data: bytes) -> Image:
         return data[offset : offset + size]
 
     return Image(pread, len(data))
+
+
+SYMBOL: Final = struct.Struct("<IBBHQQ")
+"""Elf64_Sym: where its name is, info, visibility, section, value, size."""
+
+
+def symbol_addresses(file: ElfFile, names: Collection[str]) -> dict[str, int]:
+    """Return the virtual addresses of the symbols of these names that the file defines, functions or data."""
+    found: dict[str, int] = {}
+    for section in file.sections:
+        if section.type in (SectionType.SYMTAB, SectionType.DYNSYM) and 0 < section.link < len(file.sections):
+            strings = file.section_bytes(file.sections[section.link])
+            places = dict(name_places(strings, names))
+            table = file.section_bytes(section)
+            for at, _, _, index, value, _ in SYMBOL.iter_unpack(
+                table[: len(table) // SYMBOL.size * SYMBOL.size]
+            ):
+                if index and at in places:
+                    found.setdefault(places[at], value)
+    return found
+
+
+def name_places(strings: bytes, names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield every offset in a string table at which one of the names can be had: it may be the tail of a longer one."""
+    for name in names:
+        needle = name.encode("utf-8", "surrogatepass") + b"\0"
+        start = strings.find(needle)
+        while start >= 0:
+            yield start, name
+            start = strings.find(needle, start + 1)
 
 
 def read_segments(image: Image) -> tuple[Segment, ...]:

@@ -27,30 +27,37 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Traced:
-    """`stack` closes what is taken. `process` is None as long as nobody has asked for one."""
+    """`stack` closes what is taken. `processes` are in the order in which they were asked for."""
 
     stack: ExitStack
-    process: TargetProcess | None = None
+    processes: list[TargetProcess] = field(default_factory=list)
     symbols: dict[int, Symbols] = field(default_factory=dict)
     made: MadeCode | None = None
-    """What the process has made at run time, once its symbols were asked for."""
+    """What the first process has made at run time, once its symbols were asked for."""
     _objects: ProcessObjects | None = None
     _rows: ProcessRows | None = None
 
-    def create(self, command: str, ignored_signals: Set[int]) -> None:
-        """Start a command and hold it at its entry point. Raises CommandNotStarted."""
-        from backend.target_process import create
+    @property
+    def process(self) -> TargetProcess | None:
+        """The first process, which is $target; None as long as nobody has asked for one."""
+        return self.processes[0] if self.processes else None
 
-        created = self.stack.enter_context(create(command, ignored_signals))
+    def create(self, command: str, ignored_signals: Set[int], held_at: str) -> None:
+        """Start a command and hold it where option evaltime says. Raises CommandNotStarted."""
+        from backend.command_start import create
+        from backend.held_at import HeldAt
+
+        created = self.stack.enter_context(create(command, ignored_signals, held_at=HeldAt(held_at)))
         # However the run ends, what was started for it ends with it.
         self.stack.callback(created.finish)
-        self.process = created
+        self.processes.append(created)
 
     def grab(self, pid: int) -> None:
-        """Take a running process. Raises CannotGrab."""
+        """Take a running process, unless the run has it already. Raises CannotGrab."""
         from backend.target_process import grab
 
-        self.process = self.stack.enter_context(grab(pid))
+        if all(process.pid != pid for process in self.processes):
+            self.processes.append(self.stack.enter_context(grab(pid)))
 
     def symbols_of(self, pid: int, span: Span) -> Symbols:
         """Return the symbols of the process that the description at `span` names; raises CompileError."""
@@ -59,7 +66,7 @@ class Traced:
         return self.symbols[pid]
 
     def objects(self) -> ProcessObjects | None:
-        """Return the objects that the process has mapped, kept up to date; None where there is no process with
+        """Return the objects that the first process has mapped, kept up to date; None where there is no process with
         symbols."""
         if self._objects is None and self.process is not None and self.process.pid in self.symbols:
             from backend.process_objects import ProcessObjects
@@ -100,24 +107,18 @@ class Traced:
         if pid == os.getpid():
             fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
         try:
-            self._take_named(pid, span)
+            self.grab(pid)
             memory = self.stack.enter_context(Memory(pid))
             objects = loaded_objects(pid, self.stack)
-            self.made = MadeCode(pid, _map_of(pid))
-            made = self.made.all()
+            code = MadeCode(pid, _map_of(pid))
+            made = code.all()
         except CannotGrab as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
         except (ProcessGone, ProcessNotPermitted) as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
+        if self.made is None:
+            self.made = code
         return self.stack.enter_context(Symbols(objects, memory.read, (f"/proc/{pid}/root", ""), made))
-
-    def _take_named(self, pid: int, span: Span) -> None:
-        """Take the process of a `pidN` description, unless it is the run's process already."""
-        if self.process is None:
-            self.grab(pid)
-        elif self.process.pid != pid:
-            hint = f"this run traces process {self.process.pid}; start another dtrap for {pid}"
-            fail("D_UNKNOWN", span, "not supported by this version of dtrap: two processes in one run", hint)
 
 
 def _map_of(pid: int) -> PerfMap:

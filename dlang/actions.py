@@ -19,6 +19,7 @@ from dlang.types import (
     VOID_POINTER,
     IntegerType,
     PointerType,
+    StringType,
     Type,
     is_text,
 )
@@ -31,6 +32,11 @@ class Parameter:
     text: str
     accepts: Callable[[Type], bool]
     type: Type | None = None
+
+    @property
+    def is_pointer(self) -> bool:
+        """Whether a pointer is taken, so that 0 is one as well."""
+        return self.accepts(VOID_POINTER) and not isinstance(self.type, StringType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +100,21 @@ _ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _SIZE: Final = Parameter("size_t", _is_integer)
 _INT: Final = Parameter("int", _is_integer, INT)
 _POINTER: Final = Parameter("void *", _is_pointer)
+_SOURCE: Final = Parameter("void *", lambda type_: _is_pointer(type_) or isinstance(type_, StringType))
 _TEXT: Final = Parameter("char *", is_text, STRING)
 _AGGREGATION: Final = Parameter("@", _anything)
 _CHARACTER: Final = Parameter("char", _is_integer, CHAR)
 _FRAMES: Final = Parameter("uint32_t", _is_integer)
+_PROCESS: Final = Parameter("pid_t", _is_integer, TYPEDEFS["pid_t"])
 _USER_ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _UINT16, _UINT32, _UINT64, _INT64 = (
     Parameter(name, _is_integer, TYPEDEFS[name]) for name in ("uint16_t", "uint32_t", "uint64_t", "int64_t")
 )
+
+
+def _pointer(text: str) -> Parameter:
+    """Return a parameter that points to memory of the firing's own, whatever its type."""
+    return Parameter(text, _is_pointer, VOID_POINTER)
 
 
 def _text(name: str, summary: str, *parameters: Parameter, required: int | None = None) -> Function:
@@ -163,7 +176,7 @@ SUBROUTINES: Final = {
     row.name: row
     for row in (
         Function("alloca", (_SIZE,), 1, "makes room for a firing", result=VOID_POINTER),
-        Function("bcopy", (_POINTER, _POINTER, _SIZE), 3, "copies within a firing's own memory", result=VOID),
+        Function("bcopy", (_SOURCE, _POINTER, _SIZE), 3, "copies within a firing's own memory", result=VOID),
         Function(
             "copyinto",
             (_ADDRESS, _SIZE, _POINTER),
@@ -180,12 +193,16 @@ SUBROUTINES: Final = {
         _number("htonl", TYPEDEFS["uint32_t"], "a 32-bit number in the network's order of bytes", _UINT32),
         _number("htonll", TYPEDEFS["uint64_t"], "a 64-bit number in the network's order of bytes", _UINT64),
         _number("htons", TYPEDEFS["uint16_t"], "a 16-bit number in the network's order of bytes", _UINT16),
-        _text("inet_ntoa", "an IPv4 address as text", Parameter("ipaddr_t *", _is_pointer)),
+        _text("inet_ntoa", "an IPv4 address as text", _pointer("ipaddr_t *")),
+        _text("inet_ntoa6", "an IPv6 address as text", _pointer("struct in6_addr *")),
+        _text("inet_ntop", "an address of a family as text", _INT, _pointer("void *")),
         _number("index", INT, "where a string occurs in another", _TEXT, _TEXT, _INT, required=2),
+        _text("link_ntop", "a hardware address as text", _INT, _pointer("void *")),
         _text("lltostr", "a number as a string", _INT64, _INT, required=1),
         _number("ntohl", TYPEDEFS["uint32_t"], "a 32-bit number in this machine's order of bytes", _UINT32),
         _number("ntohll", TYPEDEFS["uint64_t"], "a 64-bit number in this machine's order of bytes", _UINT64),
         _number("ntohs", TYPEDEFS["uint16_t"], "a 16-bit number in this machine's order of bytes", _UINT16),
+        _number("progenyof", INT, "whether a process is this one or an ancestor", _PROCESS),
         _number("rand", INT, "a random number"),
         _number("speculation", INT, "a number to hold records back with"),
         _number("rindex", INT, "where a string occurs last in another", _TEXT, _TEXT, _INT, required=2),
@@ -230,12 +247,8 @@ KNOWN_BUT_NOT_COMPILED: Final = {
         Function("getf", (_INT,), 1, "the kernel's file of a descriptor"),
         Function("json", (_TEXT, _TEXT), 2, "an element of JSON text"),
         Function("strip", (_TEXT,), 1, "a text without blanks at its ends"),
-        Function("progenyof", (Parameter("pid_t", _is_integer),), 1, "whether a process is an ancestor"),
         Function("getmajor", (Parameter("dev_t", _is_integer),), 1, "the major number of a device"),
         Function("getminor", (Parameter("dev_t", _is_integer),), 1, "the minor number of a device"),
-        Function("inet_ntoa6", (_kernels("struct in6_addr *"),), 1, "an IPv6 address as text"),
-        Function("inet_ntop", (_INT, _POINTER), 2, "an address of a family as text"),
-        Function("link_ntop", (_INT, _POINTER), 2, "a hardware address as text"),
         Function("msgsize", (_kernels("mblk_t *"),), 1, "the size of a message"),
         Function("msgdsize", (_kernels("mblk_t *"),), 1, "the size of a message's data"),
         *_locks("struct mutex *", "mutex_owned", "mutex_owner", "mutex_type_adaptive", "mutex_type_spin"),

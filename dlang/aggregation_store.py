@@ -34,6 +34,7 @@ from dlang.aggregations import (
     sort_value,
     subtract,
 )
+from dlang.bars import PLAIN, Bars
 from dlang.types import IntegerType, PointerType, StackType
 
 
@@ -57,25 +58,24 @@ EngineRequest = ResetCells | DeleteKeys
 
 @dataclass(frozen=True, slots=True)
 class SortOptions:
-    """Options aggsortkey, aggsortrev, aggsortkeypos and aggsortpos (d-language.md §9, "Options"); and aggzoom, which
+    """Options aggsortkey, aggsortrev, aggsortkeypos and aggsortpos (d-language.md §9, "Options"); and `bars`, which
     goes with the values to whoever prints them."""
 
     by_key: bool = False
     reverse: bool = False
     key_position: int = 0
     aggregation_position: int = 0
-    zoomed: bool = False
+    bars: Bars = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One cell with what is needed to print it. `normal` is a nonzero 64-bit word; `zoomed` says that a
-    distribution's longest bar fills its columns."""
+    """One cell with what is needed to print it. `normal` is a nonzero 64-bit word."""
 
     aggregation: Aggregation
     cell: Cell
     normal: int
-    zoomed: bool = False
+    bars: Bars = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class AggregationStore:
             Entry(
                 key,
                 tuple(
-                    Value(state.aggregation, cell, state.normal, options.zoomed)
+                    Value(state.aggregation, cell, state.normal, options.bars)
                     for state, cell in zip(states, rows[key], strict=True)
                 ),
             )

@@ -120,11 +120,17 @@ _FAULTS: Final = [
 ]
 FAULT_NUMBER: Final = {name: number for number, name in enumerate(_FAULTS)}
 
+ADDRESS_FAMILIES: Final = {"AF_INET": 2, "AF_INET6": 10}
+"""Families of inet_ntop(): include/linux/socket.h."""
+HARDWARE_KINDS: Final = {"ARPHRD_ETHER": 1, "ARPHRD_INFINIBAND": 32}
+"""Kinds of devices of link_ntop(): include/uapi/linux/if_arp.h."""
+
 CONSTANTS: Final[dict[str, Constant]] = {
     "NULL": Constant(INT, 0),
     **{name: Constant(INT, number) for name, number in REGISTERS.items()},
     **{f"R_{alias}": Constant(INT, REGISTERS[f"R_{name}"]) for alias, name in _REGISTER_ALIASES.items()},
     **{f"DTRACEFLT_{name}": Constant(INT, number) for name, number in FAULT_NUMBER.items()},
     "DTRACEFLT_LIBRARY": Constant(INT, 1000),
+    **{name: Constant(INT, number) for name, number in (ADDRESS_FAMILIES | HARDWARE_KINDS).items()},
     **{item.name: Constant(INT, item.value) for item in signal.Signals},
 }

@@ -47,6 +47,12 @@ _STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "thi
 _MOST_INLINED: Final = 1000
 _WHILE_READING: Final = ("D_MACRO_", "D_INT_", "D_DECL_", "D_FUNC_", "D_OFFSETOF_", "D_DIV_ZERO")
 """How the tags begin of what DTrace's parser notices while it reads."""
+_WHILE_GENERATING: Final = (
+    "D_TRACE_", "D_CLEAR_", "D_TRUNC_", "D_NORMALIZE_", "D_PRINTF_", "D_PRINTA_", "D_FREOPEN_", "D_TRACEMEM_",
+    "D_USTACK_", "D_ALLOCA_", "D_PRINT_", "D_SPEC_", "D_COMM_", "D_DREC_", "D_EXIT_", "D_ACT_",
+    "D_AGG_SPEC", "D_AGG_COMM", "D_AGG_SCALAR", "D_LQUANT_", "D_LLQUANT_", "D_CG_EXPR",
+)  # fmt: skip
+"""And of what its code generator notices, which knows of no place either."""
 _UNKNOWN: Final = frozenset(["D_IDENT_UNDEF", "D_VAR_UNDEF"])
 """Tags of what a name that nothing was assigned to so far leads to."""
 
@@ -131,8 +137,9 @@ def _body(node: ast.Clause, body: Body, otherwise: CompileError | None = None) -
 
 
 def _placed(diagnostic: Diagnostic, place: str) -> Diagnostic:
-    """Return a diagnostic with its place in the clause, if DTrace finds it when all of the clause is read."""
-    return diagnostic if diagnostic.tag.startswith(_WHILE_READING) else replace(diagnostic, place=place)
+    """Return a diagnostic with its place in the clause, if DTrace finds it while it checks the clause."""
+    elsewhere = diagnostic.tag.startswith((*_WHILE_READING, *_WHILE_GENERATING))
+    return diagnostic if elsewhere or diagnostic.place is not None else replace(diagnostic, place=place)
 
 
 # --- declarations -------------------------------------------------------------------------------------------

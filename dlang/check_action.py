@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Final, NoReturn
 
 from dlang import ast
@@ -18,7 +19,7 @@ from dlang.check_expression import check_expression, find_aggregation, refuse_kn
 from dlang.check_operator import convert, decayed, held, is_scalar, to_string
 from dlang.check_order import Order
 from dlang.check_stack import recorded
-from dlang.diagnostics import fail
+from dlang.diagnostics import CompileError, fail
 from dlang.names import Names
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
 from dlang.program import (
@@ -246,12 +247,14 @@ def _function_arguments(
     shown = f"{function.value}( )"
     if function is AggregatingFunction.COUNT:
         if given:
-            argument_count(shown, given, 0, 0, node.span)
+            with _without_place():
+                argument_count(shown, given, 0, 0, node.span)
         return None, (), None
     least = 1 + _PARAMETERS.get(function, 0) - (function is AggregatingFunction.LQUANTIZE)
     most = 1 + _PARAMETERS.get(function, 0) + (function in _WEIGHTED)
     if given < least or given > most:
-        argument_count(shown, given, least, most, node.span)
+        with _without_place():
+            argument_count(shown, given, least, most, node.span)
     arguments = [check_expression(argument, names) for argument in node.arguments]
     if not is_scalar(arguments[0]):
         message = f"{shown} argument #1 must be of scalar type"
@@ -265,8 +268,18 @@ def _function_arguments(
     weight = arguments[place] if given > place else None
     if weight is not None and not is_scalar(weight):
         message = f"{shown} increment value (argument #{place + 1}) must be of scalar type"
-        fail("D_PROTO_ARG", node.arguments[place].span, message)
+        with _without_place():
+            fail("D_PROTO_ARG", node.arguments[place].span, message)
     return arguments[0], constants, weight
+
+
+@contextmanager
+def _without_place() -> Iterator[None]:
+    """Have the error raised here name no place: DTrace's code generator finds it."""
+    try:
+        yield
+    except CompileError as error:
+        raise CompileError(replace(error.diagnostic, place="")) from None
 
 
 def _number(value: Value) -> int | None:
@@ -435,7 +448,7 @@ def _action(node: ast.Call, body: Body) -> Statement:
             return body.add(DenormalizeAction(bit, _aggregation_argument(node, body)))
         case "normalize":
             aggregation = _aggregation_argument(node, body)
-            placed = body.place(_integer_argument(node, 2, UNSIGNED_LONG, body))
+            placed = body.place(_divisor(node, body))
             return body.add(NormalizeAction(bit, aggregation, placed))
         case "trunc":
             aggregation = _aggregation_argument(node, body)
@@ -464,6 +477,16 @@ def _integer_argument(node: ast.Call, number: int, type_: IntegerType, body: Bod
     return convert(value, type_)
 
 
+def _divisor(node: ast.Call, body: Body) -> Value:
+    """Return what normalize() divides by: DTrace takes no more of it than the bytes of its type."""
+    argument = node.arguments[1]
+    value = check_expression(argument, body.names)
+    if not isinstance(value.type, IntegerType):
+        prototype_mismatch("normalize( )", 2, "uint64_t", value.type, argument.span)
+    unsigned = IntegerType(f"unsigned {value.type}", value.type.size, signed=False)
+    return convert(convert(value, unsigned), UNSIGNED_LONG)
+
+
 def _aggregation_argument(node: ast.Call, body: Body) -> Aggregation:
     argument = node.arguments[0]
     if not isinstance(argument, ast.AggregationName):
@@ -490,7 +513,8 @@ def _format_argument(node: ast.Call, body: Body) -> Format:
         fail("D_PRINTF_ARG_FMT", argument.span, f"{lines}\n\t argument: {given}")
     parsed = parse_format(argument.value.decode("utf-8", "surrogateescape"), function)
     if isinstance(parsed, Problem):
-        fail(parsed.tag, argument.span, parsed.message)
+        with _without_place():
+            fail(parsed.tag, argument.span, parsed.message)
     return parsed
 
 

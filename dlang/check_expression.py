@@ -19,7 +19,7 @@ from dlang.actions import (
     Function,
     prototype_mismatch,
 )
-from dlang.aggregations import AggregatingFunction, Aggregation
+from dlang.aggregations import WORD_MASK, AggregatingFunction, Aggregation
 from dlang.check_operator import (
     arithmetic,
     assignable,
@@ -63,7 +63,6 @@ from dlang.program import (
     Element,
     Load,
     Logical,
-    Memory,
     Part,
     Register,
     Scope,
@@ -538,16 +537,18 @@ def _call(node: ast.Call, names: Names) -> Value:
     subroutine.check_count(len(node.arguments), node.span)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
-        goes_on = name == "strtok" and number == 1 and is_zero(argument)
-        if not parameter.accepts(argument.type) and not goes_on:
+        goes_on = name == "strtok" and number == 1
+        is_null = is_zero(argument) and (goes_on or parameter.is_pointer)
+        if not parameter.accepts(argument.type) and not is_null:
             span = node.arguments[number - 1].span
             prototype_mismatch(f"{name}( )", number, parameter.text, argument.type, span)
     match name:
         case "copyin":
             return CopyIn(VOID_POINTER, arguments[0], arguments[1], node.span)
         case "alloca":
-            if isinstance(arguments[0], Constant) and arguments[0].value > COPY_LIMIT:
-                message = f"alloca({arguments[0].value}) size larger than scratchsize {COPY_LIMIT}"
+            size = arguments[0].value & WORD_MASK if isinstance(arguments[0], Constant) else 0
+            if size > COPY_LIMIT:
+                message = f"alloca({size}) size larger than scratchsize {COPY_LIMIT}"
                 fail("D_ALLOCA_SIZE", node.span, message)
             return Allocate(VOID_POINTER, arguments[0], node.span)
         case "copyinto":
@@ -557,11 +558,6 @@ def _call(node: ast.Call, names: Names) -> Value:
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
-        case "inet_ntoa":
-            address = TYPEDEFS["ipaddr_t"]
-            pointer = convert(arguments[0], PointerType(address))
-            word = Load(address, Memory(address, pointer, node.arguments[0].span))
-            return SubroutineCall(STRING, name, (word,), None, node.span)
         case "strlen":
             return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node), node.span)
     return _subroutine(subroutine, arguments, node, names)

@@ -24,6 +24,7 @@ from backend.errors import (
     ProcessGone,
     ProcessNotPermitted,
     ProgramTooLarge,
+    SeveralProcesses,
     TracerDied,
     VerifierRejected,
 )
@@ -32,6 +33,7 @@ from backend.serving import EngineOptions, NoEngine, chosen, engine_for, foresee
 from backend.session import Session, SessionOptions
 from backend.traced import Traced
 from dlang.aggregation_store import SortOptions
+from dlang.bars import Bars
 from dlang.command_line import (
     USAGE,
     VERSION,
@@ -39,6 +41,7 @@ from dlang.command_line import (
     CommandLine,
     Mode,
     OneLiner,
+    OneModeOnly,
     Script,
     TargetCommand,
     TargetPid,
@@ -98,7 +101,7 @@ def main() -> int:
         return _run(parse(sys.argv[1:]), ignored)
     except UsageError as error:
         _complain(f"{error}")
-        sys.stderr.write(USAGE)
+        sys.stderr.write("" if isinstance(error, OneModeOnly) else USAGE)
         return EXIT_USAGE
     except BadPid as error:
         _complain(f"{error}")
@@ -158,7 +161,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
         raise Failure("no probes specified")
     with ExitStack() as stack:
         run = _Run(line, options, Traced(stack), _opened_for_coverage(line, stack))
-        run.take_process(ignored)
+        run.take_processes(ignored)
         return run.go(texts)
 
 
@@ -241,14 +244,15 @@ class _Run:
     told: set[str] = field(default_factory=set)
     """Why functions that the process has made were left out, as far as it was said."""
 
-    def take_process(self, ignored: frozenset[int]) -> None:
-        """Create or grab the process that -c or -p names."""
+    def take_processes(self, ignored: frozenset[int]) -> None:
+        """Create or grab the processes that -c and -p name."""
         try:
-            match self.line.target:
-                case TargetCommand(text=command):
-                    self.traced.create(command, ignored)
-                case TargetPid(pid=pid):
-                    self.traced.grab(pid)
+            for target in self.line.targets:
+                match target:
+                    case TargetCommand(text=command):
+                        self.traced.create(command, ignored, self.options.evaltime)
+                    case TargetPid(pid=pid):
+                        self.traced.grab(pid)
         except (CommandNotStarted, CannotGrab) as error:
             raise Failure(str(error)) from None
 
@@ -297,6 +301,8 @@ class _Run:
             )
             self._check_operands(texts, names)
             self._read_symbols(names)
+            if names.records_addresses and len(self.traced.processes) > 1:
+                raise Failure(f"could not enable tracing: {SeveralProcesses(_NO_NAMES)}")
         except FailedText as error:
             raise Failure(
                 render(error.diagnostic, error.text.source, with_tag=self.options.errtags)
@@ -360,11 +366,12 @@ class _Run:
         session_options = SessionOptions(
             _output_options(options), options.statusrate_ns, options.droptags, _option_setter(options)
         )
-        provider = f"pid{self.traced.process.pid}" if self.traced.process is not None else ""
         left_out = [
-            Refusal(ProbeName(provider, function.object.name, function.name, each.name), each.reason)
+            Refusal(
+                ProbeName(f"pid{each.pid}", each.function.object.name, each.function.name, each.name),
+                each.reason,
+            )
             for each in probes.left_out
-            for function in (each.function,)
         ]
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
@@ -372,7 +379,7 @@ class _Run:
             growth = growth_of(plan, compiled.descriptions, probes, self.traced)
             session = Session(plan, engine, session_options, terminal, self._address_names(), growth)
             status = session.run(
-                self.traced.process, lambda refused: self._left_out(left_out, plan, refused), self._grown
+                self.traced.processes, lambda refused: self._left_out(left_out, plan, refused), self._grown
             )
         except OutputError as error:
             raise Failure(f"failed to write output: {error.reason}") from None
@@ -386,7 +393,14 @@ class _Run:
             raise
         except CannotGrab as error:
             raise Failure(str(error)) from None
-        except (MissingPackage, ProcessGone, CannotInject, ProgramTooLarge, TracerDied) as error:
+        except (
+            MissingPackage,
+            ProcessGone,
+            CannotInject,
+            ProgramTooLarge,
+            SeveralProcesses,
+            TracerDied,
+        ) as error:
             raise Failure(f"could not enable tracing: {error}") from None
         except OSError as error:
             raise Failure(f"could not enable tracing: {error.strerror or error}") from None
@@ -478,6 +492,7 @@ class _Run:
             _complain(f"{printable_name(str(refusal.probe))} left out: {refusal.reason}")
 
 
+_NO_NAMES = "there are no stacks and no names of addresses"
 _NAMED = 3
 """Probes left out that are named without being asked for."""
 
@@ -488,13 +503,14 @@ def _output_options(options: Options) -> OutputOptions:
         reverse=options.aggsortrev,
         key_position=options.aggsortkeypos,
         aggregation_position=options.aggsortpos,
-        zoomed=options.aggzoom,
+        bars=_bars(options),
     )
     return OutputOptions(
         options.quiet,
         options.flowindent,
         "_DTRACE_TESTING" in os.environ,
         options.rawbytes,
+        options.strsize,
         options.printsize,
         sort,
         options.specsize,
@@ -502,6 +518,16 @@ def _output_options(options: Options) -> OutputOptions:
         options.aggrate_ns,
         options.stackindent,
     )
+
+
+def _bars(options: Options) -> Bars:
+    primitive = options.encoding == "ascii" or os.environ.get("TERM") in _PRIMITIVE_TERMINALS
+    blocks = options.encoding == "utf8"
+    return Bars(options.aggzoom, options.agghist, options.aggpack, blocks, blocks or not primitive)
+
+
+_PRIMITIVE_TERMINALS = frozenset(["sun", "sun-color", "dumb"])
+"""Values of TERM that have illumos draw with letters, if option encoding says nothing."""
 
 
 def _option_setter(options: Options) -> SetOptions:

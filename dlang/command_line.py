@@ -24,6 +24,13 @@ class UsageError(Exception):
     """Arguments that make no sense: exit status 2, the message behind the command's name, USAGE below it."""
 
 
+class OneModeOnly(UsageError):
+    """Two of the flags that say what to do instead of tracing: exit status 2, and no usage below the message."""
+
+    def __init__(self) -> None:
+        super().__init__("only one of the [-GhlV] options can be specified at a time")
+
+
 class BadPid(Exception):
     """The argument of -p is no process number: exit status 1 and no usage, as in dtrace(1)."""
 
@@ -76,14 +83,15 @@ class CommandLine:
     """All that the arguments say.
 
     `settings` are options by name with their values, in order: those of -x, and those that the flags of
-    FLAGS are short for. `operands` are $1 and so on. With Mode.LIST descriptions may match nothing.
+    FLAGS are short for. `targets` are the processes of -p and -c, in order. `operands` are $1 and so on. With Mode.LIST
+    descriptions may match nothing.
     `coverage_printed` and `coverage_file` are for --coverage and --coverage=FILE.
     """
 
     mode: Mode
     programs: tuple[OneLiner | Script, ...]
     settings: tuple[tuple[str, str | None], ...]
-    target: TargetPid | TargetCommand | None
+    targets: tuple[TargetPid | TargetCommand, ...]
     operands: tuple[str, ...]
     output: str | None
     verbose: bool
@@ -120,7 +128,7 @@ FLAGS: Final = (
     Flag("m", "PROGRAM", "trace modules: [PROVIDER:]MODULE [[/PREDICATE/] { ACTIONS }]"),
     Flag("n", "PROGRAM", "trace probes: [[[PROVIDER:]MODULE:]FUNCTION:]NAME [[/PREDICATE/] { ACTIONS }]"),
     Flag("o", "FILE", "append what the program prints to FILE"),
-    Flag("p", "PID", "trace the running process PID; it is $target"),
+    Flag("p", "PID", "trace the running process PID; it is $target; of several the first"),
     Flag("P", "PROGRAM", "trace providers: PROVIDER [[/PREDICATE/] { ACTIONS }]"),
     Flag("q", "", "print only what the program prints (option quiet)"),
     Flag("s", "FILE", "run the script FILE; a script may start with #!/path/to/dtrap -s"),
@@ -143,7 +151,7 @@ def _usage() -> str:
     lines = [f"  -{flag.letter} {flag.argument:<{width}}  {flag.meaning}" for flag in FLAGS]
     return "\n".join(
         [
-            "Usage: dtrap [-CeFHlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID | -c COMMAND]",
+            "Usage: dtrap [-CeFHlqvwZ] [-b SIZE] [-o FILE] [-x NAME[=VALUE]]... [-p PID]... [-c COMMAND]",
             "             [-n PROGRAM | -f PROGRAM | -m PROGRAM | -P PROGRAM | -i PROGRAM | -s FILE]...",
             "             [-D NAME[=TEXT]]... [-U NAME]... [-I FOLDER]... [-X a|c|s|t]",
             "             [--coverage[=FILE]] [OPERAND]...",
@@ -312,17 +320,17 @@ def _target_pid(text: str) -> TargetPid:
 
 def _finished(draft: _Draft) -> CommandLine:
     if len(draft.modes) > 1:
-        raise UsageError("only one of the [-GhlV] options can be specified at a time")
+        raise OneModeOnly
     if Mode.HELP in draft.modes and draft.programs:
         raise UsageError("option -h with a program, which writes a header, is not supported by this version")
-    if len(draft.targets) > 1:
-        raise UsageError("more than one process (-p, -c) is not supported by this version")
+    if sum(isinstance(target, TargetCommand) for target in draft.targets) > 1:
+        raise UsageError("more than one command (-c) is not supported by this version")
     mode = next(iter(draft.modes), Mode.COMPILE_ONLY if draft.compile_only else Mode.RUN)
     return CommandLine(
         mode,
         tuple(draft.programs),
         tuple(draft.settings),
-        draft.targets[0] if draft.targets else None,
+        tuple(draft.targets),
         tuple(draft.operands),
         draft.output,
         draft.verbose,

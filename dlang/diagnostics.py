@@ -18,7 +18,8 @@ from dlang.source import Source, Span
 class Diagnostic:
     """One error. `tag` is DTrace's (`D_SYNTAX`); `message` its words, possibly several lines.
 
-    `place` is where in a command-line program it is: "in predicate", "in action list" or empty. `lines_on` is how
+    `place` is where in a command-line program it is: "in predicate", "in action list", empty where DTrace names none,
+    or None as long as nobody has said. `lines_on` is how
     many lines behind the span DTrace's parser has come when it notices: so many are added to the line's number.
     """
 
@@ -26,7 +27,7 @@ class Diagnostic:
     span: Span
     message: str
     hint: str = ""
-    place: str = ""
+    place: str | None = None
     lines_on: int = 0
 
 

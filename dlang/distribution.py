@@ -1,41 +1,53 @@
-"""The text of a distribution: its heading, and a row with a bar for each bucket.
+"""The text of a distribution: its heading, and a row with a bar for each bucket; or, with option aggpack, one line.
 
-Pure layout; the buckets are `buckets.py`'s, the counts an aggregation's cell. `output.py` and
-`printf_render.py` put the result among the rest. Source: d-language.md §9 ("Distribution") and
-tests/reference `agg-*quantize*`.
+Pure layout; the buckets are `buckets.py`'s, the counts an aggregation's cell, bars `bars.py`'s. `aggregation_text.py`
+and `printf_render.py` put the result among the rest. Source: d-language.md §9 ("Distribution"), tests/reference
+`agg-*quantize*`; packed, illumos' libdtrace (dt_consume.c).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Final
 
 from dlang.aggregations import FIRST_BUCKET, WORD, Aggregation, Cell, scale_of, to_signed
-from dlang.buckets import Scale, label, rows_when_empty
+from dlang.bars import COLUMNS, PLAIN, Bars, proportion
+from dlang.buckets import QUANTIZE_ZERO_BUCKET, Llquantize, Lquantize, Quantize, Scale, label, rows_when_empty
 
-_BAR_COLUMNS: Final = 40
-_HEADING: Final = f"{'value':>16} {'------------- Distribution -------------':>41} {'count':<9}"
+_LEAST_LABEL: Final = 4
+_LQUANTIZE_LABEL: Final = 8
 
 
-def distribution_text(aggregation: Aggregation, cell: Cell, normal: int, *, zoomed: bool = False) -> str:
+def heading(column: str = "value", width: int = 16) -> str:
+    """Return the line above bars; `column` is what stands before them."""
+    return f"{column:>{width}} {'------------- Distribution -------------':>{COLUMNS + 1}} {'count':<9}"
+
+
+def bar_line(bar: str, count: int, normal: int) -> str:
+    """Return a bar with the number that it stands for, divided as an unsigned word."""
+    return f"{bar} {to_signed(count % WORD // normal):<9}"
+
+
+def distribution_text(aggregation: Aggregation, cell: Cell, normal: int, bars: Bars = PLAIN) -> str:
     """Return a newline, the heading and a line for each bucket shown, each ended by a newline.
 
-    Bars are drawn from the counts before normalization, the numbers after it (as the reference does); a count
-    is divided as an unsigned word.
+    Bars are drawn from the counts before normalization, the numbers after it (as the reference does).
     """
     scale = scale_of(aggregation)
-    counts = [to_signed(word) for word in cell[FIRST_BUCKET:]]
+    counts = _counts(cell)
     first, last = _shown(scale, counts)
     shown = counts[first : last + 1]
-    # Zoomed, the longest bar takes 95 of a hundred parts of its columns.
-    total = Fraction(max(map(abs, shown)) * 100, 95) if zoomed else Fraction(sum(map(abs, shown)))
-    bar = _Bar(total, any(count > 0 for count in shown), any(count < 0 for count in shown))
+    among = proportion(shown, bars.zoomed, bars.blocks)
     lines = [
-        f"{label(scale, first + row, first):>16} {bar.draw(count)} {to_signed(count % WORD // normal):<9}"
+        f"{label(scale, first + row, first):>16} {bar_line(among.bar(count), count, normal)}"
         for row, count in enumerate(shown)
     ]
-    return "\n" + "\n".join([_HEADING, *lines]) + "\n"
+    return "\n" + "\n".join([heading(), *lines]) + "\n"
+
+
+def _counts(cell: Cell) -> list[int]:
+    return [to_signed(word) for word in cell[FIRST_BUCKET:]]
 
 
 def _shown(scale: Scale, counts: Sequence[int]) -> tuple[int, int]:
@@ -45,25 +57,60 @@ def _shown(scale: Scale, counts: Sequence[int]) -> tuple[int, int]:
     return max(first - 1, 0), min(last + 1, len(counts) - 1)
 
 
-class _Bar:
-    """Bars in proportion to the counts shown: rightward, leftward, or from the middle where both occur."""
+# --- packed -------------------------------------------------------------------------------------------------
 
-    __slots__ = ("_negatives", "_positives", "_total")
 
-    def __init__(self, total: Fraction, positives: bool, negatives: bool) -> None:
-        self._total = total
-        self._positives = positives
-        self._negatives = negatives
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Which buckets the packed lines of an aggregation have, and the labels of the first and the last one.
 
-    def draw(self, count: int) -> str:
-        if not self._negatives:
-            return "|" + self._ats(count, _BAR_COLUMNS).ljust(_BAR_COLUMNS)
-        if not self._positives:
-            return self._ats(count, _BAR_COLUMNS).rjust(_BAR_COLUMNS) + "|"
-        half = _BAR_COLUMNS // 2
-        left, right = ("", self._ats(count, half)) if count > 0 else (self._ats(count, half), "")
-        return f"{left:>{half}}|{right:<{half}}"
+    `least_width` and `most_width` are those of the heading's words.
+    """
 
-    def _ats(self, count: int, columns: int) -> str:
-        """Return floor(|count| * columns / total + 1/2) marks."""
-        return "@" * int((2 * columns * abs(count) + self._total) / (2 * self._total)) if self._total else ""
+    first: int
+    last: int
+    least: str
+    most: str
+    least_width: int
+    most_width: int
+
+    def heading(self, key_columns: int) -> str:
+        """Return the line above packed distributions, whose keys take so many columns."""
+        key = "key" if key_columns else ""
+        dashes = "-" * (self.last - self.first + 1)
+        return (
+            f"{key:>{key_columns}} {'min':>{self.least_width}} .{dashes}. {'max':<{self.most_width}} | count"
+        )
+
+    def line(self, cell: Cell, bars: Bars) -> str:
+        """Return one distribution. The number is what all its buckets, not normalized, hold together."""
+        counts = _counts(cell)[self.first : self.last + 1]
+        among = proportion(counts, bars.zoomed, bars.packed_blocks)
+        heights = "".join(map(among.height, counts))
+        return f"{self.least} :{heights}: {self.most} | {sum(counts)}"
+
+
+def packing(aggregation: Aggregation, cells: Sequence[Cell]) -> Packing:
+    """Return how distributions of one aggregation, quantize() or lquantize(), are packed so that they compare.
+
+    lquantize() has all its buckets; quantize() those that some cell needs and one on each side, but none below zero
+    where nothing is negative.
+    """
+    match scale_of(aggregation):
+        case Lquantize() as scale:
+            last = scale.levels + 1
+            least, most = (label(scale, bucket, 0) for bucket in (0, last))
+            width = _LQUANTIZE_LABEL
+            return Packing(0, last, f"{least:>{width}}", f"{most:<{width}}", width - 1, width)
+        case Quantize() as scale:
+            used = [index for cell in cells for index, count in enumerate(_counts(cell)) if count]
+            # A cell without counts stands at zero.
+            used += [QUANTIZE_ZERO_BUCKET for cell in cells if not any(cell[FIRST_BUCKET:])]
+            first, last = min(used), max(used)
+            first -= first not in (0, QUANTIZE_ZERO_BUCKET)
+            last += last < len(cells[0]) - FIRST_BUCKET - 1
+            least, most = (label(scale, bucket, first) for bucket in (first, last))
+            widths = max(len(least), _LEAST_LABEL), max(len(most), _LEAST_LABEL)
+            return Packing(first, last, f" {least:>{widths[0]}}", f"{most:<{widths[1]}}", *widths)
+        case Llquantize():
+            raise AssertionError("llquantize() is never packed")

@@ -42,14 +42,11 @@ def hex_dump(data: bytes) -> str:
     return "\n" + "\n".join(lines) + "\n"
 
 
-def bytes_text(data: bytes, width: int, *, raw: bool, quiet: bool = False) -> str:
-    """Return bytes whose type says nothing: text that zeros follow in a column, anything else as a hex dump.
-
-    With `raw`, which is option rawbytes, always the dump.
-    """
+def bytes_text(data: bytes, width: int, *, quiet: bool = False) -> str:
+    """Return bytes whose type says nothing: text that zeros follow in a column, anything else as a hex dump."""
     text, zero, rest = data.partition(b"\0")
     is_text = text and zero and not any(rest) and all(0x20 <= byte < 0x7F or 7 <= byte <= 13 for byte in text)
-    if raw or not is_text:
+    if not is_text:
         return hex_dump(data)
     return printable(text) if quiet else f"  {padded(printable(text), width)}"
 
@@ -64,7 +61,8 @@ def typed_dump(address: int, type_: Type, data: bytes, limit: int) -> str:
     """
     lines: list[str] = []
     _value(type_, data, "", 0, 0, limit, lines)
-    lines[-1] = lines[-1].removesuffix(",")
+    if isinstance(type_, RecordType):
+        lines[-1] = lines[-1].removesuffix(",")
     return f"{address:#x} = *\n" + "".join(f"{' ' * _INDENT}{line}\n" for line in lines)
 
 

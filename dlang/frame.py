@@ -10,7 +10,7 @@ from typing import Final
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, stack_words
+from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, load, stack_words
 from dlang.layout import COPY_LIMIT, drop_offset
 from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
@@ -68,7 +68,9 @@ class Frame:
     def fact(self, fact: Fact) -> ir.Value:
         """Return a fact of the firing; every use in it sees the same value."""
         if fact not in self.facts:
-            self.facts[fact] = self.target.fact(self.first(), fact)
+            b = self.first()
+            is_parent = fact is Fact.PPID
+            self.facts[fact] = load(b, self.target.ancestors(b)) if is_parent else self.target.fact(b, fact)
         return self.facts[fact]
 
     def site(self) -> ir.Value:

@@ -35,14 +35,15 @@ STATE_STOPPED: Final = 0
 """Nonzero once exit() was called: later clauses do not run."""
 STATE_WALL_OFFSET: Final = 8
 """Nanoseconds to add to the monotonic clock for the time since 1970."""
-STATE_TARGET_PARENT: Final = 16
-STATE_CONSUMER_PARENT: Final = 24
-"""Process ids of the parents, for ppid."""
-STATE_RANDOM: Final = 32
+STATE_RANDOM: Final = 16
 """The state of rand(); the engine begins with a number nobody can guess."""
-STATE_DYNAMIC: Final = 40
+STATE_DYNAMIC: Final = 24
 """Bytes that thread-local variables and elements of associative arrays take together; option dynvarsize bounds them."""
-STATE_DROPS: Final = 48
+ANCESTORS: Final = 32
+STATE_TARGET_ANCESTORS: Final = 32
+STATE_CONSUMER_ANCESTORS: Final = STATE_TARGET_ANCESTORS + 8 * ANCESTORS
+"""Process ids of the parent and whom it descends from, of the traced process and of the consumer; zeros behind."""
+STATE_DROPS: Final = STATE_CONSUMER_ANCESTORS + 8 * ANCESTORS
 COUNTED_DROPS: Final = (
     Drop.PRINCIPAL,
     Drop.AGGREGATION,

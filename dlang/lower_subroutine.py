@@ -15,11 +15,12 @@ import llvmlite.ir as ir
 
 from dlang.emit_ir import I32, I64, at, constant, copy_words, fetch_and_add, load, opaque, store, zero_words
 from dlang.frame import Frame
-from dlang.layout import STATE_RANDOM
+from dlang.layout import ANCESTORS, STATE_RANDOM
+from dlang.lower_address import address_of_family, hardware_address, internet_address
 from dlang.lower_place import null_string_into
 from dlang.lower_speculation import new_speculation
 from dlang.notices import Fault
-from dlang.program import SubroutineCall
+from dlang.program import Fact, SubroutineCall
 from dlang.string_code import length
 from dlang.string_scan import (
     Predicate,
@@ -27,6 +28,7 @@ from dlang.string_scan import (
     byte_at,
     cell,
     counted_loop,
+    end_within_limit,
     find,
     find_last,
     find_text,
@@ -47,6 +49,8 @@ def word_result(call: SubroutineCall, arguments: Sequence[ir.Value], frame: Fram
     match call.name, arguments:
         case "rand", []:
             return _random(frame)
+        case "progenyof", [process]:
+            return _is_progeny(process, frame)
         case "speculation", []:
             return new_speculation(frame)
         case (("htons" | "ntohs"), [value]):
@@ -92,8 +96,12 @@ def string_result(call: SubroutineCall, arguments: Sequence[ir.Value], place: ir
                 _change_case(text, "a", place, frame)
             case "lltostr", [number, *base]:
                 _number_text(number, _base(base, call, frame), place, frame)
-            case "inet_ntoa", [address]:
-                _address_text(address, place, frame)
+            case (("inet_ntoa" | "inet_ntoa6"), [address]):
+                internet_address(call, address, place, frame)
+            case "inet_ntop", [family, address]:
+                address_of_family(call, family, address, place, frame)
+            case "link_ntop", [kind, address]:
+                hardware_address(call, kind, address, place, frame)
             case _:
                 raise AssertionError(f"{call.name}() has a row in actions.py but no code")
 
@@ -118,6 +126,20 @@ def _random(frame: Frame) -> ir.Value:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         word = b.mul(b.xor(word, b.lshr(word, constant(shift))), constant(factor))
     return b.lshr(word, constant(33))
+
+
+def _is_progeny(process: ir.Value, frame: Frame) -> ir.Value:
+    """Say whether a process is the one that fires, or one of its ancestors."""
+    b = frame.b
+    wanted = b.and_(process, constant(0xFFFFFFFF))
+    found = is_zero_bit(b, b.xor(wanted, frame.fact(Fact.PID)))
+    ancestors = frame.target.ancestors(b)
+    for number in range(ANCESTORS):
+        ancestor = load(b, ancestors, 8 * number)
+        # The list ends with zeros, and 0 is nobody's number.
+        known = b.xor(is_zero_bit(b, ancestor), constant(1))
+        found = b.or_(found, b.and_(known, is_zero_bit(b, b.xor(wanted, ancestor))))
+    return found
 
 
 def _to_number(text: ir.Value, base: ir.Value, frame: Frame) -> ir.Value:
@@ -189,33 +211,8 @@ def _number_text(number: ir.Value, base: ir.Value, place: ir.Value, frame: Frame
         here = bounded(b, b.sub(position.get_bounded(room), constant(1)), room)
         store_byte(b, _MINUS, digits, here)
         position.set(here)
-    _end_within_limit(at(b, digits, position.get_bounded(room)), frame)
+    end_within_limit(at(b, digits, position.get_bounded(room)), frame)
     copy_words(b, place, at(b, digits, position.get_bounded(room)), size)
-
-
-def _address_text(address: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write an IPv4 address, in the network's order of bytes as memory has it, as four numbers with dots between."""
-    b, size = frame.b, frame.program.string_size
-    text = frame.temporary(max(size, 16))
-    zero_words(b, text, max(size, 16))
-    position = cell(frame)
-
-    def put(letter: ir.Value, counts: ir.Value) -> None:
-        # The next one takes its place if it does not count: no branch, which the verifier would follow both ways.
-        here = position.get_bounded(15)
-        store_byte(b, letter, text, here)
-        position.set(b.add(here, counts))
-
-    for number in range(4):
-        byte = b.and_(b.lshr(address, constant(8 * number)), constant(0xFF))
-        for unit in (100, 10, 1):
-            digit = b.urem(b.udiv(byte, constant(unit)), constant(10))
-            # 1 from `unit` on: up to 255 the sum reaches bit 8 then.
-            counts = constant(1) if unit == 1 else b.lshr(b.add(byte, constant(256 - unit)), constant(8))
-            put(b.add(digit, _ZERO), counts)
-        put(_DOT if number < 3 else constant(0), constant(1))
-    _end_within_limit(text, frame)
-    copy_words(b, place, text, size)
 
 
 # --- finding ------------------------------------------------------------------------------------------------
@@ -301,13 +298,6 @@ def _from_part(text: ir.Value, part: ir.Value, place: ir.Value, frame: Frame) ->
 # --- making -------------------------------------------------------------------------------------------------
 
 
-def _end_within_limit(text: ir.Value, frame: Frame) -> None:
-    """Cut a text that may be longer than strsize allows."""
-    b = frame.b
-    for offset in range(frame.program.string_limit - 1, frame.program.string_size):
-        store_byte(b, constant(0), text, constant(offset))
-
-
 def _slice(text: ir.Value, start: ir.Value, count: ir.Value, place: ir.Value, frame: Frame) -> None:
     """Write `count` characters of a padded text; both numbers are bounded by `string_size`."""
     b, size = frame.b, frame.program.string_size
@@ -323,7 +313,7 @@ def _join(left: ir.Value, right: ir.Value, place: ir.Value, frame: Frame) -> Non
     joined = frame.temporary(2 * size)
     copy_words(b, joined, left, size)
     copy_words(b, at(b, joined, _length(left, frame)), right, size)
-    _end_within_limit(joined, frame)
+    end_within_limit(joined, frame)
     copy_words(b, place, joined, size)
 
 
@@ -451,7 +441,7 @@ def _slash_or_dot(slash: ir.Value, place: ir.Value, frame: Frame) -> None:
     b = frame.b
     zero_words(b, place, frame.program.string_size)
     store_byte(b, b.select(slash, _SLASH, _DOT), place, constant(0))
-    _end_within_limit(place, frame)
+    end_within_limit(place, frame)
 
 
 def _clean_path(path: ir.Value, place: ir.Value, frame: Frame) -> None:

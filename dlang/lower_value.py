@@ -521,6 +521,15 @@ def copy_out(statement: CopyOut | CopyOutString, frame: Frame) -> None:
 
 def _copy_bytes(value: CopyBytes, frame: Frame) -> ir.Value:
     b = frame.b
+    if isinstance(value.source.type, StringType):
+        with frame.temporaries():
+            text = text_at(value.source, value.span, frame)
+            target = word(value.destination, frame)
+            size = _bounded_size(word(value.size, frame), value.span, frame)
+            beyond = b.icmp_unsigned(">", size, constant(frame.program.string_size))
+            frame.fault_when(beyond, Fault.BADSIZE, size, value.span)
+            frame.target.copy_memory(b, own_range(target, size, value.span, frame), size, text)
+        return constant(0)
     source, target = word(value.source, frame), word(value.destination, frame)
     size = _bounded_size(word(value.size, frame), value.span, frame)
     place = own_range(source, size, value.span, frame)

@@ -20,6 +20,7 @@ INVALID_VALUE: Final = "Invalid value for specified option"
 ENVIRONMENT_PREFIX: Final = "DTRACE_OPT_"
 
 Engine = Literal["auto", "uprobes", "fasttrap"]
+Evaltime = Literal["exec", "preinit", "postinit", "main"]
 Returns = Literal["instructions", "uretprobe"]
 Tier = Literal["auto", "trap", "jump"]
 Value = bool | int | str
@@ -61,7 +62,10 @@ class Options:
     aggsortrev: bool = False
     aggsortkeypos: int = 0
     aggsortpos: int = 0
+    agghist: bool = False
+    aggpack: bool = False
     aggzoom: bool = False
+    encoding: str = ""
     aggrate_ns: int = 0
     switchrate_ns: int = 0
     statusrate_ns: int = 1_000_000_000
@@ -81,6 +85,7 @@ class Options:
     maxframes: int = 127
     noresolve: bool = False
     demangle: bool = False
+    evaltime: Evaltime = "postinit"
     engine: Engine = "auto"
     returns: Returns = "instructions"
     tier: Tier = "auto"
@@ -200,8 +205,8 @@ class Kind:
     values: str
 
 
-def _one_of(*words: str, note: str = "") -> Kind:
-    return Kind(lambda text: text if text in words else None, f"{' or '.join(words)}{note}")
+def _one_of(*words: str) -> Kind:
+    return Kind(lambda text: text if text in words else None, " or ".join(words))
 
 
 _SWITCH: Final = Kind(_switch, "no value, yes or no")
@@ -269,6 +274,8 @@ _OWN_CODE: Final = "DTrace's own intermediate code has it, dtrap's has not"
 _PROCESSES: Final = "it bounds what DTrace keeps of processes that come and go"
 
 OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
+    Effective("agghist", _SWITCH, "agghist", "draw a bar beside each count and sum"),
+    Effective("aggpack", _SWITCH, "aggpack", "show distributions in one line"),
     Effective("aggrate", _RATE, "aggrate_ns", "how often aggregations are read"),
     Effective("aggsize", _SIZE, "aggsize", "memory for aggregations"),
     Effective("aggsortkey", _SWITCH, "aggsortkey", "sort aggregations by key"),
@@ -286,15 +293,22 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective("droptags", _SWITCH, "droptags", "show the tags of drops"),
     Effective("dynvarsize", _SIZE, "dynvarsize", "memory for thread-local variables and associative arrays"),
     Effective("empty", _SWITCH, "empty", "a program may be empty"),
+    Effective("encoding", _one_of("ascii", "utf8"), "encoding", "characters that bars are drawn with"),
     Effective("engine", _one_of("auto", "uprobes", "fasttrap"), "engine", "what serves the probes"),
     Effective("errtags", _SWITCH, "errtags", "show the tags of errors"),
+    Effective(
+        "evaltime",
+        _one_of("exec", "preinit", "postinit", "main"),
+        "evaltime",
+        "where the command of -c is held until its probes are in place",
+    ),
     Effective("flowindent", _SWITCH, "flowindent", "indent by calls"),
     Effective("maxframes", _INTEGER, "maxframes", "the most frames that a stack can have"),
     Effective("noresolve", _SWITCH, "noresolve", "show stacks as objects and offsets"),
     Effective("nspec", _INTEGER, "nspec", "speculations at one time"),
     Effective("printsize", _SIZE, "printsize", "bytes that print() shows of a value"),
     Effective("quiet", _SWITCH, "quiet", "print only what the program prints"),
-    Effective("rawbytes", _SWITCH, "rawbytes", "show bytes as a dump, also where they are text"),
+    Effective("rawbytes", _SWITCH, "rawbytes", "have trace() show the bytes of a value as a dump"),
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
     ),
@@ -325,11 +339,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("ctfpath", _TEXT, _KERNEL_TYPES),
     Accepted("debugassert", _TEXT, "it checks DTrace's own code"),
     Accepted("disasm", _INTEGER, "it selects listings of option -S, which is refused"),
-    Accepted(
-        "evaltime",
-        _one_of("postinit", note=" (not exec, preinit or main in this version of dtrap)"),
-        "the command is held when its libraries are initialised",
-    ),
     Accepted("iregs", _REGISTERS, _OWN_CODE),
     Accepted("jstackframes", _INTEGER, _STACKS),
     Accepted("jstackstrsize", _SIZE, _STACKS),
@@ -360,15 +369,12 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("udefs", _SWITCH, _KERNEL_TYPES),
     Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
     Accepted("useruid", _INTEGER, _PROCESSES),
-    Refused("agghist", "bars in the lines of aggregations"),
-    Refused("aggpack", "distributions in one line"),
     Refused("bpflog", "the log of the kernel's verifier"),
     Refused("core", "a core dump at exit"),
     Refused("cpu", "tracing on one processor"),
     Refused("ctypes", "writing the C types of a program"),
     Refused("debug", "debugging output"),
     Refused("dtypes", "writing the D types of a program"),
-    Refused("encoding", "the choice of characters for bars"),
     Refused("grabanon", "anonymous tracing"),
     Refused("procfspath", "another place for /proc"),
     Refused("pspec", "names of types as probe descriptions"),
@@ -381,6 +387,8 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
 _BY_NAME: Final = {row.name: row for row in OPTIONS}
 _WHILE_TRACING: Final = frozenset(
     [
+        "agghist",
+        "aggpack",
         "aggrate",
         "aggsortkey",
         "aggsortkeypos",
@@ -432,10 +440,9 @@ def refuse_in_program(name: str, value: str | None) -> None:
 
 def set_while_tracing(options: Options, name: str, value: str | None) -> Options:
     """Return `options` as setopt() changes them; raises OptionError as `set_option` does, and where it is too late."""
-    changed = set_option(options, name, value)
-    if name not in _WHILE_TRACING:
+    if name in _BY_NAME and name not in _WHILE_TRACING:
         raise OptionError(name, value, "Operation illegal when tracing is active")
-    return changed
+    return set_option(options, name, value)
 
 
 def from_environment(environ: Mapping[str, str]) -> Options:

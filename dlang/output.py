@@ -2,7 +2,7 @@
 
 `Printer` turns what the engines recorded into the text of standard output, in the order of the data stream,
 and tells what else a row asks for. It writes nowhere itself: the session does. Messages for standard error
-are `notices.py`'s, single conversions `printf_render`'s, histograms `distribution`'s, names of addresses
+are `notices.py`'s, aggregations `aggregation_text`'s, single conversions `printf_render`'s, names of addresses
 `symbol_text`'s. Source: d-language.md §9, §11, §12; tests/reference.
 """
 
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from dlang.aggregation_store import AggregationStore, EngineRequest, Entry, SortOptions, Value
-from dlang.aggregations import DISTRIBUTIONS, KeyValue, to_signed, unsigned_result
-from dlang.distribution import distribution_text
+from dlang.aggregation_store import AggregationStore, EngineRequest, SortOptions
+from dlang.aggregation_text import entries_text, symbol_text
 from dlang.dump import bytes_text, hex_dump, typed_dump
 from dlang.escape import padded, printable, printable_name, until_zero
 from dlang.items import (
@@ -44,22 +43,23 @@ from dlang.options import INVALID_NAME, OptionError
 from dlang.printf_render import NO_NAMES, TypedValue, render, render_entry
 from dlang.speculations import Speculations
 from dlang.symbol_text import FRAME_INDENT, AddressNames
-from dlang.types import IntegerType, PointerType, StackType, StringType, SymbolPart, SymbolType, Type, wrap
+from dlang.types import StringType, as_integer, wrap
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
     """What printing looks at. `testing` is _DTRACE_TESTING in the environment: no CPU and ID columns.
 
-    `speculation_size` is option specsize, in bytes. `switch_ns` and `aggregation_ns` are how often the session takes
-    records and reads aggregations, in nanoseconds; 0 is whenever there are some. `stackindent` is how many blanks are
-    before a frame.
+    `string_size` is option strsize, `speculation_size` option specsize, in bytes. `switch_ns` and `aggregation_ns` are
+    how often the session takes records and reads aggregations, in nanoseconds; 0 is whenever there are some.
+    `stackindent` is how many blanks are before a frame.
     """
 
     quiet: bool = False
     flowindent: bool = False
     testing: bool = False
     rawbytes: bool = False
+    string_size: int = 256
     printsize: int = 1024
     sort: SortOptions = field(default_factory=SortOptions)
     speculation_size: int = 4 << 20
@@ -119,6 +119,10 @@ def no_options(name: str, value: str | None) -> OutputOptions:
     raise OptionError(name, value, INVALID_NAME)
 
 
+_SET = "1"
+"""The value that an option is set to if none is given."""
+
+
 class Printer:
     """One run's output: whether the heading is out, and how deep each thread is with -F."""
 
@@ -158,6 +162,7 @@ class Printer:
                     self._speculations.hold(number, replace(row, items=tuple(rest)))
                 return Consumed(())
         # commit() and discard() alone show no row of their own.
+        quiet = self._options.quiet
         shown = not row.items or any(not isinstance(item, Commit | Discard) for item in row.items)
         steps: list[Step] = [self._start(row)] if shown else []
         status: int | None = None
@@ -186,7 +191,7 @@ class Printer:
                 case SetOption():
                     steps.extend(self._option(item, row))
                 case _:
-                    text, wanted = self._item(item)
+                    text, wanted = self._item(item, quiet)
                     steps.append(text)
                     requests.extend(wanted)
         if shown and not self._options.quiet:
@@ -199,9 +204,10 @@ class Printer:
             self._options = self._set_option(item.name, item.value)
             self._names = replace(self._names, indent=self._options.stackindent)
         except OptionError as error:
-            value = "" if item.value is None else f' to "{item.value}"'
-            what = f'couldn\'t set option "{item.name}"{value}: {error.message}'
-            yield Complaint(library_error(row.clause, row.probe_id, row.probe, what))
+            value = _SET if item.value is None else item.value
+            what = f'couldn\'t set option "{item.name}" to "{value}": {error.message}'
+            # DTrace's words end in a newline of their own.
+            yield Complaint(f"{library_error(row.clause, row.probe_id, row.probe, what)}\n")
 
     def interrupted(self) -> str:
         """Return what the first Ctrl-C prints, before END runs: a newline behind the terminal's `^C`."""
@@ -210,7 +216,7 @@ class Printer:
     def finish(self) -> str:
         """Return what a run ends with: a newline, then the aggregations that no printa() printed."""
         entries = self._store.take_unprinted(self._options.sort)
-        return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
+        return "\n" + entries_text(entries, self._names)
 
     def finish_at_once(self) -> str:
         """Return what a run ends with at the second Ctrl-C: no aggregations."""
@@ -240,12 +246,15 @@ class Printer:
         | Truncate
         | Normalize
         | Denormalize,
+        quiet: bool,
     ) -> tuple[str, tuple[EngineRequest, ...]]:
         match item:
             case Printf(format=format_, values=values):
                 return render(format_, values, self._names), ()
             case Trace(value=value):
-                return trace_text(value, quiet=self._options.quiet, raw=self._options.rawbytes), ()
+                options = self._options
+                raw, size = options.rawbytes, options.string_size
+                return trace_text(value, quiet=quiet, raw=raw, string_size=size), ()
             case Dump(data=data):
                 return hex_dump(data), ()
             case Print(address=address, type=type_, data=data):
@@ -271,7 +280,7 @@ class Printer:
     def _printa(self, item: Printa) -> str:
         entries = self._store.take_printed(item.aggregations, self._options.sort)
         if item.format is None:
-            return "\n" + "".join(entry_text(entry, self._names) for entry in entries)
+            return "\n" + entries_text(entries, self._names)
         return "".join(render_entry(item.format, entry, self._names) for entry in entries)
 
 
@@ -338,60 +347,29 @@ _TRACE_COLUMNS = {(8, True): 19, (4, True): 10, (2, True): 5, (1, True): 3} | {
 }
 
 
-def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False) -> str:
-    """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs."""
+def trace_text(typed: TypedValue, *, quiet: bool, raw: bool = False, string_size: int = 256) -> str:
+    """Return what trace() prints: the bare value if quiet, else in a column as wide as its type needs.
+
+    With `raw`, which is option rawbytes, the bytes that it has; `string_size` are those of a string.
+    """
+    if raw:
+        return hex_dump(_raw(typed, string_size))
     if isinstance(typed.value, bytes) and not isinstance(typed.type, StringType):
-        return bytes_text(typed.value, 33, raw=raw, quiet=quiet)
+        return bytes_text(typed.value, 33, quiet=quiet)
     if isinstance(typed.value, bytes):
         text = printable(until_zero(typed.value))
         return text if quiet else f"  {padded(text, 33)}"
-    type_ = _as_integer(typed.type)
+    type_ = as_integer(typed.type)
     number = wrap(typed.value, type_)
     return str(number) if quiet else f" {number:{_TRACE_COLUMNS[type_.size, type_.signed]}d}"
 
 
-def entry_text(entry: Entry, names: AddressNames = NO_NAMES) -> str:
-    """Return one entry in the default form: the keys, the values, a newline."""
-    types = entry.values[0].aggregation.key_types
-    keys = "".join(key_text(type_, key, names) for type_, key in zip(types, entry.key, strict=True))
-    return f"{keys}{''.join(map(_value_text, entry.values))}\n"
-
-
-def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
-    """Return a key in the default form: columns by its size, where sizes 1 and 2 print unsigned."""
-    if isinstance(key, bytes):
-        if isinstance(type_, StackType):
-            return names.stack(key)
-        if not isinstance(type_, StringType):
-            return bytes_text(key, 50, raw=False)
-        return f"  {padded(printable(until_zero(key)), 50)}"
-    if isinstance(type_, SymbolType):
-        return symbol_text(key, type_.part, names)
-    size = _as_integer(type_).size
-    number = wrap(key, IntegerType("", size, size >= 4))
-    return f" {number:{ {8: 16, 4: 8, 2: 5, 1: 3}[size] }d}"
-
-
-def symbol_text(address: int, part: SymbolPart, names: AddressNames) -> str:
-    """Return what usym() and its like print, as an action or as a key."""
-    return f"  {padded(names.symbol(address, part), 50)}"
-
-
-def _value_text(value: Value) -> str:
-    if value.aggregation.function in DISTRIBUTIONS:
-        return distribution_text(value.aggregation, value.cell, value.normal, zoomed=value.zoomed)
-    return f" {to_signed(unsigned_result(value.aggregation, value.cell, value.normal)):16d}"
-
-
-def _as_integer(type_: Type) -> IntegerType:
-    """Return the integer type that a value prints as: an address is 8 bytes, unsigned."""
-    match type_:
-        case IntegerType():
-            return type_
-        case PointerType():
-            return IntegerType(str(type_), 8, signed=False)
-        case _:
-            raise AssertionError(f"an integer of type {type_}")
+def _raw(typed: TypedValue, string_size: int) -> bytes:
+    """Return a value as the bytes that it has in memory."""
+    if isinstance(typed.value, bytes):
+        return typed.value.ljust(string_size, bytes(1)) if isinstance(typed.type, StringType) else typed.value
+    size = as_integer(typed.type).size
+    return (typed.value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
 
 def listing(probes: Iterable[tuple[int, ProbeName]]) -> str:

@@ -21,7 +21,7 @@ from dlang.distribution import distribution_text
 from dlang.escape import c_escaped, printable, until_zero
 from dlang.printf_format import LARGEST_FIELD, Conversion, Format, Star, Style, Text, result_type
 from dlang.symbol_text import AddressNames
-from dlang.types import FloatType, IntegerType, PointerType, SymbolPart, SymbolType, Type
+from dlang.types import FloatType, IntegerType, PointerType, StringType, SymbolPart, SymbolType, Type
 
 NANOSECONDS: Final = 1_000_000_000
 NO_NAMES: Final = AddressNames()
@@ -76,7 +76,7 @@ def _part(
         return _value(part, layout, next(supply), names)
     result = next(results)
     if result.aggregation.function in DISTRIBUTIONS:
-        return distribution_text(result.aggregation, result.cell, result.normal, zoomed=result.zoomed)
+        return distribution_text(result.aggregation, result.cell, result.normal, result.bars)
     type_ = result_type(result.aggregation)
     by_sign = part.kind.style in (Style.SIGNED, Style.SIGNED_BY_TYPE) and type_.signed
     quotient = signed_result if by_sign else unsigned_result
@@ -117,9 +117,11 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressN
             # The width is the frames' indentation; DTrace takes it with `-` only.
             return names.stack(value, layout.width if "-" in layout.flags else None)
         text = until_zero(value)
-        return layout.fill(
-            c_escaped(text)[:most] if style is Style.ESCAPED_STRING else printable(text[:most])
-        )
+        if style is Style.ESCAPED_STRING:
+            # DTrace shows the zero that ends it as well, unless an array has none.
+            ended = isinstance(typed.type, StringType) or len(text) < len(value)
+            return layout.fill(c_escaped(text + bytes(ended))[:most])
+        return layout.fill(printable(text[:most]))
     size = typed.type.size if isinstance(typed.type, IntegerType | PointerType) else 8
     match style:
         case Style.SIGNED_BY_TYPE:

@@ -81,6 +81,13 @@ def store_byte(b: ir.IRBuilder, value: ir.Value, text: ir.Value, offset: ir.Valu
     b.store(b.trunc(value, I8), at(b, text, offset))
 
 
+def end_within_limit(text: ir.Value, frame: Frame) -> None:
+    """Cut a text that may be longer than strsize allows."""
+    b = frame.b
+    for offset in range(frame.program.string_limit - 1, frame.program.string_size):
+        store_byte(b, constant(0), text, constant(offset))
+
+
 def padded(source: ir.Value, frame: Frame) -> ir.Value:
     """Return a copy of a string with as many zeros behind it, so that any part of it can be read as a string."""
     size = frame.program.string_size

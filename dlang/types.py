@@ -429,3 +429,14 @@ def find_member(record: RecordType, name: str) -> Member | None:
             if inner is not None:
                 return Member(name, inner.type, member.offset + inner.offset, inner.bits)
     return None
+
+
+def as_integer(type_: Type) -> IntegerType:
+    """Return the integer type that a value prints as: an address is 8 bytes, unsigned."""
+    match type_:
+        case IntegerType():
+            return type_
+        case PointerType():
+            return IntegerType(str(type_), 8, signed=False)
+        case _:
+            raise AssertionError(f"an integer of type {type_}")

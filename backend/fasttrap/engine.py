@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
 
+from backend.command_start import run_to_entry
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
 from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep, way_out
 from backend.fasttrap.affinity import CpuFollower
@@ -47,7 +48,6 @@ from backend.linux.wait_status import (
     SyscallStop,
     decode,
 )
-from backend.target_process import run_to_entry
 from scratch import windows
 from scratch.displaced import Refuse, Way
 from scratch.slots import NoFreeSpace

@@ -16,7 +16,7 @@ from backend.fasttrap.regions import HEADER_GATE, HEADER_PROCESS, POOL, STATE, T
 from backend.fasttrap.runtime import CLOCK_MONOTONIC, CLOCK_THREAD, GID_LINE, UID_LINE, runtime_function
 from dlang.builtins import REGISTER_NUMBER
 from dlang.emit_ir import I32, I64, POINTER, at, constant, load
-from dlang.layout import STATE_CONSUMER_PARENT, STATE_TARGET_PARENT, STATE_WALL_OFFSET
+from dlang.layout import STATE_WALL_OFFSET
 from dlang.program import Fact
 from scratch.trampoline import SHARD_STACK_FOLD, SHARD_STACK_SHIFT, UNIT_REGISTERS, UNIT_SITE
 
@@ -69,7 +69,7 @@ class Firing(Protocol):
         """ID of the process as process_vm_readv(2) takes it where the code runs."""
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        """A fact other than PROBE_ID and ENABLING_ID."""
+        """A fact other than PPID, PROBE_ID and ENABLING_ID."""
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
         """Write the thread's name, 16 bytes, zero-padded."""
@@ -129,9 +129,6 @@ class OutsideFiring:
                 return self.process(b)
             case Fact.TID:
                 return self.thread(b)
-            case Fact.PPID:
-                state = self.memory.region(b, STATE)
-                return load(b, state, STATE_CONSUMER_PARENT if self.own else STATE_TARGET_PARENT)
             case Fact.UID:
                 return self._call(b, "credential", self.thread(b), constant(UID_LINE))
             case Fact.GID:
@@ -150,7 +147,7 @@ class OutsideFiring:
                 return self._call(b, "clock", constant(CLOCK_THREAD))
             case Fact.VTIMESTAMP:
                 return self._call(b, "thread_time", self.thread(b))
-            case Fact.PROBE_ID | Fact.ENABLING_ID:
+            case Fact.PPID | Fact.PROBE_ID | Fact.ENABLING_ID:
                 raise AssertionError(fact)
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
@@ -222,8 +219,6 @@ class InsideFiring:
                 return self.process(b)
             case Fact.TID:
                 return self.thread(b)
-            case Fact.PPID:
-                return load(b, self.memory.region(b, STATE), STATE_TARGET_PARENT)
             case Fact.UID:
                 return self._call(b, "credential", constant(0), constant(UID_LINE))
             case Fact.GID:
@@ -237,7 +232,7 @@ class InsideFiring:
                 return b.add(self._call(b, "clock", constant(CLOCK_MONOTONIC)), offset)
             case Fact.VTIMESTAMP:
                 return self._call(b, "thread_time", constant(0))
-            case Fact.PROBE_ID | Fact.ENABLING_ID:
+            case Fact.PPID | Fact.PROBE_ID | Fact.ENABLING_ID:
                 raise AssertionError(fact)
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:

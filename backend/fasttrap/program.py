@@ -56,11 +56,12 @@ from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
+    ANCESTORS,
     COUNTED_DROPS,
     SPECULATION_FREE,
-    STATE_CONSUMER_PARENT,
+    STATE_CONSUMER_ANCESTORS,
     STATE_RANDOM,
-    STATE_TARGET_PARENT,
+    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     HashStore,
     drop_offset,
@@ -410,11 +411,16 @@ class NativeProgram:
         if self._tables is not None:
             self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
-        self._set_word(STATE_CONSUMER_PARENT, os.getppid())
+        self._set_ancestors(STATE_CONSUMER_ANCESTORS, os.getpid())
         if self._pid is not None:
-            # A process that has ended has no more hits to tell its parent in.
-            with suppress(ProcessGone):
-                self._set_word(STATE_TARGET_PARENT, procfs.status(self._pid).ppid)
+            self._set_ancestors(STATE_TARGET_ANCESTORS, self._pid)
+
+    def _set_ancestors(self, offset: int, pid: int) -> None:
+        """Write the list of a process's ancestors. One that has ended has no more hits to tell them in."""
+        with suppress(ProcessGone):
+            known = procfs.ancestors(pid, ANCESTORS - 1)
+            for place, ancestor in enumerate([*known, 0]):
+                self._set_word(offset + 8 * place, ancestor)
 
     def _set_word(self, offset: int, value: int) -> None:
         self.clauses.memory.words[self._state + offset >> 3] = value & WORD_MASK

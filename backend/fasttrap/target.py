@@ -51,7 +51,9 @@ from dlang.layout import (
     PLACE_CONDITION_SHIFT,
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
+    STATE_CONSUMER_ANCESTORS,
     STATE_DYNAMIC,
+    STATE_TARGET_ANCESTORS,
     HashStore,
     Store,
     TableStore,
@@ -361,6 +363,10 @@ class _NativeTarget:
                 raise AssertionError("the enabling is known when code is generated")
             case _:
                 return self.firing.fact(b, fact)
+
+    def ancestors(self, b: ir.IRBuilder) -> ir.Value:
+        own = self.kind is UnitKind.CONSUMER
+        return at(b, self.state(b), STATE_CONSUMER_ANCESTORS if own else STATE_TARGET_ANCESTORS)
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
         self.firing.command_name(b, destination)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, TypeVar
 
+from backend.command_start import create
 from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
 from backend.fasttrap import guardian
 from backend.fasttrap.engine import Called, Ended, Engine, Executed, Happening, Loaded, NativeClauses
@@ -29,7 +30,7 @@ from backend.fasttrap.process import Installed, Loads
 from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracepoints import Outcome
 from backend.linux import interruption, pidfd, prctl
-from backend.target_process import Created, create, not_permitted
+from backend.target_process import Created, not_permitted
 from dlang.notices import internal_error
 
 T = TypeVar("T")

@@ -171,6 +171,22 @@ def status(pid: int) -> Status:
     )
 
 
+def ancestors(pid: int, limit: int) -> list[int]:
+    """Return the parent of a process and whom that descends from, nearest first, as far as they can be seen from here.
+
+    Raises ProcessGone for the process itself.
+    """
+    found: list[int] = []
+    parent = status(pid).ppid
+    while parent and len(found) < limit:
+        found.append(parent)
+        try:
+            parent = status(parent).ppid
+        except (ProcessGone, ProcessNotPermitted):
+            break
+    return found
+
+
 def _number(fields: Mapping[str, list[str]], key: str, position: int) -> int:
     """Return one number of a status line; 0 where this kernel has no such line."""
     values = fields.get(key, [])

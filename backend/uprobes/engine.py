@@ -11,14 +11,14 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from backend.engine import NO_HURRY_NS, Answer, Plan, Refusal, SiteCoverage, covered, refusals
-from backend.errors import ProcessGone
+from backend.errors import ProcessGone, SeveralProcesses
 from backend.linux import bpf, bpf_features, perf_event, procfs
 from backend.linux.ring_buffer import RingBuffer
 from backend.object_cache import compiled
@@ -38,11 +38,12 @@ from backend.uprobes.target import (
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.layout import (
+    ANCESTORS,
     COUNTED_DROPS,
     SPECULATION_FREE,
-    STATE_CONSUMER_PARENT,
+    STATE_CONSUMER_ANCESTORS,
     STATE_RANDOM,
-    STATE_TARGET_PARENT,
+    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     drop_offset,
     probe_text,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows, StackTables
     from backend.uprobes.arming import Armed
-    from backend.uprobes.process_filter import Narrowing
+    from backend.uprobes.process_filter import Narrowing, ProcessFilter
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
 """PROC_PID_INIT_INO: include/linux/proc_ns.h."""
@@ -75,9 +76,17 @@ class KernelOptions:
     singly: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KernelProcess:
+    """A traced process, and its symbols."""
+
+    pid: int
+    symbols: Symbols
+
+
 class KernelEngine:
-    """backend.engine.Engine on the kernel; `pid` is the traced process and `symbols` are its, both None where the
-    plan has no sites. `rows` are what its stacks are unwound by.
+    """backend.engine.Engine on the kernel; `processes` are the traced ones, none where the plan has no sites. `rows`
+    are what stacks of the first are unwound by; with several, the plan must ask for none, nor for ancestors.
 
     Making one compiles and loads the clauses: raises OSError, VerifierRejected, MissingPackage.
     """
@@ -85,28 +94,27 @@ class KernelEngine:
     def __init__(
         self,
         plan: Plan,
-        pid: int | None,
-        symbols: Symbols | None,
+        processes: Sequence[KernelProcess],
         options: KernelOptions,
         rows: ProcessRows | None = None,
     ) -> None:
         self._plan = plan
-        self._symbols = symbols
-        self._pid = pid
+        self._processes = processes
+        self._pid = pid = processes[0].pid if processes else None
         self._stack = ExitStack()
         self._links: list[int] = []
         self._samplers: list[int] = []
         self._named = len(plan.names)
         self._answers: Sequence[Answer] | None = None
         self._singly = options.singly
-        self._narrowing: Narrowing | None = None
+        self._narrowings: dict[int, Narrowing] = {}
         if pid is not None:
             from backend.uprobes.process_filter import narrow
 
             absent = bpf_features.UprobeMulti.ABSENT
             support = absent if self._singly else bpf_features.uprobe_multi_support()
             self._singly = support is absent
-            self._narrowing = narrow(pid, support)
+            self._narrowings = {process.pid: narrow(process.pid, support) for process in processes}
         self._stores = stores(plan.program, plan.name_room)
         bpf_options = _bpf_options(plan, options, may_sleep=not self._singly)
         pool_bits = (lambda: SMALLEST_POOL_BITS) if rows is None else rows.pool_bits
@@ -150,7 +158,7 @@ class KernelEngine:
             UnitKind.SAMPLE: (bpf.ProgramKind.PERF_EVENT, bpf.AttachType.NONE),
             UnitKind.CONSUMER: (bpf.ProgramKind.RAW_TRACEPOINT, bpf.AttachType.NONE),
         }
-        process = self._narrowing.process if self._narrowing else None
+        process = self._filter()
         programs = []
         for unit in plan.units:
             kind, attach_type = kinds[unit.kind]
@@ -171,6 +179,18 @@ class KernelEngine:
             programs.append(ProgramSpec(section, bpf.ProgramKind.RAW_TRACEPOINT, process=only))
         code = compiled("bpf", str(self._machine.module), self._compile)
         return load(code, self._machine.maps(), programs)
+
+    def _filter(self) -> ProcessFilter | None:
+        """Return what the programs have to filter by, where the kernel does not. Raises SeveralProcesses where there is
+        no way to."""
+        if len(self._processes) > 1 and self._machine.map_index("unwind") is not None:
+            raise SeveralProcesses("there are no stacks and no callers")
+        if len(self._processes) > 1 and self._machine.uses_ancestors:
+            raise SeveralProcesses("there are no ppid and no progenyof()")
+        filters = [narrowing.process for narrowing in self._narrowings.values()]
+        if len(filters) > 1 and any(filters):
+            raise SeveralProcesses("there must be the kernel's own filter, since Linux 6.6")
+        return filters[0] if filters else None
 
     @property
     def _follows_exec(self) -> bool:
@@ -246,20 +266,31 @@ class KernelEngine:
             self._stack.callback(os.close, bpf.raw_tracepoint_open(EXECUTED, program))
         if not self._plan.sites:
             return ()
-        assert self._symbols is not None
-        armed = self._arm(self._plan, self._symbols)
-        self._links.extend(armed.links)
-        self._answers = armed.answers
-        return refusals(self._plan, armed.answers)
+        answers: dict[int, Answer] = {}
+        for process, places in self._by_process():
+            armed = self._arm(replace(self._plan, sites=self._plan.sites.at(places)), process)
+            self._links.extend(armed.links)
+            answers.update(zip(places, armed.answers, strict=True))
+        self._answers = [answers[place] for place in range(len(self._plan.sites))]
+        return refusals(self._plan, self._answers)
 
-    def _arm(self, plan: Plan, symbols: Symbols) -> Armed:
+    def _by_process(self) -> Iterator[tuple[KernelProcess, Sequence[int]]]:
+        """Yield each process with the places of its sites in the plan's table."""
+        if len(self._processes) == 1:
+            yield self._processes[0], range(len(self._plan.sites))
+            return
+        for process in self._processes:
+            own = {id(loaded) for loaded in process.symbols.objects}
+            yield process, [place for place, site in enumerate(self._plan.sites) if id(site.object) in own]
+
+    def _arm(self, plan: Plan, process: KernelProcess) -> Armed:
         # Imported only here, since a program without sites can do without it.
         from backend.others_jumps import in_place
         from backend.uprobes.arming import arm
 
-        assert self._narrowing is not None and self._pid is not None
-        jumps = in_place(self._pid)
-        return arm(plan, self._loaded, symbols, self._narrowing.attach_pid, jumps, singly=self._singly)
+        jumps = in_place(process.pid)
+        attach_pid = self._narrowings[process.pid].attach_pid
+        return arm(plan, self._loaded, process.symbols, attach_pid, jumps, singly=self._singly)
 
     def _sample(self) -> None:
         """Set up a timer on every processor for each profile-N probe."""
@@ -288,7 +319,8 @@ class KernelEngine:
         self._named = len(self._plan.names)
         self._fill_places(sites)
         further = replace(self._plan, sites=sites)
-        armed = self._arm(further, symbols)
+        assert self._pid is not None
+        armed = self._arm(further, KernelProcess(self._pid, symbols))
         self._links.extend(armed.links)
         self._answers = [*(self._answers or ()), *armed.answers]
         self._plan.sites.extend(sites)
@@ -336,11 +368,16 @@ class KernelEngine:
         if self._tables is not None:
             self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
-        self._set_word(STATE_CONSUMER_PARENT, os.getppid())
+        self._set_ancestors(STATE_CONSUMER_ANCESTORS, os.getpid())
         if self._pid is not None:
-            # A process that has ended has no more hits to tell its parent in.
-            with suppress(ProcessGone):
-                self._set_word(STATE_TARGET_PARENT, procfs.status(self._pid).ppid)
+            self._set_ancestors(STATE_TARGET_ANCESTORS, self._pid)
+
+    def _set_ancestors(self, offset: int, pid: int) -> None:
+        """Write the list of a process's ancestors. One that has ended has no more hits to tell them in."""
+        with suppress(ProcessGone):
+            known = procfs.ancestors(pid, ANCESTORS - 1)
+            for place, ancestor in enumerate([*known, 0]):
+                self._set_word(offset + 8 * place, ancestor)
 
     def coverage(self) -> Iterable[SiteCoverage]:
         if not self._plan.sites:
@@ -348,8 +385,11 @@ class KernelEngine:
         if self._answers is None:
             from backend.uprobes.arming import foresee
 
-            assert self._symbols is not None
-            self._answers = foresee(self._plan, self._symbols)
+            found: dict[int, Answer] = {}
+            for process, places in self._by_process():
+                own = replace(self._plan, sites=self._plan.sites.at(places))
+                found.update(zip(places, foresee(own, process.symbols), strict=True))
+            self._answers = [found[place] for place in range(len(self._plan.sites))]
         return covered(self._plan, self._answers, self._hits())
 
     def _hits(self) -> dict[int, int]:

@@ -44,9 +44,9 @@ from dlang.layout import (
     PLACE_CONDITION_SHIFT,
     PLACE_OFFSET_SHIFT,
     PLACE_PROBE,
-    STATE_CONSUMER_PARENT,
+    STATE_CONSUMER_ANCESTORS,
     STATE_DYNAMIC,
-    STATE_TARGET_PARENT,
+    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     HashStore,
     Store,
@@ -147,6 +147,7 @@ class BpfMachine:
         self.text_fields: list[ProbeField] = []
         self.scratch_size = 0
         self.sleeping: set[str] = set()
+        self.uses_ancestors = False
         self.pool = Constants()
         self._indices: dict[str, int] = {}
         self._ask_pool_bits = pool_bits
@@ -354,9 +355,6 @@ class _BpfTarget:
         match fact:
             case Fact.PID | Fact.TID:
                 return self._process_or_thread(b, fact)
-            case Fact.PPID:
-                own = self.kind is UnitKind.CONSUMER
-                return load(b, self.state(b), STATE_CONSUMER_PARENT if own else STATE_TARGET_PARENT)
             case Fact.UID:
                 return extend(b, _call(b, Helper.GET_CURRENT_UID_GID, []), 4, signed=False)
             case Fact.GID:
@@ -372,8 +370,13 @@ class _BpfTarget:
                 return self._virtual_time(b)
             case Fact.PROBE_ID:
                 return self.site(b)
-            case Fact.ENABLING_ID:
-                raise AssertionError("the enabling is known when code is generated")
+            case Fact.PPID | Fact.ENABLING_ID:
+                raise AssertionError(fact)
+
+    def ancestors(self, b: ir.IRBuilder) -> ir.Value:
+        self.machine.uses_ancestors |= self.kind is not UnitKind.CONSUMER
+        own = self.kind is UnitKind.CONSUMER
+        return at(b, self.state(b), STATE_CONSUMER_ANCESTORS if own else STATE_TARGET_ANCESTORS)
 
     def _process_or_thread(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
         namespace = self.machine.options.pid_namespace

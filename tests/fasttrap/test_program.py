@@ -116,7 +116,7 @@ def stack() -> Iterator[ExitStack]:
 
 def engines(plan: Plan, stack: ExitStack, sizes: Sizes = DEFAULT_SIZES) -> list[Engine]:
     """The kernel's engine and the native one."""
-    kernel = KernelEngine(plan, None, None, KernelOptions(sizes.buffer, sizes.aggregations, sizes.dynamic))
+    kernel = KernelEngine(plan, (), KernelOptions(sizes.buffer, sizes.aggregations, sizes.dynamic))
     descriptors = stack.enter_context(Descriptors.open())
     options = NativeOptions(sizes.buffer, sizes.aggregations, sizes.dynamic)
     native = stack.enter_context(NativeProgram(plan, None, options, descriptors))

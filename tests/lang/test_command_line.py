@@ -37,7 +37,9 @@ def line(
     output: str | None = None,
     verbose: bool = False,
 ) -> CommandLine:
-    return CommandLine(mode, programs, settings, target, operands, output, verbose)
+    return CommandLine(
+        mode, programs, settings, () if target is None else (target,), operands, output, verbose
+    )
 
 
 def usage_error(*argv: str) -> str:
@@ -142,12 +144,12 @@ def test_output_and_verbose() -> None:
 
 
 def test_a_command_is_kept_as_written() -> None:
-    assert parse(["-c", "ls -R  /usr"]).target == TargetCommand("ls -R  /usr")
+    assert parse(["-c", "ls -R  /usr"]).targets == (TargetCommand("ls -R  /usr"),)
 
 
 @pytest.mark.parametrize("text", ["12", " 12\n", "0012"])
 def test_a_process_is_a_number(text: str) -> None:
-    assert parse(["-p", text]).target == TargetPid(12)
+    assert parse(["-p", text]).targets == (TargetPid(12),)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "+1", "12,13", "12 13", "1x", "0x1", "٣", "-n", "9" * 5000])
@@ -203,9 +205,17 @@ def test_error_writing_a_header_is_not_mistaken_for_help() -> None:
     )
 
 
-@pytest.mark.parametrize("argv", [["-p", "1", "-p", "2"], ["-c", "ls", "-p", "2"], ["-c", "ls", "-c", "ls"]])
-def test_error_two_processes(argv: list[str]) -> None:
-    assert usage_error(*argv) == "more than one process (-p, -c) is not supported by this version"
+def test_several_processes_come_in_their_order() -> None:
+    assert parse(["-p", "7", "-c", "ls", "-p", "2"]).targets == (
+        TargetPid(7),
+        TargetCommand("ls"),
+        TargetPid(2),
+    )
+
+
+def test_error_two_commands() -> None:
+    message = usage_error("-c", "ls", "-c", "ls")
+    assert message == "more than one command (-c) is not supported by this version"
 
 
 def test_usage_has_a_line_for_each_flag_and_fits_a_wide_terminal() -> None:

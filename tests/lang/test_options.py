@@ -138,8 +138,8 @@ def test_a_number_without_a_value_is_zero() -> None:
 def test_words_are_taken_as_they_stand() -> None:
     assert value_of("engine", "fasttrap") == "fasttrap"
     assert error_of("engine", None).message == INVALID_VALUE
-    expected = "evaltime takes postinit (not exec, preinit or main in this version of dtrap)"
-    assert error_of("evaltime", "main").hint == expected
+    expected = "evaltime takes exec or preinit or postinit or main"
+    assert error_of("evaltime", "later").hint == expected
 
 
 def test_the_last_setting_wins_and_leaves_the_others() -> None:

@@ -26,11 +26,10 @@ def test_hex_dump_has_sixteen_bytes_a_line() -> None:
 
 
 def test_bytes_are_text_only_if_zeros_follow_it() -> None:
-    assert bytes_text(b"ok\0\0", 4, raw=False) == "  ok  "
-    assert bytes_text(b"ok\0\0", 4, raw=False, quiet=True) == "ok"
+    assert bytes_text(b"ok\0\0", 4) == "  ok  "
+    assert bytes_text(b"ok\0\0", 4, quiet=True) == "ok"
     for data in (b"full", b"ok\0x", b"\0\0\0\0", b"\x01\0\0\0"):
-        assert bytes_text(data, 4, raw=False).startswith(_HEADING)
-    assert bytes_text(b"ok\0\0", 4, raw=True).startswith(_HEADING)
+        assert bytes_text(data, 4).startswith(_HEADING)
 
 
 def test_print_leaves_zeros_out() -> None:

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlang.aggregation_store import AggregationStore, DeleteKeys, Entry, ResetCells, SortOptions, Value
+from dlang.aggregation_text import entry_text, key_text
 from dlang.aggregations import INT64_MIN, WORD, AggregatingFunction, Aggregation, Cell, identity
 from dlang.buckets import QUANTIZE_BUCKETS
 from dlang.distribution import distribution_text
 from dlang.escape import c_escaped, padded, printable, until_zero
 from dlang.items import Clear, Exit, Item, Printa, Printf, ProbeName, Row, Trace, Truncate
-from dlang.output import OutputOptions, Printer, entry_text, key_text, listing, trace_text
+from dlang.output import OutputOptions, Printer, listing, trace_text
 from dlang.printf_format import Format, parse_format
 from dlang.printf_render import TypedValue
 from dlang.types import (

@@ -187,7 +187,7 @@ def test_sizes_are_checked_with_their_signs() -> None:
         ("%c", (CHAR, ord("A")), "A"),
         ("%c", (INT, 0x1B), "\\x1b"),
         ("%C", (CHAR, ord("\n")), "\\n"),
-        ("%S", (STRING, b'a"b\\\t\x01 \xff'), 'a\\"b\\\\\\t\\001 \\377'),
+        ("%S", (STRING, b'a"b\\\t\x01 \xff'), 'a\\"b\\\\\\t\\001 \\377\\0'),
         ("%?x|", (INT, 255), "              ff|"),
         ("%p", (VOID_POINTER, 0x7F00), "7f00"),
         ("%a", (LONG, 0x7F00), "0x7f00"),

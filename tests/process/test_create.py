@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from backend.command_start import create
 from backend.errors import CommandNotStarted
+from backend.held_at import HeldAt
 from backend.linux import pidfd, procfs
 from backend.linux.procfs import AuxiliaryKey
-from backend.target_process import Created, create
+from backend.target_process import Created
 from tests.harness.triggers import SOURCES, Triggers, compile_c
 
 TIMEOUT_S = 20.0
@@ -218,7 +220,7 @@ def test_held_program_dies_with_dtrap() -> None:
     _, descriptor = run_and_kill(
         """
         import time
-        from backend.target_process import create
+        from backend.command_start import create
         created = create("sleep 1000")
         print(created.pid, flush=True)
         time.sleep(1000)
@@ -232,7 +234,7 @@ def test_released_program_outlives_dtrap() -> None:
     pid, descriptor = run_and_kill(
         """
         import time
-        from backend.target_process import create
+        from backend.command_start import create
         created = create("sleep 1000")
         created.release()
         print(created.pid, flush=True)
@@ -244,3 +246,58 @@ def test_released_program_outlives_dtrap() -> None:
     os.kill(pid, signal.SIGKILL)
     assert pidfd.wait_end(descriptor, TIMEOUT_S)
     os.close(descriptor)
+
+
+LIBRARY = """
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) { write(1, "library ", 8); }
+"""
+PROGRAM = """
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) { write(1, "program ", 8); }
+int main(void) { write(1, "main", 4); return 0; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("held_at", "run", "mapped"),
+    [
+        (HeldAt.EXEC, "", False),
+        (HeldAt.PREINIT, "", True),
+        (HeldAt.POSTINIT, "library ", True),
+        (HeldAt.MAIN, "library program ", True),
+    ],
+)
+@pytest.mark.parametrize("flags", [(), ("-s",), ("-no-pie",)], ids=" ".join)
+def test_program_is_held_where_evaltime_says(
+    held_at: HeldAt,
+    run: str,
+    mapped: bool,
+    flags: tuple[str, ...],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, text in (("library.c", LIBRARY), ("program.c", PROGRAM)):
+        (tmp_path / name).write_text(text)
+    library = compile_c(tmp_path / "library.c", tmp_path / "library.so", ("-shared", "-fPIC"))
+    linked = ("-Wl,--no-as-needed", str(library), f"-Wl,-rpath,{tmp_path}", *flags)
+    program = compile_c(tmp_path / "program.c", tmp_path / "program", linked)
+    with create(str(program), held_at=held_at) as created:
+        assert capfd.readouterr().out == run
+        assert any(mapping.path == str(library) for mapping in procfs.mappings(created.pid)) == mapped
+        assert changed_text(created.pid) == []
+        created.release()
+        assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+    assert run + capfd.readouterr().out == "library program main"
+
+
+@pytest.mark.parametrize("held_at", list(HeldAt))
+def test_static_program_has_no_linker_to_be_held_at(
+    held_at: HeldAt, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program.c").write_text(PROGRAM)
+    program = compile_c(tmp_path / "program.c", tmp_path / "program", ("-static",))
+    with create(str(program), held_at=held_at) as created:
+        assert capfd.readouterr().out == ("program " if held_at is HeldAt.MAIN else "")
+        created.release()
+        assert pidfd.wait_end(created.fileno(), TIMEOUT_S)

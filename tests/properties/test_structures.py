@@ -152,7 +152,7 @@ def both(text: str, arguments: Sequence[int]) -> list[list[int | bytes]]:
     """What the clause traces when BEGIN fires with these arguments, in the kernel and in native code."""
     plan = consumer_plan(text)
     with ExitStack() as stack:
-        kernel = stack.enter_context(KernelEngine(plan, None, None, KernelOptions()))
+        kernel = stack.enter_context(KernelEngine(plan, (), KernelOptions()))
         descriptors = stack.enter_context(Descriptors.open())
         native = stack.enter_context(NativeProgram(plan, None, NativeOptions(), descriptors))
         found = []

@@ -67,6 +67,9 @@ def test_no_match_is_allowed_on_request(tmp_path: Path) -> None:
         ("BEGIN { trace(nosuch); }", "[D_IDENT_UNDEF] in action list: failed"),
         ("BEGIN /nosuch/ { }", "[D_IDENT_UNDEF] in predicate: failed"),
         ("BEGIN { trace( }", "[D_SYNTAX] syntax error"),
+        ('BEGIN { printf("%d"); }', "[D_PRINTF_ARG_PROTO] printf( ) prototype mismatch"),
+        ("BEGIN { trace(1); commit(1); }", "[D_COMM_DREC] commit( ) may not follow"),
+        ("BEGIN { tracemem(arg0, 0); }", "[D_TRACEMEM_SIZE] tracemem( ) argument #2 must be"),
     ],
 )
 def test_an_error_of_the_command_line_names_its_part_and_tag(

@@ -47,7 +47,7 @@ ok
                                              .y = (int)3,
                                             }
 0xffffe80000000030 = *
-                                            (int)1
+                                            (int)1,
 
   ok                                                                1
 
