@@ -242,10 +242,10 @@ def plan(
             sampled = isinstance(probes.events[number].event, Profile)
             unit_of[number] = unit(number, UnitKind.SAMPLE if sampled else UnitKind.CONSUMER)
             continue
-        function, kind, offset = owner
+        functions, function, kind, offset = owner
         known_as = number
-        for place, how in function.sites(kind, offset):
-            sites.add(function.function, how, place, number, known_as)
+        for place, how in functions.sites(function, kind, offset):
+            sites.add(functions.functions[function], how, place, number, known_as)
             unit_of[known_as] = unit(number, RETURNING.get(how, UnitKind.PROCESS))
             # Of the next one, which is nobody's ID.
             known_as = len(unit_of)
@@ -330,9 +330,9 @@ def counting_hits(plan: Plan) -> Plan:
 def refusals(plan: Plan, answers: Sequence[Answer]) -> tuple[Refusal, ...]:
     """Return the probes of the plan that are not served, at one site at least; `answers` are those of its sites."""
     refused: dict[int, str] = {}
-    for site, answer in zip(plan.sites, answers, strict=True):
+    for place, answer in enumerate(answers):
         if isinstance(answer, Unserved):
-            refused.setdefault(site.probe, answer.reason)
+            refused.setdefault(plan.sites[place].probe, answer.reason)
     return tuple(Refusal(plan.names[number], reason) for number, reason in refused.items())
 
 

@@ -97,6 +97,7 @@ class Growth:
         roots = (_ROOTS.format(pid=self._pid), "")
         symbols = self._stack.enter_context(Symbols(new, memory.read, roots))
         sites, left_out = self._take_in(symbols)
+        self._probes.forget_instructions()
         modules = tuple(loaded.name for loaded in new)
         return Grown(modules, sites, symbols, left_out) if sites or left_out else None
 
@@ -113,10 +114,10 @@ class Growth:
                 for number in self._probes.match_within(description, self._pid, symbols):
                     owner = names.function(number)
                     assert owner is not None, number
-                    function, kind, offset = owner
+                    functions, function, kind, offset = owner
                     own = [
                         (where, how, RETURNING.get(how, UnitKind.PROCESS))
-                        for where, how in function.sites(kind, offset)
+                        for where, how in functions.sites(function, kind, offset)
                     ]
                     if len(names) + len(own) > plan.room:
                         left_out.append(Refusal(names[number], _NO_ROOM))
@@ -126,12 +127,12 @@ class Growth:
                     for nth, (where, how, unit) in enumerate(own):
                         known_as = self._number(number) if nth else probe
                         plan.unit_of[known_as] = units[unit]
-                        sites.add(function.function, how, where, probe, known_as)
+                        sites.add(functions.functions[function], how, where, probe, known_as)
         return sites, tuple(left_out)
 
     def _number(self, like: int) -> int:
         """Return a new number, with the name of probe `like`."""
-        number = self._probes.names.add(self._probes.names[like])
+        number = self._probes.names.add_again(like)
         self._plan.unit_of.append(NO_UNIT)
         return number
 

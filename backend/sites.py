@@ -5,16 +5,19 @@ Lives here: ProbeDescription and Symbols -> functions with their places. Not her
 description, and the probes of a function (backend/function_probes.py).
 """
 
+from __future__ import annotations
+
 import os
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
+from backend.function_table import FunctionTable
 from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import LoadedObject, TextRange, matches_module
 from backend.process_symbols import Symbols
-from backend.symbols import Function
 from backend.symbols_elf import Segment
 from dlang.probe_description import ProbeDescription, is_glob, matcher
 
@@ -28,39 +31,123 @@ NO_TEXT = "its code is not mapped executable"
 NOT_IN_FILE = "its code is not in the file"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedFunction:
-    """One function of one object, where a process has it. Equal to itself only: a run has one for each.
+class PlacedFunctions:
+    """The functions of one object, where a process has it: those of a table, in its order.
 
-    `name` is the canonical one (probefunc), `aliases` the other names of the same code; for an IFUNC the place
-    is its implementation's. `size` is in bytes; `room` is how far it is to the end of its section. `reason` says
-    why no probe can be placed here; the address of an IFUNC that is not bound is its resolver's.
+    They are rows until they are asked for: nothing is kept of each. `bound` is unset for IFUNCs that nothing is bound
+    to, which are at their resolvers.
     """
 
-    object: LoadedObject
-    name: str
-    aliases: tuple[str, ...]
-    address: RemoteAddr
-    file_offset: FileOffset
-    size: int
-    room: int
-    reason: str | None = None
+    __slots__ = ("_bound", "_mapping", "_section", "_segment", "object", "table")
+
+    def __init__(self, loaded: LoadedObject, table: FunctionTable, *, bound: bool = True) -> None:
+        self.object = loaded
+        self.table = table
+        self._bound = bound
+        # Where the last one was that was asked for: they come in ascending order mostly.
+        self._section = 0, 0
+        self._segment: Segment | None = None
+        self._mapping: TextRange | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, place: int) -> PlacedFunction:
+        return PlacedFunction(self, place)
+
+    def file_offset(self, address: int) -> int | None:
+        """Return where the file keeps the byte at virtual address `address`; None where it keeps none."""
+        segment = self._segment
+        if segment is None or address not in segment:
+            segment = self._segment = self.object.segment_at(address)
+        return None if segment is None else address - segment.address + segment.offset
+
+    def room(self, address: int) -> int:
+        """Return how far it is in bytes from an address to the end of its section."""
+        start, end = self._section
+        if not start <= address < end:
+            sections = self.table.text
+            index = bisect_right(sections, (address, _NO_ADDRESS)) - 1
+            start, end = self._section = sections[index] if index >= 0 else (0, 0)
+        return max(end - address, 0)
+
+    def reason(self, address: int) -> str | None:
+        """Return why no probe can be placed at an address."""
+        if not self._bound:
+            return UNBOUND_IFUNC
+        if self.file_offset(address) is None:
+            return NOT_IN_FILE
+        here = self.object.runtime_address(address)
+        mapping = self._mapping
+        if mapping is None or not mapping.start <= here < mapping.end:
+            mapping = self._mapping = self.object.text_at(here)
+        return NO_TEXT if mapping is None else WRITABLE_TEXT if mapping.writable else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedFunction:
+    """One function of one object, where a process has it: the one at a `place` of `among`."""
+
+    among: PlacedFunctions
+    place: int
+
+    @property
+    def object(self) -> LoadedObject:
+        return self.among.object
+
+    @property
+    def name(self) -> str:
+        """The canonical name: probefunc."""
+        return self.among.table.name(self.place)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The other names of the same code."""
+        return self.among.table.aliases(self.place)
+
+    @property
+    def address(self) -> RemoteAddr:
+        """Where it begins. For an IFUNC that is its implementation; one that is not bound is at its resolver."""
+        return RemoteAddr(self._address + self.among.object.bias)
+
+    @property
+    def file_offset(self) -> FileOffset:
+        return FileOffset(self.among.file_offset(self._address) or 0)
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.among.table.sizes[self.place]
+
+    @property
+    def reason(self) -> str | None:
+        """Why no probe can be placed here."""
+        return self.among.reason(self._address)
+
+    @property
+    def _address(self) -> int:
+        return self.among.table.addresses[self.place]
 
     def code(self, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from an offset on, none beyond the section, as the file has them."""
-        size = min(size, self.room - offset)
+        size = min(size, self.among.room(self._address) - offset)
         return os.pread(self.object.fd, size, self.file_offset + offset) if size > 0 else b""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedFunctions:
-    """The functions that a description matched, by object and then by address.
+    """The functions that a description matched: by object, their places among the object's, ascending.
 
-    `functions` can take probes; `refused` cannot, each for its `reason`.
+    `refused` are those that can take no probes, each for its `reason`.
     """
 
-    functions: tuple[PlacedFunction, ...]
+    objects: tuple[tuple[PlacedFunctions, Sequence[int]], ...]
     refused: tuple[PlacedFunction, ...]
+
+    @property
+    def functions(self) -> tuple[PlacedFunction, ...]:
+        """Those that can take probes."""
+        return tuple(functions[place] for functions, places in self.objects for place in places)
 
 
 def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedFunctions:
@@ -70,105 +157,39 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
     or alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
     which compilers make) only if the glob has one too. By object, then by address.
     """
-    functions: list[PlacedFunction] = []
+    objects: list[tuple[PlacedFunctions, Sequence[int]]] = []
     refused: list[PlacedFunction] = []
     for loaded in symbols.objects:
         if matches_module(description.module, loaded):
-            _match_object(description.function, loaded, symbols, functions, refused)
-    return MatchedFunctions(tuple(functions), tuple(refused))
+            known = symbols.functions(loaded)
+            functions = PlacedFunctions(loaded, known.table)
+            able = array("I")
+            for place in _matching(description.function, known.table):
+                if functions.reason(known.table.addresses[place]) is None:
+                    able.append(place)
+                else:
+                    refused.append(functions[place])
+            if able:
+                objects.append((functions, able))
+            unbound = PlacedFunctions(loaded, known.unbound, bound=False)
+            refused.extend(unbound[place] for place in _matching(description.function, known.unbound))
+    return MatchedFunctions(tuple(objects), tuple(refused))
 
 
 def function_at(loaded: LoadedObject, address: int, symbols: Symbols) -> PlacedFunction | None:
     """Return the function of an object around an address of the process; None where there is none."""
     table = symbols.functions(loaded).table
-    here = address - loaded.bias
-    place = bisect_right(table.functions, (here, _NO_ADDRESS)) - 1
-    if place < 0 or here >= table.functions[place].address + table.functions[place].size:
-        return None
-    return _Places(loaded, table.text).place(table.functions[place])
+    place = table.place_around(address - loaded.bias)
+    return None if place is None else PlacedFunctions(loaded, table)[place]
 
 
-def _match_object(
-    pattern: str,
-    loaded: LoadedObject,
-    symbols: Symbols,
-    found: list[PlacedFunction],
-    refused: list[PlacedFunction],
-) -> None:
-    functions = symbols.functions(loaded)
-    if is_glob(pattern):
-        matched = _glob(pattern, functions.table.functions)
-        unbound = _glob(pattern, functions.unbound)
-    else:
-        named = symbols.named(loaded, pattern)
-        matched = [function for function in named if not function.ifunc]
-        unbound = [function for function in named if function.ifunc]
-    places = _Places(loaded, functions.table.text)
-    for function in matched:
-        placed = places.place(function)
-        (refused if placed.reason else found).append(placed)
-    refused.extend(replace(places.place(function), reason=UNBOUND_IFUNC) for function in unbound)
-
-
-def _glob(pattern: str, functions: Sequence[Function]) -> list[Function]:
+def _matching(pattern: str, table: FunctionTable) -> Sequence[int]:
+    if not is_glob(pattern):
+        return table.named(pattern)
     accepts = matcher(pattern)
     if "." in pattern:
-        return [
-            function
-            for function in functions
-            if accepts(function.name) or (function.aliases and any(map(accepts, function.aliases)))
-        ]
-    return [
-        function
-        for function in functions
-        if (accepts(function.name) and "." not in function.name)
-        or (function.aliases and any("." not in name and accepts(name) for name in function.aliases))
-    ]
-
-
-class _Places:
-    """Places the functions of one object.
-
-    It remembers where the last function was: they come in ascending order mostly.
-    """
-
-    __slots__ = ("_loaded", "_mapping", "_section_end", "_section_start", "_sections", "_segment")
-
-    def __init__(self, loaded: LoadedObject, sections: tuple[tuple[int, int], ...]) -> None:
-        self._loaded = loaded
-        self._sections = sections
-        self._section_start = self._section_end = 0
-        self._segment: Segment | None = None
-        self._mapping: TextRange | None = None
-
-    def place(self, function: Function) -> PlacedFunction:
-        loaded = self._loaded
-        address = function.address
-        runtime_address = loaded.runtime_address(address)
-        if not self._section_start <= address < self._section_end:
-            index = bisect_right(self._sections, (address, _NO_ADDRESS)) - 1
-            self._section_start, self._section_end = self._sections[index] if index >= 0 else (0, 0)
-        if self._segment is None or address not in self._segment:
-            self._segment = loaded.segment_at(address)
-        if self._mapping is None or not self._mapping.start <= runtime_address < self._mapping.end:
-            self._mapping = loaded.text_at(runtime_address)
-        offset = room = 0
-        if self._segment is None:
-            reason: str | None = NOT_IN_FILE
-        else:
-            offset = address - self._segment.address + self._segment.offset
-            room = max(self._section_end - address, 0)
-            reason = NO_TEXT if self._mapping is None else WRITABLE_TEXT if self._mapping.writable else None
-        return PlacedFunction(
-            loaded,
-            function.name,
-            function.aliases,
-            runtime_address,
-            FileOffset(offset),
-            function.size,
-            room,
-            reason,
-        )
+        return table.matching(accepts)
+    return table.matching(lambda name: "." not in name and accepts(name))
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:
