@@ -28,7 +28,7 @@ from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.process import Installed, Loads
 from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracepoints import Outcome
-from backend.linux import interruption, pidfd, prctl
+from backend.linux import heap, interruption, pidfd, prctl
 from backend.target_process import Created, create, not_permitted
 from dlang.notices import internal_error
 
@@ -121,9 +121,9 @@ class Tracer:
         """From the next `arm` on tell (Loaded) when the process has loaded libraries; see backend.link_map."""
         self._request("watch_loads", breakpoint_, state)
 
-    def arm(self, sites: Iterable[Site], *, traps: bool = True) -> list[Outcome]:
+    def arm(self, sites: Iterable[Site], *, traps: bool = True) -> Sequence[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
-        outcomes: list[Outcome] = self._request(
+        outcomes: Sequence[Outcome] = self._request(
             "arm", sites if isinstance(sites, SiteBatch) else SiteBatch(sites), traps
         )
         return outcomes
@@ -329,7 +329,7 @@ class _Service:
         """See Tracer.watch_loads."""
         self._engine.process.loads = Loads(breakpoint_, state)
 
-    def arm(self, sites: SiteBatch, traps: bool) -> list[Outcome]:
+    def arm(self, sites: SiteBatch, traps: bool) -> Sequence[Outcome]:
         """See Tracer.arm. If the clauses' memory has moved, dtrap is told before it goes on."""
         try:
             return self._engine.arm(sites, traps=traps)
@@ -346,6 +346,7 @@ class _Service:
         self._state = "running"
         self._looked_after = None
         happening = self._engine.go()
+        heap.give_back_freed()
         if happening is not None:
             self._tell(happening)
 
