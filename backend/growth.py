@@ -21,6 +21,7 @@ from backend.probes import Probes
 from backend.process_symbols import Symbols
 from backend.site_table import Sites
 from dlang.diagnostics import CompileError
+from dlang.items import ProbeName
 from dlang.probe_description import ProbeDescription
 from dlang.target import UnitKind
 
@@ -104,14 +105,16 @@ class Growth:
     def _take_in(self, symbols: Symbols) -> tuple[Sites, tuple[Refusal, ...]]:
         """Match the descriptions with the functions of new objects; return their sites."""
         plan, names = self._plan, self._probes.names
-        sites, left_out = Sites(), []
+        sites, unnumbered = Sites(), list[ProbeName]()
         names.reserve(len(plan.unit_of))
         for place, description in enumerate(self._descriptions):
             units = {kind: unit for (of, kind), unit in plan.alone.items() if of == place}
             if not units:
                 continue
             with suppress(CompileError):
-                for number in self._probes.match_within(description, self._pid, symbols):
+                for number in self._probes.match_within(
+                    description, self._pid, symbols, plan.room, unnumbered.append
+                ):
                     owner = names.function(number)
                     assert owner is not None, number
                     functions, function, kind, offset = owner
@@ -119,16 +122,17 @@ class Growth:
                         (where, how, RETURNING.get(how, UnitKind.PROCESS))
                         for where, how in functions.sites(function, kind, offset)
                     ]
-                    if len(names) + len(own) > plan.room:
-                        left_out.append(Refusal(names[number], _NO_ROOM))
-                        continue
                     plan.unit_of.extend([NO_UNIT] * (len(names) - len(plan.unit_of)))
-                    probe = number if plan.unit_of[number] == NO_UNIT else self._number(number)
+                    taken = plan.unit_of[number] != NO_UNIT
+                    if len(names) + len(own) - (not taken) > plan.room:
+                        unnumbered.append(names[number])
+                        continue
+                    probe = self._number(number) if taken else number
                     for nth, (where, how, unit) in enumerate(own):
                         known_as = self._number(number) if nth else probe
                         plan.unit_of[known_as] = units[unit]
                         sites.add(functions.functions[function], how, where, probe, known_as)
-        return sites, tuple(left_out)
+        return sites, tuple(Refusal(name, _NO_ROOM) for name in unnumbered)
 
     def _number(self, like: int) -> int:
         """Return a new number, with the name of probe `like`."""

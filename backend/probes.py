@@ -162,6 +162,13 @@ class ProbeNames(Sequence[ProbeName]):
         return owner.name(place, kind, offset)
 
 
+_NO_LIMIT: Final = 1 << 32
+
+
+def _ignored(name: ProbeName) -> None:
+    """Told of probes without room where there is always room."""
+
+
 @dataclass(slots=True)
 class Probes:
     """All probes of a run, each once, in the order in which descriptions first matched them.
@@ -268,18 +275,31 @@ class Probes:
         try:
             if description.function == function_probes.ABSOLUTE:
                 return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
-            return self._match_within(pid, description, span, symbols)
+            return array("I", self._match_within(pid, description, span, symbols))
         except (ProcessGone, ProcessNotPermitted) as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
 
-    def match_within(self, description: ProbeDescription, pid: int, symbols: Symbols) -> Sequence[int]:
-        """Return the IDs of the probes that a description of process `pid` matches in objects loaded later. Raises
-        CompileError."""
-        return self._match_within(pid, description, Span(0, 0), symbols)
+    def match_within(
+        self,
+        description: ProbeDescription,
+        pid: int,
+        symbols: Symbols,
+        room: int,
+        no_room: Callable[[ProbeName], None],
+    ) -> Iterator[int]:
+        """Yield the IDs of the probes that a description of process `pid` matches in objects loaded later. `no_room` is
+        told of those that would be new when there are `room` IDs. Raises CompileError."""
+        return self._match_within(pid, description, Span(0, 0), symbols, room, no_room)
 
     def _match_within(
-        self, pid: int, description: ProbeDescription, span: Span, symbols: Symbols
-    ) -> Sequence[int]:
+        self,
+        pid: int,
+        description: ProbeDescription,
+        span: Span,
+        symbols: Symbols,
+        room: int = _NO_LIMIT,
+        no_room: Callable[[ProbeName], None] = _ignored,
+    ) -> Iterator[int]:
         from backend import function_probes
 
         matched = function_probes.functions_of(description, symbols, span)
@@ -287,18 +307,26 @@ class Probes:
         self.left_out.extend(
             function_probes.LeftOut(function, name, function.reason or "") for function in matched.refused
         )
-        found = array("I")
+        has_probes = False
         for functions, places in matched.objects:
             probes = self._of_object(pid, functions, symbols)
             for place in places:
                 for kind, offset in function_probes.wanted(name, probes, place, self.left_out.append):
-                    number = partial(self.names.add_of_function, probes, place, kind, offset)
-                    found.append(probes.give(place, kind, offset, number))
-        if not found and not is_glob(description.function) and len(matched.functions) == 1:
+                    has_probes = True
+                    new = partial(self._number, probes, place, kind, offset, room)
+                    number = probes.give(place, kind, offset, new)
+                    if number:
+                        yield number
+                    else:
+                        no_room(probes.name(place, kind, offset))
+        if not has_probes and not is_glob(description.function) and len(matched.functions) == 1:
             ((functions, (place,)),) = matched.objects
             probes = self._of_object(pid, functions, symbols)
             function_probes.explain_nothing(description, probes, place, span)
-        return found
+
+    def _number(self, probes: ObjectProbes, place: int, kind: SiteKind, offset: int, room: int) -> int:
+        """Return a new ID for a function's probe; 0, which is nobody's, where there are `room` IDs already."""
+        return self.names.add_of_function(probes, place, kind, offset) if len(self.names) < room else 0
 
     def _of_object(self, pid: int, functions: PlacedFunctions, symbols: Symbols) -> ObjectProbes:
         from backend.function_probes import ObjectProbes
