@@ -6,7 +6,8 @@ The language itself is dlang's; this is where it meets the probes that exist. Ha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
@@ -88,7 +89,7 @@ def compile_texts(
             descriptions.append(description)
             enablings.append((Enabling(len(enablings), clause), probe_list))
         matched.append(sum(len(probe_list) for _, _, probe_list in found))
-    listed = list(dict.fromkeys(chain.from_iterable(numbers for _, numbers in enablings)))
+    listed = _each_once(chain.from_iterable(numbers for _, numbers in enablings), len(probes.names))
     later = [
         _kinds_later(description, numbers)
         for description, (_, numbers) in zip(descriptions, enablings, strict=True)
@@ -98,10 +99,22 @@ def compile_texts(
         for description, kinds in zip(descriptions, later, strict=True)
     )
     made = plan(assemble(clauses, names), enablings, probes, later, later_made=later_made)
+    probes.forget_instructions()
     unmatched = [
         description for description, (_, numbers) in zip(descriptions, enablings, strict=True) if not numbers
     ]
     return Compiled(made, tuple(matched), listed, tuple(descriptions), tuple(unmatched))
+
+
+def _each_once(numbers: Iterable[int], end: int) -> Sequence[int]:
+    """Return numbers below `end` in the order in which they come first."""
+    known = bytearray(end)
+    found = array("I")
+    for number in numbers:
+        if not known[number]:
+            known[number] = True
+            found.append(number)
+    return found
 
 
 def _match_clause(

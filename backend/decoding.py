@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from backend.errors import MalformedElf
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
-from backend.sites import MadeFunction, PlacedFunction
+from backend.sites import PlacedFunction
 from backend.sweeper import sweep
 from scratch.flow import ExitKind, Function, NotWhole, whole
 
@@ -37,8 +37,8 @@ class Decoded:
 def decode(function: PlacedFunction, symbols: Symbols) -> Decoded:
     """Return what is known of a function's instructions."""
     start = function.address - function.object.bias
-    if isinstance(function, MadeFunction):
-        found = whole([sweep(function.content, start)], symbols.read_memory)
+    if function.object.is_made:
+        found = whole([sweep(function.code(0, function.size), start)], symbols.read_memory)
     else:
         found = _of_object(symbols, function.object, start, start + function.size)
     nothing = array("i")

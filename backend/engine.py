@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from backend.probes import END_ID, ERROR_ID, Probe, Probes, Profile
 from backend.site_table import Site, SiteKind, Sites, branch_condition
 from dlang.aggregation_store import EngineRequest
-from dlang.aggregations import Aggregation, Cell, Key
+from dlang.aggregations import Aggregation, Cell, Key, cell_words
 from dlang.items import ProbeName
-from dlang.layout import place_word
+from dlang.layout import TableStore, place_word, stores
 from dlang.lower import Unit
 from dlang.notices import Drop
 from dlang.program import Enabling, TypedProgram
@@ -250,10 +250,10 @@ def plan(
             sampled = isinstance(probes.events[number].event, Profile)
             unit_of[number] = unit(number, UnitKind.SAMPLE if sampled else UnitKind.CONSUMER)
             continue
-        function, kind, offset = owner
+        functions, function, kind, offset = owner
         known_as = number
-        for place, how in function.sites(kind, offset):
-            sites.add(function.function, how, place, number, known_as)
+        for place, how in functions.sites(function, kind, offset):
+            sites.add(functions.functions[function], how, place, number, known_as)
             unit_of[known_as] = unit(number, RETURNING.get(how, UnitKind.PROCESS))
             # Of the next one, which is nobody's ID.
             known_as = len(unit_of)
@@ -272,7 +272,7 @@ def plan(
         sites=sites,
         units=tuple(made),
         unit_of=unit_of,
-        room=len(unit_of) + (_LATER_MADE if later_made else _LATER_NUMBERS) if alone else 0,
+        room=len(unit_of) + _later_numbers(program) if alone else 0,
         alone=alone,
         later_made=later_made,
     )
@@ -284,10 +284,18 @@ RETURNING: Final = {
     SiteKind.BRANCH: UnitKind.BRANCH,
 }
 """What fires at sites of returns; at all others it is UnitKind.PROCESS."""
-_LATER_NUMBERS: Final = 4096
-"""How many sites there may be in libraries loaded later: their functions, mostly."""
-_LATER_MADE: Final = 32_768
-"""And in code that the process makes, where each function comes several times, better each time."""
+_LATER_NUMBERS: Final = 1 << 16
+"""How many sites there may be in libraries loaded later: their functions, mostly. A browser loads thirty thousand."""
+_LATER_CELLS: Final = 8 << 20
+"""Bytes that an aggregation's cells for them may take: the kernel has them at once, and for each processor."""
+_FEWEST_LATER: Final = 4096
+
+
+def _later_numbers(program: TypedProgram) -> int:
+    """Return for how many sites of libraries loaded later there is room."""
+    tables = [store for store in stores(program, 1).values() if isinstance(store, TableStore)]
+    largest = max((8 * cell_words(table.aggregation) * table.stride for table in tables), default=0)
+    return max(_FEWEST_LATER, min(_LATER_NUMBERS, _LATER_CELLS // max(largest, 1)))
 
 
 class _Fired:
@@ -341,9 +349,9 @@ def counting_hits(plan: Plan) -> Plan:
 def refusals(plan: Plan, answers: Sequence[Answer]) -> tuple[Refusal, ...]:
     """Return the probes of the plan that are not served, at one site at least; `answers` are those of its sites."""
     refused: dict[int, str] = {}
-    for site, answer in zip(plan.sites, answers, strict=True):
+    for place, answer in enumerate(answers):
         if isinstance(answer, Unserved):
-            refused.setdefault(site.probe, answer.reason)
+            refused.setdefault(plan.sites[place].probe, answer.reason)
     return tuple(Refusal(plan.names[number], reason) for number, reason in refused.items())
 
 

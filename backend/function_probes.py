@@ -11,15 +11,23 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from backend.decoding import Decoded, decode
+from backend.function_table import Function
 from backend.linux.procfs import RemoteAddr
 from backend.objects import MAIN_PROGRAM, LoadedObject, matches_module
 from backend.process_symbols import Symbols
 from backend.site_table import SiteKind
-from backend.sites import MatchedFunctions, PlacedFunction, function_at, match_functions, near_names
+from backend.sites import (
+    MatchedFunctions,
+    PlacedFunction,
+    PlacedFunctions,
+    function_at,
+    match_functions,
+    near_names,
+)
 from dlang.diagnostics import fail
 from dlang.items import ProbeName
 from dlang.probe_description import ProbeDescription, is_glob, matcher, names_made_code
@@ -45,47 +53,72 @@ class LeftOut:
     reason: str
 
 
-@dataclass(slots=True)
-class FunctionProbes:
-    """The probes of one function, in the order in which they were first asked for.
+class ObjectProbes:
+    """The probes of one object's functions, by the places of these among `functions`, with their IDs in columns.
 
-    `decode` finds its instructions. IDs are 0 for what nobody asked for; `_offset_ids` has one for each instruction,
-    once there is one. `address` is what stands for the name where the function is ABSOLUTE.
+    `decode` finds the instructions of a function. `address` is what stands for the name where the function is
+    ABSOLUTE.
     """
 
-    pid: int
-    function: PlacedFunction
-    decode: Callable[[PlacedFunction], Decoded]
-    uretprobe: bool = False
-    address: int = 0
-    entry_id: int = 0
-    return_id: int = 0
-    _decoded: Decoded | None = None
-    _offset_ids: array[int] | None = None
+    __slots__ = (
+        "_decode",
+        "_decoded",
+        "_entry_ids",
+        "_offset_ids",
+        "_return_ids",
+        "address",
+        "functions",
+        "pid",
+        "uretprobes",
+    )
 
-    @property
-    def decoded(self) -> Decoded:
-        if self._decoded is None:
-            self._decoded = self.decode(self.function)
-        return self._decoded
+    def __init__(
+        self,
+        pid: int,
+        functions: PlacedFunctions,
+        decode: Callable[[PlacedFunction], Decoded],
+        *,
+        uretprobes: bool = False,
+        address: int = 0,
+    ) -> None:
+        self.pid = pid
+        self.functions = functions
+        self.uretprobes = uretprobes
+        self.address = address
+        self._decode = decode
+        self._decoded: dict[int, Decoded] = {}
+        # IDs are 0 for what nobody asked for.
+        self._entry_ids = array("I", bytes(4 * len(functions)))
+        self._return_ids = array("I")
+        self._offset_ids: dict[int, array[int]] = {}
+        """Of functions that have some, one for each instruction."""
 
-    def give(self, kind: SiteKind, offset: int, new: Callable[[], int]) -> int:
+    def decoded(self, place: int) -> Decoded:
+        """Return what is known of a function's instructions."""
+        if place not in self._decoded:
+            self._decoded[place] = self._decode(self.functions[place])
+        return self._decoded[place]
+
+    def give(self, place: int, kind: SiteKind, offset: int, new: Callable[[], int]) -> int:
         """Return the ID of a probe, `new()` if it has none; `offset` matters for instructions only."""
         match kind:
             case SiteKind.ENTRY:
-                self.entry_id = self.entry_id or new()
-                return self.entry_id
+                ids = self._entry_ids
             case SiteKind.OFFSET:
-                if self._offset_ids is None:
-                    self._offset_ids = array("I", bytes(4 * len(self.decoded.starts)))
-                place = bisect_left(self.decoded.starts, offset)
-                self._offset_ids[place] = self._offset_ids[place] or new()
-                return self._offset_ids[place]
+                starts = self.decoded(place).starts
+                if place not in self._offset_ids:
+                    self._offset_ids[place] = array("I", bytes(4 * len(starts)))
+                ids = self._offset_ids[place]
+                place = bisect_left(starts, offset)
             case _:
-                self.return_id = self.return_id or new()
-                return self.return_id
+                if not self._return_ids:
+                    self._return_ids = array("I", bytes(4 * len(self.functions)))
+                ids = self._return_ids
+        if not ids[place]:
+            ids[place] = new()
+        return ids[place]
 
-    def name(self, kind: SiteKind, offset: int) -> ProbeName:
+    def name(self, place: int, kind: SiteKind, offset: int) -> ProbeName:
         """Return the names of a probe."""
         match kind:
             case SiteKind.ENTRY:
@@ -94,18 +127,24 @@ class FunctionProbes:
                 name = f"{offset:x}"
             case _:
                 name = RETURN
-        function = self.function
-        if function.name == ABSOLUTE:
+        function = self.functions[place].name
+        if function == ABSOLUTE:
             name = f"{self.address:x}"
-        return ProbeName(f"pid{self.pid}", function.object.name, function.name, name)
+        return ProbeName(f"pid{self.pid}", self.functions.object.name, function, name)
 
-    def sites(self, kind: SiteKind, offset: int) -> Iterator[tuple[int, SiteKind]]:
+    def sites(self, place: int, kind: SiteKind, offset: int) -> Iterator[tuple[int, SiteKind]]:
         """Yield offset and kind of each site of a probe."""
         if kind is SiteKind.RETURN:
-            yield from ((place, SiteKind.RETURN) for place in self.decoded.exits)
-            yield from ((place, SiteKind.BRANCH) for place in self.decoded.branches)
+            decoded = self.decoded(place)
+            yield from ((exit_, SiteKind.RETURN) for exit_ in decoded.exits)
+            yield from ((branch, SiteKind.BRANCH) for branch in decoded.branches)
         else:
             yield offset, kind
+
+    def forget_instructions(self) -> None:
+        """Let go of what is known of instructions, which takes more memory than all else."""
+        self._decoded = {}
+        self._offset_ids = {}
 
 
 def check_name(description: ProbeDescription, span: Span) -> None:
@@ -125,46 +164,50 @@ def check_name(description: ProbeDescription, span: Span) -> None:
 def functions_of(description: ProbeDescription, symbols: Symbols, span: Span) -> MatchedFunctions:
     """Return the functions that a description matches. Raises CompileError (D_PROC_FUNC)."""
     matched = match_functions(description, symbols)
-    if not matched.functions and not matched.refused:
+    if not matched.objects and not matched.refused:
         _explain_no_function(description, symbols, span)
     return matched
 
 
 def wanted(
-    name: str, probes: FunctionProbes, left_out: Callable[[LeftOut], None]
+    name: str, probes: ObjectProbes, place: int, left_out: Callable[[LeftOut], None]
 ) -> Iterator[tuple[SiteKind, int]]:
     """Yield kind and offset of the probes of a function that a probe name matches; offsets ascend.
 
     A name that is one offset matches only where an instruction begins; whoever knows the function's name says
     more of others (`explain_offset`).
     """
+    if name == ENTRY:
+        yield SiteKind.ENTRY, 0
+        return
     accepts = matcher(name)
     if accepts(ENTRY):
         yield SiteKind.ENTRY, 0
     if accepts(RETURN):
-        if probes.uretprobe:
+        if probes.uretprobes:
             yield SiteKind.URETPROBE, 0
-        elif probes.decoded.no_exits:
-            left_out(LeftOut(probes.pid, probes.function, RETURN, probes.decoded.no_exits))
-        elif probes.decoded.exits or probes.decoded.branches:
+        elif (decoded := probes.decoded(place)).no_exits:
+            left_out(LeftOut(probes.pid, probes.functions[place], RETURN, decoded.no_exits))
+        elif decoded.exits or decoded.branches:
             yield SiteKind.RETURN, 0
     if not is_glob(name):
-        if _OFFSET.match(name) and _begins(probes, int(name, 16)):
+        if _OFFSET.match(name) and _begins(probes, place, int(name, 16)):
             yield SiteKind.OFFSET, int(name, 16)
     elif _matches_offsets(name):
-        for offset in probes.decoded.starts:
+        decoded = probes.decoded(place)
+        for offset in decoded.starts:
             if accepts(f"{offset:x}"):
                 yield SiteKind.OFFSET, offset
-        if probes.decoded.unknown:
-            left_out(LeftOut(probes.pid, probes.function, "some offsets", probes.decoded.unknown))
+        if decoded.unknown:
+            left_out(LeftOut(probes.pid, probes.functions[place], "some offsets", decoded.unknown))
 
 
-def _begins(probes: FunctionProbes, offset: int) -> bool:
-    if offset >= probes.function.size:
+def _begins(probes: ObjectProbes, place: int, offset: int) -> bool:
+    if offset >= probes.functions[place].size:
         return False
-    starts = probes.decoded.starts
-    place = bisect_left(starts, offset)
-    return place < len(starts) and starts[place] == offset
+    starts = probes.decoded(place).starts
+    found = bisect_left(starts, offset)
+    return found < len(starts) and starts[found] == offset
 
 
 def _matches_offsets(pattern: str) -> bool:
@@ -172,13 +215,13 @@ def _matches_offsets(pattern: str) -> bool:
     return _HEXADECIMAL.issuperset(_SET.sub("", pattern).replace("*", "").replace("?", ""))
 
 
-def explain_nothing(description: ProbeDescription, probes: FunctionProbes, span: Span) -> None:
+def explain_nothing(description: ProbeDescription, probes: ObjectProbes, place: int, span: Span) -> None:
     """Raise for a description that names one function, and a probe that this function doesn't have.
 
     D_PROC_OFF, or D_PROC_CREATEFAIL where it can't be known. A function that never returns has no `return`: that is
     no error of the provider's.
     """
-    name, function, decoded = description.name, probes.function, probes.decoded
+    name, function, decoded = description.name, probes.functions[place], probes.decoded(place)
     if name == RETURN and decoded.no_exits:
         message = f"failed to create return probe for '{function.name}': {decoded.no_exits}"
         fail("D_PROC_CREATEFAIL", span, message, "-x returns=uretprobe has the kernel find its return")
@@ -192,7 +235,7 @@ def explain_nothing(description: ProbeDescription, probes: FunctionProbes, span:
     fail("D_PROC_OFF", span, message, decoded.unknown or _near(decoded.starts, offset))
 
 
-def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Span) -> FunctionProbes:
+def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Span) -> ObjectProbes:
     """Return the function `-` whose only instruction is the one at the address that the description names.
 
     An address of the process, in the program's code or in what it has made at run time; or one of the program's file,
@@ -211,13 +254,9 @@ def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Sp
     if offset not in decoded.starts:
         message = f"no instruction of the program begins at 0x{address:x}"
         fail("D_PROC_OFF", span, message, decoded.unknown or _near(decoded.starts, offset, address - offset))
-    here = replace(
-        function.beginning_at(offset),
-        name=ABSOLUTE,
-        aliases=(),
-    )
+    here = function.among.only(Function(function.own_address + offset, function.size - offset, ABSOLUTE))
     only = Decoded(array("i", (0,)), array("i"), array("i"))
-    return FunctionProbes(pid, here, lambda _: only, address=address)
+    return ObjectProbes(pid, here, lambda _: only, address=address)
 
 
 def _that_is_known(loaded: LoadedObject | None) -> str:
@@ -239,12 +278,7 @@ def _explain_no_function(description: ProbeDescription, symbols: Symbols, span: 
     objects = [loaded for loaded in symbols.objects if matches_module(module, loaded)]
     if not objects:
         return
-    names = [
-        name
-        for loaded in objects
-        for known in symbols.functions(loaded).table.functions
-        for name in known.names
-    ]
+    names = [name for loaded in objects for name in symbols.functions(loaded).table.all_names()]
     near = near_names(function, names)
     hint = f"did you mean {', '.join(near)}?" if near else ""
     fail("D_PROC_FUNC", span, f"failed to lookup '{function}' in module '{module}'", hint)

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from backend.engine import NO_UNIT, RETURNING, Plan, Refusal
 from backend.errors import ProcessGone, ProcessNotPermitted
+from backend.function_table import Function, table_of
 from backend.link_map import LoaderState, loader_state
 from backend.linux.procfs import Memory
 from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probes
 from backend.process_symbols import Symbols
 from backend.site_table import Sites
-from backend.sites import MadeFunction
-from backend.symbols import Function, FunctionTable
+from backend.sites import PlacedFunction
 from dlang.diagnostics import CompileError
+from dlang.items import ProbeName
 from dlang.probe_description import MADE, ProbeDescription
 from dlang.target import UnitKind
 
@@ -74,7 +75,7 @@ class Growth:
         self._stack = stack
         self._known = {_file(loaded) for loaded in known}
         self._made = made
-        self._standing: dict[int, MadeFunction] = {}
+        self._standing: dict[int, PlacedFunction] = {}
         """What the process has made and is probed, by address."""
         self._displaced: dict[int, int] = {}
         """The bytes that int3s may stand for there."""
@@ -119,6 +120,7 @@ class Growth:
         roots = (_ROOTS.format(pid=self._pid), "")
         symbols = self._stack.enter_context(Symbols(new, memory.read, roots))
         sites, left_out = self._take_in(symbols)
+        self._probes.forget_instructions()
         modules = tuple(loaded.name for loaded in new)
         return Grown(modules, sites, symbols, left_out) if sites or left_out else None
 
@@ -133,9 +135,9 @@ class Growth:
                 known = self._standing.get(function.address)
                 if known is None or (known.name, known.size) != (function.name, function.size):
                     return True
-                return read(function.address, function.size) != known.content
+                return read(function.address, function.size) != known.code(0, known.size)
 
-            new = FunctionTable(tuple(filter(is_new, made.table.functions)), made.table.text)
+            new = table_of(filter(is_new, made.table), made.table.text)
             symbols = Symbols((), read, made=replace(made, table=new))
             sites, left_out = self._take_in(symbols)
         self._note(sites)
@@ -152,42 +154,45 @@ class Growth:
     def _note(self, sites: Sites) -> None:
         """Note which functions that the process has made have sites, and what is there."""
         for site in sites:
-            if isinstance(site.function, MadeFunction):
+            if site.object.is_made:
                 self._standing[site.function.address] = site.function
-                self._displaced[site.address] = site.function.content[site.offset]
+                self._displaced[site.address] = site.code[0]
 
     def _take_in(self, symbols: Symbols) -> tuple[Sites, tuple[Refusal, ...]]:
         """Match the descriptions with the functions of new objects; return their sites."""
         plan, names = self._plan, self._probes.names
-        sites, left_out = Sites(), []
+        sites, unnumbered = Sites(), list[ProbeName]()
         names.reserve(len(plan.unit_of))
         for place, description in enumerate(self._descriptions):
             units = {kind: unit for (of, kind), unit in plan.alone.items() if of == place}
             if not units:
                 continue
             with suppress(CompileError):
-                for number in self._probes.match_within(description, self._pid, symbols):
+                for number in self._probes.match_within(
+                    description, self._pid, symbols, plan.room, unnumbered.append
+                ):
                     owner = names.function(number)
                     assert owner is not None, number
-                    function, kind, offset = owner
+                    functions, function, kind, offset = owner
                     own = [
                         (where, how, RETURNING.get(how, UnitKind.PROCESS))
-                        for where, how in function.sites(kind, offset)
+                        for where, how in functions.sites(function, kind, offset)
                     ]
-                    if len(names) + len(own) > plan.room:
-                        left_out.append(Refusal(names[number], _NO_ROOM))
-                        continue
                     plan.unit_of.extend([NO_UNIT] * (len(names) - len(plan.unit_of)))
-                    probe = number if plan.unit_of[number] == NO_UNIT else self._number(number)
+                    taken = plan.unit_of[number] != NO_UNIT
+                    if len(names) + len(own) - (not taken) > plan.room:
+                        unnumbered.append(names[number])
+                        continue
+                    probe = self._number(number) if taken else number
                     for nth, (where, how, unit) in enumerate(own):
                         known_as = self._number(number) if nth else probe
                         plan.unit_of[known_as] = units[unit]
-                        sites.add(function.function, how, where, probe, known_as)
-        return sites, tuple(left_out)
+                        sites.add(functions.functions[function], how, where, probe, known_as)
+        return sites, tuple(Refusal(name, _NO_ROOM) for name in unnumbered)
 
     def _number(self, like: int) -> int:
         """Return a new number, with the name of probe `like`."""
-        number = self._probes.names.add(self._probes.names[like])
+        number = self._probes.names.add_again(like)
         self._plan.unit_of.append(NO_UNIT)
         return number
 

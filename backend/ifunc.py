@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from backend.errors import MalformedElf
+from backend.function_table import Function
 from backend.linux.procfs import RemoteAddr
 from backend.objects import LoadedObject
-from backend.symbols import Function
 from backend.symbols_elf import SYMBOL, ElfFile, Section, SectionType, name_places
 
 ReadMemory = Callable[[int, int], bytes]
@@ -38,18 +38,18 @@ class LoadedElf:
 
 
 def implementations(
-    functions: Iterable[Function],
+    ifuncs: Iterable[Function],
     owner: LoadedElf,
     others: Iterable[LoadedElf],
     read_memory: ReadMemory,
 ) -> dict[int, RemoteAddr]:
     """Return the runtime address of each IFUNC's implementation, by the resolver's virtual address.
 
-    `functions` are those of `owner`. `others` are the process's other objects, looked at only for what
+    `ifuncs` are those of `owner`. `others` are the process's other objects, looked at only for what
     `owner` does not tell itself. An IFUNC that is missing in the result is not bound anywhere: its resolver
     has not run, or its user keeps the address elsewhere.
     """
-    resolvers = {function.address: function.names for function in functions if function.ifunc}
+    resolvers = {function.address: function.names for function in ifuncs}
     if not resolvers:
         return {}
     found: dict[int, RemoteAddr] = {}

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from backend.function_table import Function, FunctionTable, table_of
 from backend.linux.procfs import mappings
 from backend.objects import LoadedObject, TextRange, made_object
 from backend.perf_map import PerfMap, Row, supersede
-from backend.symbols import Function, FunctionTable
 
 _MOST_WAITING: Final = 1 << 10
 
@@ -56,7 +56,7 @@ class MadeCode:
         supersede(latest, [*self._waiting, *settled, *self._fresh])
         ready = set(settled).union(self._waiting)
         made = self._placed([row for row in latest if row in ready])
-        return made if made.table.functions else None
+        return made if made.table else None
 
     def _placed(self, rows: Sequence[Row]) -> Made:
         """Return the functions that ascending rows describe. Memory that is being written to may be executable later:
@@ -72,7 +72,7 @@ class MadeCode:
                 waiting.append(row)
         self._waiting = waiting[-_MOST_WAITING:]
         text = tuple((part.start, part.end) for part in loaded.text)
-        return Made(loaded, FunctionTable(tuple(functions), text))
+        return Made(loaded, table_of(functions, text))
 
 
 def _is_within(text: Sequence[TextRange], row: Row) -> bool:

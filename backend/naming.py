@@ -6,17 +6,14 @@ Lives here: the search over all objects that the process has, or had. Not here: 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 
+from backend.function_table import Function
 from backend.objects import LoadedObject
 from backend.perf_map import PerfMap
 from backend.process_objects import ProcessObjects
 from backend.process_symbols import Symbols
-from backend.symbols import Function
 from dlang.symbol_text import Location
-
-_RANGE_END_KEY = 1 << 64
 
 
 class ProcessNames:
@@ -82,9 +79,6 @@ class ProcessNames:
         return None
 
     def _function_at(self, loaded: LoadedObject, address: int) -> Function | None:
-        functions = self._symbols.names(loaded).functions
-        index = bisect_right(functions, (address, _RANGE_END_KEY)) - 1
-        if index < 0:
-            return None
-        function = functions[index]
-        return function if address < function.address + function.size else None
+        functions = self._symbols.names(loaded)
+        place = functions.place_around(address)
+        return None if place is None else functions[place]

@@ -10,12 +10,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from heapq import merge
+from itertools import groupby
 from typing import Final
 
 from backend.errors import MalformedElf
 from backend.frames import Frames, landing_pads, read_frames
+from backend.function_table import FunctionTable
 from backend.sweeper import sweep
-from backend.symbols import FunctionTable
 from backend.symbols_elf import ElfFile, Section, SectionType
 from scratch.flow import Function, NotWhole, whole
 from scratch.jump_tables import named_table
@@ -38,7 +40,7 @@ class ObjectCode:
     def __init__(self, file: ElfFile, symbols: FunctionTable) -> None:
         self.file = file
         self.text = symbols.text
-        self._named = {one.address: _SPLIT_OFF in one.name for one in symbols.functions}
+        self._symbols = symbols
 
     @cached_property
     def frames(self) -> Frames:
@@ -59,7 +61,8 @@ class ObjectCode:
     @cached_property
     def beginnings(self) -> Sequence[int]:
         """Where functions and parts of functions begin, as symbols and the unwind table say, ascending."""
-        return array("Q", sorted({*self._named, *self.frames.starts}))
+        both = merge(self._symbols.addresses, self.frames.starts)
+        return array("Q", (address for address, _ in groupby(both)))
 
     @cached_property
     def pointers(self) -> dict[int, int]:
@@ -145,7 +148,7 @@ class ObjectCode:
             return None
         start, end = self.frames.starts[number], self.frames.ends[number]
         certain = self.is_part(start)
-        if not certain and start in self._named:
+        if not certain and self._symbols.place(start) is not None:
             return None
         section = self._section(address)
         if section is None or section.name.startswith(_LINKAGE):
@@ -154,7 +157,8 @@ class ObjectCode:
 
     def is_part(self, start: int) -> bool:
         """Say whether what begins at an address certainly is a part that was split off a function."""
-        if self._named.get(start):
+        place = self._symbols.place(start)
+        if place is not None and _SPLIT_OFF in self._symbols.name(place):
             return True
         number = self.frames.index(start)
         if number is None or not self.frames.framed[number]:

@@ -37,7 +37,8 @@ def parse(content: bytes) -> list[Row]:
             if len(fields) == 3 and fields[2]:
                 start, size = int(fields[0], 16), int(fields[1], 16)
                 if start >= 0 and size > 0 and start + size <= _END:
-                    found.append((start, size, os.fsdecode(fields[2][:_LONGEST_NAME])))
+                    name = fields[2][:_LONGEST_NAME].replace(b"\0", b"\\x00")
+                    found.append((start, size, name.decode("utf-8", "backslashreplace")))
     return found
 
 

@@ -23,9 +23,10 @@ from dlang.source import Span
 
 if TYPE_CHECKING:
     from backend.decoding import Decoded
-    from backend.function_probes import FunctionProbes, LeftOut
+    from backend.function_probes import LeftOut, ObjectProbes
+    from backend.function_table import FunctionTable
     from backend.process_symbols import Symbols
-    from backend.sites import PlacedFunction
+    from backend.sites import PlacedFunction, PlacedFunctions
 
 BEGIN_ID, END_ID, ERROR_ID = 1, 2, 3
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
@@ -87,38 +88,62 @@ class Probe:
     event: Tick | Profile | Fixed
 
 
+_NOBODY: Final = ProbeName("", "", "", "")
+_NO_OBJECT: Final = 0xFFFFFFFF
+
+
 class ProbeNames(Sequence[ProbeName]):
     """The names of all probes by ID, ID 0 being nobody's: 16 bytes each, put together when asked for."""
 
-    __slots__ = ("_details", "_owners")
+    __slots__ = ("_details", "_numbers", "_objects", "_own", "_owners", "_places")
 
     def __init__(self) -> None:
-        self._owners: list[ProbeName | FunctionProbes] = [ProbeName("", "", "", "")]
-        self._details = array("q", (0,))
+        self._own: list[ProbeName] = []
+        self._objects: list[ObjectProbes] = []
+        self._numbers: dict[ObjectProbes, int] = {}
+        """Where each is in `_objects`."""
+        self._owners = array("I")
+        """Of each ID the number of its object, _NO_OBJECT for what is in none."""
+        self._places = array("I")
+        """The function's among the object's, or the name's in `_own`."""
+        self._details = array("Q")
+        """Offset and kind."""
+        self.add(_NOBODY)
 
     def add(self, name: ProbeName) -> int:
         """Take in a probe, and return its ID."""
-        self._owners.append(name)
-        self._details.append(0)
-        return len(self._owners) - 1
+        self._own.append(name)
+        return self._append(_NO_OBJECT, len(self._own) - 1, 0)
 
     def reserve(self, numbers: int) -> None:
         """Give names to nothing until so many numbers have one."""
         while len(self) < numbers:
-            self.add(ProbeName("", "", "", ""))
+            self._append(_NO_OBJECT, 0, 0)
 
-    def add_of_function(self, function: FunctionProbes, kind: SiteKind, offset: int) -> int:
+    def add_of_function(self, probes: ObjectProbes, place: int, kind: SiteKind, offset: int) -> int:
         """Take in the probe of a function, and return its ID."""
-        self._owners.append(function)
-        self._details.append(offset << 3 | kind)
-        return len(self._owners) - 1
+        owner = self._numbers.setdefault(probes, len(self._objects))
+        if owner == len(self._objects):
+            self._objects.append(probes)
+        return self._append(owner, place, offset << 3 | kind)
 
-    def function(self, number: int) -> tuple[FunctionProbes, SiteKind, int] | None:
-        """Return whose probe an ID is, its kind and offset; None for one of the consumer's own."""
+    def add_again(self, number: int) -> int:
+        """Return a new ID with the names of another."""
+        return self._append(self._owners[number], self._places[number], self._details[number])
+
+    def _append(self, owner: int, place: int, details: int) -> int:
+        self._owners.append(owner)
+        self._places.append(place)
+        self._details.append(details)
+        return len(self) - 1
+
+    def function(self, number: int) -> tuple[ObjectProbes, int, SiteKind, int] | None:
+        """Return whose probe an ID is, which function's, its kind and offset; None for one of the consumer's own."""
         owner = self._owners[number]
-        if isinstance(owner, ProbeName):
+        if owner == _NO_OBJECT:
             return None
-        return owner, SiteKind(self._details[number] & 7), self._details[number] >> 3
+        details = self._details[number]
+        return self._objects[owner], self._places[number], SiteKind(details & 7), details >> 3
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -130,12 +155,18 @@ class ProbeNames(Sequence[ProbeName]):
     def __getitem__(self, number: int | slice) -> ProbeName | Sequence[ProbeName]:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        owner = self._owners[number]
-        if isinstance(owner, ProbeName):
-            return owner
         found = self.function(number)
-        assert found is not None
-        return owner.name(found[1], found[2])
+        if found is None:
+            return self._own[self._places[number]]
+        owner, place, kind, offset = found
+        return owner.name(place, kind, offset)
+
+
+_NO_LIMIT: Final = 1 << 32
+
+
+def _ignored(name: ProbeName) -> None:
+    """Told of probes without room where there is always room."""
 
 
 @dataclass(slots=True)
@@ -153,7 +184,7 @@ class Probes:
     names: ProbeNames = field(default_factory=ProbeNames)
     left_out: list[LeftOut] = field(default_factory=list)
     _ids: dict[str, int] = field(default_factory=dict)
-    _functions: dict[tuple[int, str], dict[int, FunctionProbes]] = field(default_factory=dict)
+    _objects: dict[tuple[int, FunctionTable], ObjectProbes] = field(default_factory=dict)
     _decoding: tuple[Symbols, Callable[[PlacedFunction], Decoded]] | None = None
     """What decodes the functions of the symbols that were asked for last."""
 
@@ -247,18 +278,31 @@ class Probes:
         try:
             if description.function == function_probes.ABSOLUTE:
                 return [self._absolute(function_probes.absolute(pid, description, symbols, span))]
-            return self._match_within(pid, description, span, symbols)
+            return array("I", self._match_within(pid, description, span, symbols))
         except (ProcessGone, ProcessNotPermitted) as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
 
-    def match_within(self, description: ProbeDescription, pid: int, symbols: Symbols) -> Sequence[int]:
-        """Return the IDs of the probes that a description of process `pid` matches in objects loaded later. Raises
-        CompileError."""
-        return self._match_within(pid, description, Span(0, 0), symbols)
+    def match_within(
+        self,
+        description: ProbeDescription,
+        pid: int,
+        symbols: Symbols,
+        room: int,
+        no_room: Callable[[ProbeName], None],
+    ) -> Iterator[int]:
+        """Yield the IDs of the probes that a description of process `pid` matches in objects loaded later. `no_room` is
+        told of those that would be new when there are `room` IDs. Raises CompileError."""
+        return self._match_within(pid, description, Span(0, 0), symbols, room, no_room)
 
     def _match_within(
-        self, pid: int, description: ProbeDescription, span: Span, symbols: Symbols
-    ) -> Sequence[int]:
+        self,
+        pid: int,
+        description: ProbeDescription,
+        span: Span,
+        symbols: Symbols,
+        room: int = _NO_LIMIT,
+        no_room: Callable[[ProbeName], None] = _ignored,
+    ) -> Iterator[int]:
         from backend import function_probes
 
         matched = function_probes.functions_of(description, symbols, span)
@@ -267,25 +311,41 @@ class Probes:
             function_probes.LeftOut(pid, function, name, function.reason or "")
             for function in matched.refused
         )
-        found = array("I")
-        for function in matched.functions:
-            probes = self._function(pid, function, symbols)
-            for kind, offset in function_probes.wanted(name, probes, self.left_out.append):
-                number = partial(self.names.add_of_function, probes, kind, offset)
-                found.append(probes.give(kind, offset, number))
-        if not found and len(matched.functions) == 1 and not is_glob(description.function):
-            probes = self._function(pid, matched.functions[0], symbols)
-            function_probes.explain_nothing(description, probes, span)
-        return found
+        has_probes = False
+        for functions, places in matched.objects:
+            probes = self._of_object(pid, functions, symbols)
+            for place in places:
+                for kind, offset in function_probes.wanted(name, probes, place, self.left_out.append):
+                    has_probes = True
+                    new = partial(self._number, probes, place, kind, offset, room)
+                    number = probes.give(place, kind, offset, new)
+                    if number:
+                        yield number
+                    else:
+                        no_room(probes.name(place, kind, offset))
+        if not has_probes and not is_glob(description.function) and len(matched.functions) == 1:
+            ((functions, (place,)),) = matched.objects
+            probes = self._of_object(pid, functions, symbols)
+            function_probes.explain_nothing(description, probes, place, span)
 
-    def _function(self, pid: int, function: PlacedFunction, symbols: Symbols) -> FunctionProbes:
-        from backend.function_probes import FunctionProbes
+    def _number(self, probes: ObjectProbes, place: int, kind: SiteKind, offset: int, room: int) -> int:
+        """Return a new ID for a function's probe; 0, which is nobody's, where there are `room` IDs already."""
+        return self.names.add_of_function(probes, place, kind, offset) if len(self.names) < room else 0
 
-        known = self._functions.setdefault((pid, function.object.path), {})
-        before = known.get(function.address)
-        if before is None or function.has_replaced(before.function):
-            known[function.address] = FunctionProbes(pid, function, self._decode(symbols), self.uretprobes)
-        return known[function.address]
+    def _of_object(self, pid: int, functions: PlacedFunctions, symbols: Symbols) -> ObjectProbes:
+        from backend.function_probes import ObjectProbes
+
+        # What a process makes has a table of its own each time that it is looked at.
+        key = pid, functions.table
+        if key not in self._objects:
+            decode = self._decode(symbols)
+            self._objects[key] = ObjectProbes(pid, functions, decode, uretprobes=self.uretprobes)
+        return self._objects[key]
+
+    def forget_instructions(self) -> None:
+        """Let go of what only matching needs to know of functions' instructions; it can be found out anew."""
+        for probes in self._objects.values():
+            probes.forget_instructions()
 
     def _decode(self, symbols: Symbols) -> Callable[[PlacedFunction], Decoded]:
         """Return what decodes a function of these symbols: one for all."""
@@ -295,11 +355,11 @@ class Probes:
             self._decoding = symbols, partial(decode, symbols=symbols)
         return self._decoding[1]
 
-    def _absolute(self, probes: FunctionProbes) -> int:
+    def _absolute(self, probes: ObjectProbes) -> int:
         """Return the ID of the probe at an address."""
         key = f"{probes.pid}:{probes.address:x}"
         if key not in self._ids:
-            self._ids[key] = self.names.add_of_function(probes, SiteKind.OFFSET, 0)
+            self._ids[key] = self.names.add_of_function(probes, 0, SiteKind.OFFSET, 0)
         return self._ids[key]
 
     def _add(self, key: str, name: ProbeName, event: Tick | Profile | Fixed) -> int:
@@ -312,7 +372,7 @@ class Probes:
 def _made_hint(symbols: Symbols) -> str:
     """Return what may be the matter where nothing that the process has made matches."""
     made = next(loaded for loaded in symbols.objects if loaded.is_made)
-    if symbols.functions(made).table.functions:
+    if symbols.functions(made).table:
         return "with -Z its probes wait until it is made"
     return f"its runtime lists no functions in /tmp/{made.path}; with -Z probes wait until it does"
 

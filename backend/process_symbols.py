@@ -7,17 +7,19 @@ matches descriptions with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from heapq import merge
+from typing import TYPE_CHECKING
 
 from backend.debug_files import completing_files
 from backend.errors import MalformedElf, ProcessGone
 from backend.frame_extents import frame_extents
+from backend.function_table import Function, FunctionTable, table_of
 from backend.ifunc import LoadedElf, ReadMemory, implementations
 from backend.objects import LoadedObject
-from backend.symbols import Function, FunctionTable, read_functions
+from backend.symbols import read_functions
 from backend.symbols_elf import ElfFile, bytes_image, file_image, read_elf
 
 if TYPE_CHECKING:
@@ -33,10 +35,10 @@ class ObjectFunctions:
     """
 
     table: FunctionTable
-    unbound: tuple[Function, ...]
+    unbound: FunctionTable
 
 
-_NO_FUNCTIONS = ObjectFunctions(FunctionTable((), ()), ())
+_NO_FUNCTIONS = ObjectFunctions(table_of((), ()), table_of((), ()))
 
 
 class Symbols:
@@ -56,14 +58,14 @@ class Symbols:
     ) -> None:
         self.objects = (*objects, *((made.object,) if made is not None else ()))
         self.malformed: dict[str, str] = {}
-        self.read_memory: Final = read_memory
+        self._read_memory = read_memory
         self._roots = roots
         self._files = ExitStack()
         self._elves: dict[LoadedObject, LoadedElf | None] = {}
         self._functions: dict[LoadedObject, ObjectFunctions] = {}
         if made is not None:
-            self._functions[made.object] = ObjectFunctions(made.table, ())
-        self._by_name: dict[LoadedObject, dict[str, list[Function]]] = {}
+            self._functions[made.object] = ObjectFunctions(made.table, table_of((), ()))
+        self._made_code: dict[tuple[int, int], bytes] = {}
         self._in_memory: dict[LoadedObject, ElfFile | None] = {}
         self._names: dict[LoadedObject, FunctionTable] = {}
         self._code: dict[LoadedObject, ObjectCode | None] = {}
@@ -82,6 +84,17 @@ class Symbols:
             known = self._functions[loaded] = _NO_FUNCTIONS if elf is None else self._read(elf)
         return known
 
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Return what the process has in memory, fewer bytes where that ends."""
+        return self._read_memory(address, size)
+
+    def made_code(self, address: int, size: int) -> bytes:
+        """Return code that the process has made, as it was when it was first asked for."""
+        asked = address, size
+        if asked not in self._made_code:
+            self._made_code[asked] = self._read_memory(*asked)
+        return self._made_code[asked]
+
     def image(self, loaded: LoadedObject) -> ElfFile | None:
         """Return the ELF file of an object; the vdso's is in the process's memory. None where it is malformed.
 
@@ -93,7 +106,7 @@ class Symbols:
         if loaded not in self._in_memory:
             part = loaded.text[0]
             try:
-                found = read_elf(bytes_image(self.read_memory(part.start, part.end - part.start)))
+                found = read_elf(bytes_image(self._read_memory(part.start, part.end - part.start)))
             except MalformedElf:
                 found = None
             self._in_memory[loaded] = found
@@ -131,20 +144,6 @@ class Symbols:
             self._code[loaded] = None if elf is None else ObjectCode(elf.file, self.functions(loaded).table)
         return self._code[loaded]
 
-    def named(self, loaded: LoadedObject, name: str) -> Sequence[Function]:
-        """Return the functions of an object that have this very name, canonical or alias, unbound too.
-
-        More than one where static functions, or versions of a function, share a name.
-        """
-        index = self._by_name.get(loaded)
-        if index is None:
-            index = self._by_name[loaded] = {}
-            functions = self.functions(loaded)
-            for function in (*functions.table.functions, *functions.unbound):
-                for each in function.names if function.aliases else (function.name,):
-                    index.setdefault(each, []).append(function)
-        return index.get(name, ())
-
     def _elf(self, loaded: LoadedObject) -> LoadedElf | None:
         if not loaded.has_file:
             return None
@@ -163,7 +162,7 @@ class Symbols:
             others = (
                 other for loaded in self.objects if loaded is not elf.loaded and (other := self._elf(loaded))
             )
-            bound = implementations(table.functions, elf, others, self.read_memory)
+            bound = implementations(table.ifuncs(), elf, others, self._read_memory)
         except MalformedElf as error:
             self.malformed[elf.loaded.path] = error.reason
             return _NO_FUNCTIONS
@@ -173,8 +172,8 @@ class Symbols:
 
 def _in_process(table: FunctionTable, bound: Mapping[int, int], file: ElfFile) -> ObjectFunctions:
     """Move each IFUNC to its implementation; `bound` leads from the virtual address of its resolver there."""
-    ifuncs = [function for function in table.functions if function.ifunc]
-    unbound = tuple(function for function in ifuncs if function.address not in bound)
+    ifuncs = table.ifuncs()
+    unbound = table_of((function for function in ifuncs if function.address not in bound), table.text)
     chosen: dict[int, list[Function]] = {}
     for function in ifuncs:
         if function.address in bound:
@@ -190,21 +189,32 @@ def _moved(table: FunctionTable, chosen: Mapping[int, list[Function]], file: Elf
     Several IFUNCs that share one (memcpy and memmove do) are one function: fewest leading underscores,
     shortest, alphabetical.
     """
-    functions = {function.address: function for function in table.functions if not function.ifunc}
-    unnamed = chosen.keys() - functions.keys()
-    for address, ifuncs in chosen.items():
-        own = functions.get(address)
-        name = min((ifunc.name for ifunc in ifuncs), key=_plainness)
-        names = {name for ifunc in ifuncs for name in ifunc.names} | (set(own.names) if own else set())
-        functions[address] = Function(address, own.size if own else 0, name, tuple(sorted(names - {name})))
-    ordered = FunctionTable(tuple(functions[address] for address in sorted(functions)), table.text)
+    named = {
+        address: _named_by(ifuncs, None if (own := table.at(address)) is None or own.ifunc else own, address)
+        for address, ifuncs in chosen.items()
+    }
+    ordered = table_of(_with(named, table), table.text)
     # Without a symbol of its own an implementation reaches to the next function that is known, and no further
     # than the unwind table says.
+    unnamed = {address for address, function in named.items() if not function.size}
     frames = frame_extents(file, unnamed)
     for address in unnamed:
         size = ordered.extent(address)
-        functions[address] = functions[address]._replace(size=min(size, frames.get(address, size)))
-    return FunctionTable(tuple(functions[address] for address in sorted(functions)), table.text)
+        named[address] = named[address]._replace(size=min(size, frames.get(address, size)))
+    return table_of(_with(named, table), table.text)
+
+
+def _named_by(ifuncs: list[Function], own: Function | None, address: int) -> Function:
+    """Return the implementation at an address that IFUNCs chose; of size 0 where it has no symbol of its `own`."""
+    name = min((ifunc.name for ifunc in ifuncs), key=_plainness)
+    names = {name for ifunc in ifuncs for name in ifunc.names} | (set(own.names) if own else set())
+    return Function(address, own.size if own else 0, name, tuple(sorted(names - {name})))
+
+
+def _with(named: Mapping[int, Function], table: FunctionTable) -> Iterator[Function]:
+    """Yield the functions of a table with others among them, or in place of them, and without IFUNCs; they ascend."""
+    rest = (function for function in table if not function.ifunc and function.address not in named)
+    return merge(rest, (named[address] for address in sorted(named)))
 
 
 def _plainness(name: str) -> tuple[int, int, str]:

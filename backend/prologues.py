@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from backend.symbols import Function
+from backend.function_table import Function
 from backend.symbols_elf import ElfFile
 from dlang.unwind_format import FRAME_POINTER_RULE, RSP, Way, rule
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast, overload
 if TYPE_CHECKING:
     from backend.linux.procfs import FileOffset, RemoteAddr
     from backend.objects import LoadedObject
-    from backend.sites import PlacedFunction
+    from backend.sites import PlacedFunction, PlacedFunctions
 
 CODE_BYTES: Final = 32
 
@@ -76,17 +76,31 @@ _KINDS: Final = tuple(SiteKind)
 
 
 class Sites(Sequence[Site]):
-    """The sites of a plan, by the probe's ID and then by address: 17 bytes each, made objects when asked for.
+    """The sites of a plan, by the probe's ID and then by address: 21 bytes each, made objects when asked for.
 
     A library has a hundred instructions for each function.
     """
 
-    __slots__ = ("_dissected", "_functions", "_kinds", "_numbers", "_offsets", "_owners", "_probes")
+    __slots__ = (
+        "_dissected",
+        "_kinds",
+        "_numbers",
+        "_object_numbers",
+        "_objects",
+        "_offsets",
+        "_owners",
+        "_places",
+        "_probes",
+    )
 
     def __init__(self) -> None:
-        self._functions: list[PlacedFunction] = []
+        self._objects: list[PlacedFunctions] = []
+        self._object_numbers: dict[PlacedFunctions, int] = {}
+        """Where each is in `_objects`."""
         self._dissected: set[PlacedFunction] = set()
         self._owners = array("I")
+        """The number of the object, and the place of the function in it."""
+        self._places = array("I")
         self._offsets = array("i")
         self._probes = array("I")
         self._numbers = array("I")
@@ -94,9 +108,11 @@ class Sites(Sequence[Site]):
 
     def add(self, function: PlacedFunction, kind: SiteKind, offset: int, probe: int, number: int) -> None:
         """Append a site."""
-        if not self._functions or self._functions[-1] is not function:
-            self._functions.append(function)
-        self._owners.append(len(self._functions) - 1)
+        owner = self._object_numbers.setdefault(function.among, len(self._objects))
+        if owner == len(self._objects):
+            self._objects.append(function.among)
+        self._owners.append(owner)
+        self._places.append(function.place)
         self._offsets.append(offset)
         self._probes.append(probe)
         self._numbers.append(number)
@@ -120,7 +136,7 @@ class Sites(Sequence[Site]):
         if isinstance(index, slice):
             return self.at(range(*index.indices(len(self))))
         return Site(
-            self._functions[self._owners[index]],
+            self._objects[self._owners[index]][self._places[index]],
             _KINDS[self._kinds[index]],
             self._offsets[index],
             self._probes[index],
@@ -133,9 +149,11 @@ class Sites(Sequence[Site]):
     def at(self, indices: Iterable[int]) -> Sites:
         """Return the sites at these places of the table."""
         chosen = Sites()
-        chosen._functions, chosen._dissected = self._functions, self._dissected
+        chosen._objects, chosen._object_numbers = self._objects, self._object_numbers
+        chosen._dissected = self._dissected
         for index in indices:
             chosen._owners.append(self._owners[index])
+            chosen._places.append(self._places[index])
             chosen._offsets.append(self._offsets[index])
             chosen._probes.append(self._probes[index])
             chosen._numbers.append(self._numbers[index])
@@ -144,7 +162,7 @@ class Sites(Sequence[Site]):
 
     def touch(self, module: str) -> bool:
         """Say whether an object of this name has sites, in this table or those that it was taken from."""
-        return any(function.object.name == module for function in self._functions)
+        return any(functions.object.name == module for functions in self._objects)
 
     def kinds(self) -> frozenset[SiteKind]:
         """Return which kinds there are."""
@@ -165,13 +183,15 @@ class Sites(Sequence[Site]):
 
     def address(self, place: int) -> int:
         """Return the address of a site, given its place in the table."""
-        return self._functions[self._owners[place]].address + self._offsets[place]
+        functions = self._objects[self._owners[place]]
+        own = functions.table.addresses[self._places[place]]
+        return own + functions.object.bias + self._offsets[place]
 
     def counts(self) -> dict[tuple[tuple[int, int], int], int]:
         """Return how many sites there are in each file, by its device and inode."""
         found: Counter[tuple[tuple[int, int], int]] = Counter()
         for owner, count in Counter(self._owners).items():
-            loaded = self._functions[owner].object
+            loaded = self._objects[owner].object
             found[loaded.device, loaded.inode] += count
         return found
 

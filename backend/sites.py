@@ -8,15 +8,16 @@ description, and the probes of a function (backend/function_probes.py).
 from __future__ import annotations
 
 import os
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
+from backend.function_table import Function, FunctionTable, table_of
 from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import LoadedObject, TextRange, matches_module
 from backend.process_symbols import Symbols
-from backend.symbols import Function
 from backend.symbols_elf import Segment
 from dlang.probe_description import ProbeDescription, is_glob, matcher
 
@@ -30,71 +31,169 @@ NO_TEXT = "its code is not mapped executable"
 NOT_IN_FILE = "its code is not in the file"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedFunction:
-    """One function of one object, where a process has it. Equal to itself only: a run has one for each.
+class PlacedFunctions:
+    """The functions of one object, where a process has it: those of a table, in its order.
 
-    `name` is the canonical one (probefunc), `aliases` the other names of the same code; for an IFUNC the place
-    is its implementation's. `size` is in bytes; `room` is how far it is to the end of its section. `reason` says
-    why no probe can be placed here; the address of an IFUNC that is not bound is its resolver's.
+    They are rows until they are asked for: nothing is kept of each. `bound` is unset for IFUNCs that nothing is bound
+    to, which are at their resolvers.
     """
 
-    object: LoadedObject
-    name: str
-    aliases: tuple[str, ...]
-    address: RemoteAddr
-    file_offset: FileOffset
-    size: int
-    room: int
-    reason: str | None = None
+    __slots__ = ("_bound", "_mapping", "_section", "_segment", "object", "table")
 
-    def code(self, offset: int, size: int) -> bytes:
-        """Return at most `size` bytes from an offset on, none beyond the section, as the file has them."""
-        size = min(size, self.room - offset)
-        return os.pread(self.object.fd, size, self.file_offset + offset) if size > 0 else b""
+    def __init__(self, loaded: LoadedObject, table: FunctionTable, *, bound: bool = True) -> None:
+        self.object = loaded
+        self.table = table
+        self._bound = bound
+        # Where the last one was that was asked for: they come in ascending order mostly.
+        self._section = 0, 0
+        self._segment: Segment | None = None
+        self._mapping: TextRange | None = None
 
-    def has_replaced(self, other: PlacedFunction) -> bool:  # noqa: ARG002
-        """Tell whether this is no longer the function that was found at its address before."""
-        return False
+    def __len__(self) -> int:
+        return len(self.table)
 
-    def beginning_at(self, offset: int) -> PlacedFunction:
-        """Return the rest of it from an offset on."""
-        return replace(
-            self,
-            address=RemoteAddr(self.address + offset),
-            file_offset=FileOffset(self.file_offset + offset),
-            size=self.size - offset,
-            room=self.room - offset,
+    def __getitem__(self, place: int) -> PlacedFunction:
+        return PlacedFunction(self, place)
+
+    def file_offset(self, address: int) -> int | None:
+        """Return where the file keeps the byte at virtual address `address`; None where it keeps none."""
+        segment = self._segment
+        if segment is None or address not in segment:
+            segment = self._segment = self.object.segment_at(address)
+        return None if segment is None else address - segment.address + segment.offset
+
+    def room(self, address: int) -> int:
+        """Return how far it is in bytes from an address to the end of its section."""
+        start, end = self._section
+        if not start <= address < end:
+            sections = self.table.text
+            index = bisect_right(sections, (address, _NO_ADDRESS)) - 1
+            start, end = self._section = sections[index] if index >= 0 else (0, 0)
+        return max(end - address, 0)
+
+    def reason(self, address: int) -> str | None:
+        """Return why no probe can be placed at an address."""
+        if not self._bound:
+            return UNBOUND_IFUNC
+        if self.file_offset(address) is None:
+            return NOT_IN_FILE
+        here = self.object.runtime_address(address)
+        mapping = self._mapping
+        if mapping is None or not mapping.start <= here < mapping.end:
+            mapping = self._mapping = self.object.text_at(here)
+        return NO_TEXT if mapping is None else WRITABLE_TEXT if mapping.writable else None
+
+    def code(self, address: int, size: int) -> bytes:
+        """Return at most `size` bytes from an address on, none beyond the section, as the file has them."""
+        size = min(size, self.room(address))
+        offset = self.file_offset(address) or 0
+        return os.pread(self.object.fd, size, offset) if size > 0 else b""
+
+    def only(self, function: Function) -> PlacedFunctions:
+        """Return one function that isn't in the table, in the place of all."""
+        return PlacedFunctions(self.object, table_of([function], self.table.text))
+
+
+class MadeFunctions(PlacedFunctions):
+    """The functions that a process has made at run time. `read` says what stood in one when it was matched, given its
+    address and size.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, loaded: LoadedObject, table: FunctionTable, read: Callable[[int, int], bytes]) -> None:
+        super().__init__(loaded, table)
+        self._read = read
+
+    def file_offset(self, address: int) -> int | None:  # noqa: ARG002
+        return 0
+
+    def room(self, address: int) -> int:
+        place = self.table.place_around(address)
+        return 0 if place is None else self.table.addresses[place] + self.table.sizes[place] - address
+
+    def reason(self, address: int) -> str | None:
+        return None if self.code(address, self.room(address)) else NO_TEXT
+
+    def code(self, address: int, size: int) -> bytes:
+        place = self.table.place_around(address)
+        if place is None:
+            return b""
+        start, length = self.table.addresses[place], self.table.sizes[place]
+        content = self._read(start, length)
+        return content[address - start :][:size] if len(content) == length else b""
+
+    def only(self, function: Function) -> PlacedFunctions:
+        content = self.code(function.address, function.size)
+        return MadeFunctions(
+            self.object, table_of([function], self.table.text), lambda _start, _size: content
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MadeFunction(PlacedFunction):
-    """A function that the process has made at run time: `content` is what stood there when it was matched."""
+@dataclass(frozen=True, slots=True)
+class PlacedFunction:
+    """One function of one object, where a process has it: the one at a `place` of `among`."""
 
-    content: bytes = b""
+    among: PlacedFunctions
+    place: int
+
+    @property
+    def object(self) -> LoadedObject:
+        return self.among.object
+
+    @property
+    def name(self) -> str:
+        """The canonical name: probefunc."""
+        return self.among.table.name(self.place)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The other names of the same code."""
+        return self.among.table.aliases(self.place)
+
+    @property
+    def address(self) -> RemoteAddr:
+        """Where it begins. For an IFUNC that is its implementation; one that is not bound is at its resolver."""
+        return RemoteAddr(self.own_address + self.among.object.bias)
+
+    @property
+    def file_offset(self) -> FileOffset:
+        return FileOffset(self.among.file_offset(self.own_address) or 0)
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.among.table.sizes[self.place]
+
+    @property
+    def reason(self) -> str | None:
+        """Why no probe can be placed here."""
+        return self.among.reason(self.own_address)
+
+    @property
+    def own_address(self) -> int:
+        """Where it begins, as its object's file has it."""
+        return self.among.table.addresses[self.place]
 
     def code(self, offset: int, size: int) -> bytes:
-        return self.content[offset : offset + size]
-
-    def beginning_at(self, offset: int) -> MadeFunction:
-        rest = super(MadeFunction, self).beginning_at(offset)
-        assert isinstance(rest, MadeFunction)
-        return replace(rest, content=self.content[offset:])
-
-    def has_replaced(self, other: PlacedFunction) -> bool:
-        return not isinstance(other, MadeFunction) or (self.name, self.content) != (other.name, other.content)
+        """Return at most `size` bytes from an offset on, none beyond the section, as the file has them."""
+        return self.among.code(self.own_address + offset, size)
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedFunctions:
-    """The functions that a description matched, by object and then by address.
+    """The functions that a description matched: by object, their places among the object's, ascending.
 
-    `functions` can take probes; `refused` cannot, each for its `reason`.
+    `refused` are those that can take no probes, each for its `reason`.
     """
 
-    functions: tuple[PlacedFunction, ...]
+    objects: tuple[tuple[PlacedFunctions, Sequence[int]], ...]
     refused: tuple[PlacedFunction, ...]
+
+    @property
+    def functions(self) -> tuple[PlacedFunction, ...]:
+        """Those that can take probes."""
+        return tuple(functions[place] for functions, places in self.objects for place in places)
 
 
 def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedFunctions:
@@ -105,124 +204,47 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
     which compilers make) only if the glob has one too, or the process has made the function. By object, then by
     address.
     """
-    functions: list[PlacedFunction] = []
+    objects: list[tuple[PlacedFunctions, Sequence[int]]] = []
     refused: list[PlacedFunction] = []
     for loaded in symbols.objects:
         if matches_module(description.module, loaded):
-            _match_object(description.function, loaded, symbols, functions, refused)
-    return MatchedFunctions(tuple(functions), tuple(refused))
+            known = symbols.functions(loaded)
+            functions = _placed(loaded, known.table, symbols)
+            able = array("I")
+            for place in _matching(description.function, known.table, with_dots=loaded.is_made):
+                if functions.reason(known.table.addresses[place]) is None:
+                    able.append(place)
+                else:
+                    refused.append(functions[place])
+            if able:
+                objects.append((functions, able))
+            unbound = PlacedFunctions(loaded, known.unbound, bound=False)
+            refused.extend(
+                unbound[place] for place in _matching(description.function, known.unbound, with_dots=False)
+            )
+    return MatchedFunctions(tuple(objects), tuple(refused))
 
 
 def function_at(loaded: LoadedObject, address: int, symbols: Symbols) -> PlacedFunction | None:
     """Return the function of an object around an address of the process; None where there is none."""
     table = symbols.functions(loaded).table
-    here = address - loaded.bias
-    place = bisect_right(table.functions, (here, _NO_ADDRESS)) - 1
-    if place < 0 or here >= table.functions[place].address + table.functions[place].size:
-        return None
-    function = table.functions[place]
+    place = table.place_around(address - loaded.bias)
+    return None if place is None else _placed(loaded, table, symbols)[place]
+
+
+def _placed(loaded: LoadedObject, table: FunctionTable, symbols: Symbols) -> PlacedFunctions:
     return (
-        place_made(loaded, function, symbols)
-        if loaded.is_made
-        else _Places(loaded, table.text).place(function)
+        MadeFunctions(loaded, table, symbols.made_code) if loaded.is_made else PlacedFunctions(loaded, table)
     )
 
 
-def place_made(loaded: LoadedObject, function: Function, symbols: Symbols) -> MadeFunction:
-    """Return a function that the process has made, as it is now. Raises ProcessGone."""
-    address, size = RemoteAddr(function.address), function.size
-    content = symbols.read_memory(address, size)
-    reason = None if len(content) == size else NO_TEXT
-    return MadeFunction(loaded, function.name, (), address, FileOffset(0), size, size, reason, content)
-
-
-def _match_object(
-    pattern: str,
-    loaded: LoadedObject,
-    symbols: Symbols,
-    found: list[PlacedFunction],
-    refused: list[PlacedFunction],
-) -> None:
-    functions = symbols.functions(loaded)
-    if is_glob(pattern):
-        with_dots = "." in pattern or loaded.is_made
-        matched = _glob(pattern, functions.table.functions, with_dots=with_dots)
-        unbound = _glob(pattern, functions.unbound, with_dots=with_dots)
-    else:
-        named = symbols.named(loaded, pattern)
-        matched = [function for function in named if not function.ifunc]
-        unbound = [function for function in named if function.ifunc]
-    if loaded.is_made:
-        for function in matched:
-            made = place_made(loaded, function, symbols)
-            (refused if made.reason else found).append(made)
-        return
-    places = _Places(loaded, functions.table.text)
-    for function in matched:
-        placed = places.place(function)
-        (refused if placed.reason else found).append(placed)
-    refused.extend(replace(places.place(function), reason=UNBOUND_IFUNC) for function in unbound)
-
-
-def _glob(pattern: str, functions: Sequence[Function], *, with_dots: bool) -> list[Function]:
+def _matching(pattern: str, table: FunctionTable, *, with_dots: bool) -> Sequence[int]:
+    if not is_glob(pattern):
+        return table.named(pattern)
     accepts = matcher(pattern)
-    if with_dots:
-        return [
-            function
-            for function in functions
-            if accepts(function.name) or (function.aliases and any(map(accepts, function.aliases)))
-        ]
-    return [
-        function
-        for function in functions
-        if (accepts(function.name) and "." not in function.name)
-        or (function.aliases and any("." not in name and accepts(name) for name in function.aliases))
-    ]
-
-
-class _Places:
-    """Places the functions of one object.
-
-    It remembers where the last function was: they come in ascending order mostly.
-    """
-
-    __slots__ = ("_loaded", "_mapping", "_section_end", "_section_start", "_sections", "_segment")
-
-    def __init__(self, loaded: LoadedObject, sections: tuple[tuple[int, int], ...]) -> None:
-        self._loaded = loaded
-        self._sections = sections
-        self._section_start = self._section_end = 0
-        self._segment: Segment | None = None
-        self._mapping: TextRange | None = None
-
-    def place(self, function: Function) -> PlacedFunction:
-        loaded = self._loaded
-        address = function.address
-        runtime_address = loaded.runtime_address(address)
-        if not self._section_start <= address < self._section_end:
-            index = bisect_right(self._sections, (address, _NO_ADDRESS)) - 1
-            self._section_start, self._section_end = self._sections[index] if index >= 0 else (0, 0)
-        if self._segment is None or address not in self._segment:
-            self._segment = loaded.segment_at(address)
-        if self._mapping is None or not self._mapping.start <= runtime_address < self._mapping.end:
-            self._mapping = loaded.text_at(runtime_address)
-        offset = room = 0
-        if self._segment is None:
-            reason: str | None = NOT_IN_FILE
-        else:
-            offset = address - self._segment.address + self._segment.offset
-            room = max(self._section_end - address, 0)
-            reason = NO_TEXT if self._mapping is None else WRITABLE_TEXT if self._mapping.writable else None
-        return PlacedFunction(
-            loaded,
-            function.name,
-            function.aliases,
-            runtime_address,
-            FileOffset(offset),
-            function.size,
-            room,
-            reason,
-        )
+    if with_dots or "." in pattern:
+        return table.matching(accepts)
+    return table.matching(lambda name: "." not in name and accepts(name))
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:

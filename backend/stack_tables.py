@@ -87,7 +87,7 @@ class ProcessRows:
                 return None
 
             def read() -> Rows | None:
-                return unwind_rows(file, lambda: self._symbols.names(loaded).functions)
+                return unwind_rows(file, lambda: self._symbols.names(loaded))
 
             section = file.section(".eh_frame")
             if section is None or section.size_bytes < _WORTH_KEEPING or not file.build_id:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import MalformedElf
+from backend.function_table import Function
 from backend.leb128 import signed, unsigned
 from backend.prologues import Entry, guessed_entries
-from backend.symbols import Function
 from backend.symbols_elf import ElfFile
 from dlang.unwind_format import (
     BLOCK_BITS,

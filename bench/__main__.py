@@ -10,7 +10,7 @@ from bench.process import BPFTRACE, CommandFailed
 from bench.results import Row, keep, table
 from bench.stacks import stacks
 from bench.start import arm_and_leave, start_up
-from bench.traps import trap_arming, trap_hits, trap_memory
+from bench.traps import memory, trap_arming, trap_hits
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start_up,
@@ -20,7 +20,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "stacks": stacks,
     "traps": trap_hits,
     "trap-arming": trap_arming,
-    "trap-memory": trap_memory,
+    "memory": memory,
     "jumps": jump_hits,
     "jump-programs": jump_programs,
 }

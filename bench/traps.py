@@ -54,37 +54,48 @@ def trap_arming() -> Iterator[Row]:
         yield Row("leaving all of libc: trap tier", "ms", min(leave for _, leave in libc))
 
 
-def trap_memory() -> Iterator[Row]:
-    """Bytes that each further armed site takes: in dtrap and its tracer, and in the traced process."""
+def memory() -> Iterator[Row]:
+    """Bytes that each further armed site takes, of a program whose symbols are read whole anyway: in dtrap and its
+    tracer, and in the traced process; and what each further function with a symbol takes that has no site.
+    """
     with tempfile.TemporaryDirectory(prefix="dtrap-bench-") as folder:
-        program = _program_of_functions(Path(folder), MANY_SITES)
-        few, many = (_armed_bytes(program, count) for count in (FEW_SITES, MANY_SITES))
-    for name, before, after in zip(("dtrap and its tracer", "the traced process"), few, many, strict=True):
-        yield Row(f"memory of a site: {name}", "bytes", (after - before) / (MANY_SITES - FEW_SITES))
+        small, large = (
+            _program_of_functions(Path(folder) / f"functions{count}", count)
+            for count in (FEW_SITES, MANY_SITES)
+        )
+        more = MANY_SITES - FEW_SITES
+        for tier in ("trap", "jump"):
+            # What is found out of a file the first time is kept on disk.
+            _armed_bytes(large, MANY_SITES, tier)
+            few, many = (_armed_bytes(large, count, tier) for count in (FEW_SITES, MANY_SITES))
+            sides = ("dtrap and its tracer", "the traced process")
+            for side, before, after in zip(sides, few, many, strict=True):
+                yield Row(f"memory of a site, {tier} tier: {side}", "bytes", (after - before) / more)
+        (tracing, _), (larger, _) = (_armed_bytes(program, FEW_SITES, "trap") for program in (small, large))
+        yield Row("memory of a function without a site", "bytes", (larger - tracing) / more)
 
 
-def _program_of_functions(folder: Path, count: int) -> Path:
+def _program_of_functions(program: Path, count: int) -> Path:
     """Build a program that sleeps, with COUNT functions: FEW_SITES named few…, the others more…"""
-    source = folder / "functions.s"
+    source = program.with_suffix(".s")
     names = (f"few{number}" if number < FEW_SITES else f"more{number}" for number in range(count))
+    # Far enough apart for jumps.
     functions = "".join(
-        f".globl {name}\n.type {name},@function\n{name}: push %rbx\n pop %rbx\n ret\n.size {name},.-{name}\n"
+        f".p2align 4\n.globl {name}\n.type {name},@function\n{name}:\n"
+        f" push %rbx\n pop %rbx\n ret\n.size {name},.-{name}\n"
         for name in names
     )
     main = ".globl main\n.type main,@function\nmain: sub $8,%rsp\n call pause@plt\n jmp main\n.size main,.-main\n"
     source.write_text(f"{functions}{main}.section .note.GNU-stack\n", encoding="ascii")
-    program = folder / "functions"
     subprocess.run(["gcc", "-o", str(program), str(source)], check=True)
     return program
 
 
-def _armed_bytes(program: Path, sites: int) -> tuple[int, int]:
-    """Arm so many of the program's functions; return the bytes (proportional set size) of the tracing and of the
-    traced side.
-    """
+def _armed_bytes(program: Path, sites: int, tier: str) -> tuple[int, int]:
+    """Arm so many of the program's functions; return the bytes of memory of the tracing and of the traced side."""
     names = "few*" if sites == FEW_SITES else "few*:entry, pid$target:a.out:more*"
     clause = f"{BEGIN} pid$target:a.out:{names}:entry {{ @[probefunc] = count(); }}"
-    command = [*FASTTRAP, "-n", clause, "-c", str(program)]
+    command = [DTRAP, "-q", "-x", "engine=fasttrap", "-x", f"tier={tier}", "-n", clause, "-c", str(program)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as dtrap:
@@ -94,13 +105,15 @@ def _armed_bytes(program: Path, sites: int) -> tuple[int, int]:
         children = Path(f"/proc/{dtrap.pid}/task/{dtrap.pid}/children").read_text().split()
         traced = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == f"{program.name}\n"]
         tracing = [str(dtrap.pid), *(pid for pid in children if pid not in traced)]
-        used = sum(map(_pss, tracing)), sum(map(_pss, traced))
+        used = sum(map(_own_bytes, tracing)), sum(map(_own_bytes, traced))
         dtrap.send_signal(signal.SIGINT)
         dtrap.communicate()
     return used
 
 
-def _pss(pid: str) -> int:
-    found = re.search(r"^Pss:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    assert found is not None, pid
-    return int(found[1]) * 1024
+def _own_bytes(pid: str) -> int:
+    """Return what a process has in memory that is no file's: its part of what it shares with others."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.findall(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB$", rollup, re.MULTILINE)
+    assert len(found) == 2, rollup
+    return sum(map(int, found)) * 1024

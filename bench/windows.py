@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from time import process_time
 
+from backend.function_table import FunctionTable
 from backend.object_code import ObjectCode
 from backend.object_windows import windows
-from backend.symbols import FunctionTable, read_functions
+from backend.symbols import read_functions
 from backend.symbols_elf import file_image, read_elf
 from scratch.flow import Function
 from scratch.windows import NoWindow, Way
@@ -28,13 +29,13 @@ BIAS = 0x7F00_0000_0000
 
 def entries(code: ObjectCode, table: FunctionTable) -> Iterator[int]:
     """Yield where functions begin: those with symbols, and those that only the unwind table knows."""
-    named = {function.address for function in table.functions}
+    named = set(table.addresses)
     yield from sorted(named | {start for start in code.frames.starts if not code.is_part(start)})
 
 
 def returns(code: ObjectCode, table: FunctionTable) -> Iterator[int]:
     """Yield where functions with symbols are left."""
-    for function in table.functions:
+    for function in table:
         found = code.whole(function.address, function.address + function.size)
         if isinstance(found, Function):
             yield from (one.address for one in found.exits)

@@ -150,6 +150,10 @@ class TableStore:
     stride: int
     slots: int
 
+    def slots_for(self, site_count: int) -> int:
+        """Return how many slots, from the first on, so many sites may have used."""
+        return min(self.slots, len(self.fixed) + site_count * self.stride)
+
     def slot_owner(self, slot: int) -> tuple[int, int | None]:
         """Return the statement and the site (None for a fixed key) that a slot belongs to."""
         for statement, own in self.fixed.items():

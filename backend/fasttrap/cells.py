@@ -64,17 +64,26 @@ class NativeCells:
         """Clauses run in the traced process too, where nobody can tell when a deleted entry is in use no more: it
         stays, without a value.
         """
-        for own in stores.values():
-            if isinstance(own.store, TableStore):
-                for offset in own.offsets:
-                    self._fill(own.store, offset)
+        self._sites = 0
+        """How many have cells."""
+        self.make_room()
 
-    def _fill(self, table: TableStore, offset: int) -> None:
-        """Write the identity into every cell of a table; the memory is all zeros."""
+    def make_room(self) -> None:
+        """Give cells to all sites that the plan has by now."""
+        before, self._sites = self._sites, len(self._plan.names)
+        for own in self._stores.values():
+            if isinstance(own.store, TableStore):
+                first = own.store.slots_for(before) if before else 0
+                for offset in own.offsets:
+                    self._fill(own.store, offset, first)
+
+    def _fill(self, table: TableStore, offset: int, first: int) -> None:
+        """Write the identity into the cells of a table from a slot on; the memory is all zeros."""
         words = identity(table.aggregation)
         if any(words):
-            cells = struct.pack(f"<{len(words)}Q", *words) * table.slots
-            self._memory.bytes[offset : offset + len(cells)] = cells
+            cells = struct.pack(f"<{len(words)}Q", *words) * (table.slots_for(self._sites) - first)
+            start = offset + first * 8 * len(words)
+            self._memory.bytes[start : start + len(cells)] = cells
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         """Return the cell of every key that the aggregation was applied to."""
@@ -133,7 +142,7 @@ class NativeCells:
         match own.store:
             case TableStore() as table:
                 for offset in own.offsets:
-                    for slot in self._used_slots(offset, size, table.slots):
+                    for slot in self._used_slots(offset, size, table.slots_for(self._sites)):
                         statement, site = table.slot_owner(slot)
                         cell_at = offset + slot * size
                         yield cell_at, self._key(statement, site, b""), self._cell(cell_at, size)

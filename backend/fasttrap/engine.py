@@ -16,10 +16,13 @@ executes a program.
 import contextlib
 import os
 import time
+from array import array
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
 
+from backend.columns import Coded
 from backend.command_start import run_to_entry
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
 from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep, way_out
@@ -194,7 +197,7 @@ class Engine:
             self.process.note_mask(thread)
         leftovers.put_right(self.process, found)
 
-    def arm(self, sites: SiteBatch, *, traps: bool = True) -> list[Outcome]:
+    def arm(self, sites: SiteBatch, *, traps: bool = True) -> Sequence[Outcome]:
         """Write a jump or an int3 at each site that can be served; return how each is, in the order given. The process
         is held. Without `traps` no site gets an int3.
 
@@ -210,22 +213,25 @@ class Engine:
             ]
             unfit = process.unfit(sites)
             reasons = prepare_jumps(process, self._clauses, sites, tid)
-            trapped = [
-                place
-                for place in range(len(sites))
-                if place not in unfit and reasons.get(place, _UNASKED) is not None
-            ]
+            trapped = array(
+                "I",
+                (place for place, reason in enumerate(reasons) if reason is not None and place not in unfit),
+            )
             to_trap = sites.without_windows(trapped if traps else ())
             for site in demoted:
                 to_trap.add(site.address, site.identifier)
-            ways = self._prepare_traps(to_trap, tid)
+            ways = iter(self._prepare_traps(to_trap, tid))
             process.tracepoints.insert()
             process.jumps.insert()
-        outcomes: dict[int, Outcome] = {place: Refuse(reason) for place, reason in unfit.items()}
-        for number, place in enumerate(trapped):
-            reason = reasons.get(place)
-            outcomes[place] = _trapped(ways[number], reason) if traps else Refuse(reason or "")
-        return [outcomes.get(place) or _JUMPED[sites.way(place)] for place in range(len(sites))]
+        outcomes: Coded[Outcome] = Coded()
+        for place, reason in enumerate(reasons):
+            if place in unfit:
+                outcomes.append(Refuse(unfit[place]))
+            elif reason is None:
+                outcomes.append(_JUMPED[sites.way(place)])
+            else:
+                outcomes.append(_trapped(next(ways), reason) if traps else Refuse(reason))
+        return outcomes
 
     def _spare_thread(self) -> int:
         """Return a held thread in whose name calls can be injected. While all of the process's own wait for children of
@@ -246,48 +252,69 @@ class Engine:
             self.hold()
         return tid
 
-    def _prepare_traps(self, sites: SiteBatch, tid: int) -> list[Way | Refuse]:
+    def _prepare_traps(self, sites: SiteBatch, tid: int) -> Sequence[Way | Refuse]:
         """Make everything ready for int3s at sites."""
         process, points = self.process, self.process.tracepoints
         if not sites and not process.loads:
             return []
-        asked = set(sites.addresses)
         if not points.table:
             process.watched = sigtrap.watched_sites(process.pid)
+        wanted = process.brought | process.watched.returns
         extra = [
             address
-            for address in process.brought | process.watched.returns
-            if address not in asked and points.table.index(address) is None
+            for address in wanted.difference(wanted.intersection(sites.addresses))
+            if points.table.index(address) is None
         ]
         shadow_stack = "shstk" in procfs.status(process.pid).thread_features
-        places = range(len(sites))
-        again = [place for place in places if points.table.index(sites.addresses[place]) is not None]
-        fresh = (
-            sites.without_windows(sorted(set(places) - set(again)))
-            if again
-            else sites.without_windows(places)
-        )
+        again = {
+            place
+            for place, address in enumerate(sites.addresses)
+            if points.table and points.table.index(address) is not None
+        }
+        fresh = sites.without_windows(place for place in range(len(sites)) if place not in again)
         for address in extra:
             fresh.add(address, UNCOUNTED)
         outcomes = points.prepare(fresh, tid, process.gate, shadow_stack=shadow_stack)
-        found = dict(zip(fresh.addresses, outcomes, strict=True))
-        for site in asked:
-            if (made := sites.made_of(site)) is not None:
-                process.made.take(made, site)
-        renewed = [sites[place] for place in again if sites.made_of(sites.addresses[place]) is not None]
-        if renewed:
-            answers = points.renew(renewed, process.occupied(), shadow_stack=shadow_stack)
-            found |= {site.address: answer for site, answer in zip(renewed, answers, strict=True)}
-        for address, outcome in found.items():
-            if isinstance(outcome, Refuse):
-                process.made.forget(address)
+        renewed: dict[int, Way | Refuse] = {}
+        if sites.made:
+            renewed = self._take_made(sites, again, shadow_stack=shadow_stack)
+            for address, outcome in zip(fresh.addresses, outcomes, strict=True):
+                if isinstance(outcome, Refuse):
+                    process.made.forget(address)
         process.bring_all()
         process.made.tell(points.table)
         process.secure(tid)
-        for place in again:
-            if sites.addresses[place] not in found:
-                found[sites.addresses[place]] = points.come_again(sites[place])
-        return [found[address] for address in sites.addresses]
+        ways = iter(outcomes)
+        found: Coded[Way | Refuse] = Coded()
+        for place in range(len(sites)):
+            if place in renewed:
+                found.append(renewed[place])
+            else:
+                found.append(points.come_again(sites[place]) if place in again else next(ways))
+        return found
+
+    def _take_made(self, sites: SiteBatch, again: Set[int], *, shadow_stack: bool) -> dict[int, Way | Refuse]:
+        """Note what stands at the sites in code that the process has made; return how those that were there before,
+        `again` by place, are served where their code is another one now.
+        """
+        process = self.process
+        places = [
+            place for place, address in enumerate(sites.addresses) if sites.made_of(address) is not None
+        ]
+        for place in places:
+            made = sites.made_of(sites.addresses[place])
+            assert made is not None
+            process.made.take(made, sites.addresses[place])
+        old = [place for place in places if place in again]
+        if not old:
+            return {}
+        answers = process.tracepoints.renew(
+            [sites[place] for place in old], process.occupied(), shadow_stack=shadow_stack
+        )
+        for place, answer in zip(old, answers, strict=True):
+            if isinstance(answer, Refuse):
+                process.made.forget(sites.addresses[place])
+        return dict(zip(old, answers, strict=True))
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -584,9 +611,8 @@ class Engine:
         return not thread.guest
 
 
-_UNASKED: Final = ""
 _JUMPED: Final = {way: Jumped(way) for way in windows.Way}
 
 
-def _trapped(way: Way | Refuse, reason: str | None) -> Outcome:
+def _trapped(way: Way | Refuse, reason: str) -> Outcome:
     return NotJumped(way, reason) if reason and isinstance(way, Way) else way

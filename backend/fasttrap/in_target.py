@@ -81,7 +81,7 @@ def surroundings(pid: int) -> Surroundings:
     functions: dict[str, int] = {}
     if vdso is not None:
         file = read_elf(bytes_image(procfs.read_memory(pid, vdso.start, vdso.size_bytes)))
-        for function in read_functions(file).functions:
+        for function in read_functions(file):
             functions |= dict.fromkeys(function.names, vdso.start + function.address)
     features = procfs.auxiliary_vector(pid).get(AuxiliaryKey.HWCAP2, 0)
     inner = status.namespace_pids

@@ -6,8 +6,10 @@ Called by `engine` when sites are armed; the jumps themselves are in `jumps`, th
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Final, Protocol
 
+from backend.columns import Coded
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Wanted
@@ -35,23 +37,20 @@ class ClausesForTarget(Protocol):
 
 def prepare_jumps(
     process: Process, clauses: ClausesForTarget, sites: SiteBatch, tid: int
-) -> dict[int, str | None]:
-    """Make everything ready for a jump at each site with a window; return for the places of these in the batch why
-    they can have none, or None.
+) -> Sequence[str | None]:
+    """Make everything ready for a jump at each site with a window; return why each site has none, UNASKED for one
+    without a window, None for one that has a jump.
 
     The process is held; system calls are made in the name of its thread `tid`. Raises ProcessGone.
     """
+    reasons: Coded[str | None] = Coded(repeat(UNASKED, len(sites)))
     places = sites.with_windows()
-    if not places:
-        return {}
-    if any(known not in process.threads.held for known in process.threads.known):
-        return dict.fromkeys(places, SHARED)
-    if process.installed is None:
-        try:
-            process.installed = clauses.install(tid, process.gate, process.tracepoints.memory)
-        except CannotInject as error:
-            return dict.fromkeys(places, str(error))
-    reasons: dict[int, str | None] = {}
+    objection = _prepare_process(process, clauses, tid) if places else None
+    if objection is not None:
+        for place in places:
+            reasons[place] = objection
+    if not places or process.installed is None or objection is not None:
+        return reasons
     occupied = _occupied(process)
     brought = process.brought
     others = array("Q", sorted({*sites.addresses, *brought, *process.tracepoints.table.addresses}))
@@ -73,12 +72,26 @@ def prepare_jumps(
                 wanted.append(Wanted(window, call, number))
                 chosen.append(place)
         answers = process.jumps.prepare(wanted, occupied, tid, process.gate, process.installed.unit_call)
-        reasons.update(zip(chosen, answers, strict=True))
+        for place, answer in zip(chosen, answers, strict=True):
+            reasons[place] = answer
     process.set_gate()
     return reasons
 
 
-_AT_ONCE: Final = 1 << 14
+def _prepare_process(process: Process, clauses: ClausesForTarget, tid: int) -> str | None:
+    """Bring the clauses into the process, if that has not been done; return why it can have no jumps."""
+    if any(known not in process.threads.held for known in process.threads.known):
+        return SHARED
+    if process.installed is None:
+        try:
+            process.installed = clauses.install(tid, process.gate, process.tracepoints.memory)
+        except CannotInject as error:
+            return str(error)
+    return None
+
+
+UNASKED: Final = ""
+_AT_ONCE: Final = 1 << 10
 """Sites for which there are objects at a time."""
 
 

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from backend.columns import ascending
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jump_space import Need, Patch, Region, map_regions, recorded, retire
@@ -56,7 +57,7 @@ class Jumps:
         self._states = bytearray()
         self._prepared = 0
         """The first row that has not been inserted yet."""
-        self._order = array("I")
+        self._order: Sequence[int] = ()
         """The rows by site."""
         self._spares: dict[int, int] = {}
         """The rows of short jumps, by the address of the padding that they use."""
@@ -95,8 +96,6 @@ class Jumps:
                 of_region.setdefault(room.region.start, (room.region, []))[1].append((room.at, place))
         for region, places in of_region.values():
             self._fill(region, [(at, wanted[place]) for at, place in sorted(places)])
-        sites = self._windows.sites
-        self._order = array("I", sorted(range(len(sites)), key=sites.__getitem__))
         return answers
 
     def _need(self, wanted: Wanted) -> Need:
@@ -134,6 +133,7 @@ class Jumps:
 
     def insert(self) -> None:
         """Write the jumps that were prepared. All threads are held."""
+        self._order = ascending(self._windows.sites)
         for row in range(self._prepared, len(self._starts)):
             patches = self._windows.window(row).patches(self._starts[row])
             for address, written in reversed(patches):  # what a short jump leads to comes before it

@@ -18,6 +18,7 @@ from signal import SIGTRAP
 
 import llvmlite.binding as llvm
 
+from backend.columns import ascending
 from backend.fasttrap.tracee import WALL_OF_THIS_THREAD
 from backend.linux.ptrace import RIP_OFFSET, USER_REGS_SIZE, Request
 
@@ -414,16 +415,20 @@ class SiteTable:
     table.
     """
 
-    def __init__(self, sites: Sequence[tuple[int, int, bool]]) -> None:
-        """`sites`: address, identifier, and whether an instruction begins at the byte after the address."""
-        ordered = sorted(sites)
-        self.addresses = array("Q", (address for address, _, _ in ordered))
-        self.identifiers = array("Q", (identifier for _, identifier, _ in ordered))
-        self.ambiguous = array("B", (doubt for _, _, doubt in ordered))
-        self.copies = array("Q", bytes(8 * len(ordered)))
-        self.hits = array("Q", bytes(8 * len(ordered)))
-        self.expected = array("Q", bytes(8 * len(ordered)))
-        self.checked = array("Q", bytes(8 * len(ordered)))
+    def __init__(
+        self, addresses: Sequence[int] = (), identifiers: Sequence[int] = (), ambiguous: Sequence[int] = b""
+    ) -> None:
+        """Of each site, in any order: its address, its identifier, and whether an instruction begins at the byte after
+        the address.
+        """
+        order = ascending(addresses)
+        self.addresses = array("Q", map(addresses.__getitem__, order))
+        self.identifiers = array("Q", map(identifiers.__getitem__, order))
+        self.ambiguous = array("B", map(ambiguous.__getitem__, order))
+        self.copies = array("Q", bytes(8 * len(order)))
+        self.hits = array("Q", bytes(8 * len(order)))
+        self.expected = array("Q", bytes(8 * len(order)))
+        self.checked = array("Q", bytes(8 * len(order)))
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -433,10 +438,15 @@ class SiteTable:
         place = bisect_left(self.addresses, address)
         return place if place < len(self) and self.addresses[place] == address else None
 
-    def with_sites(self, sites: Sequence[tuple[int, int, bool]]) -> "SiteTable":
-        """Return a table of these sites as well, which knows what this one knows."""
-        own = zip(self.addresses, self.identifiers, map(bool, self.ambiguous), strict=True)
-        table = SiteTable([*own, *sites])
+    def with_sites(self, more: "SiteTable") -> "SiteTable":
+        """Return a table of other sites as well, none of which was hit, which knows what this one knows."""
+        if not self:
+            return more
+        table = SiteTable(
+            self.addresses + more.addresses,
+            self.identifiers + more.identifiers,
+            self.ambiguous + more.ambiguous,
+        )
         for old, address in enumerate(self.addresses):
             place = table.index(address)
             assert place is not None, address

@@ -255,7 +255,6 @@ class NativeProgram:
         atomic = Atomic(native_function(address("exchange"), 2), native_function(address("add"), 2))
         self._state = regions.offset(STATE)
         self._hits = regions.copies(HITS) if HITS in regions.places else range(0)
-        self._hits_size = 8 * self._plan.number_room
         self._write_header(descriptors.event)
         self._regions, self._text_fields = regions, tuple(layout.text_fields)
         if CONSTANTS in regions.places:
@@ -310,6 +309,7 @@ class NativeProgram:
         for place in range(len(sites)):
             self.shared.pop(sites.address(place), None)
         self.shared |= sites.sharing()
+        self._cells.make_room()
         self._write_names(first_name)
         self._write_sites(sites)
 
@@ -401,7 +401,8 @@ class NativeProgram:
         """Return the hits of each site that was hit, by its number; none where the plan doesn't count them."""
         found: dict[int, int] = {}
         for offset in self._hits:
-            counts = self.clauses.memory.words[offset >> 3 : offset + self._hits_size >> 3].tolist()
+            first = offset >> 3
+            counts = self.clauses.memory.words[first : first + self._plan.numbers].tolist()
             for number, count in enumerate(counts):
                 if count:
                     found[number] = found.get(number, 0) + count

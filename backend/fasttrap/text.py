@@ -17,6 +17,8 @@ INT3 = 0xCC
 _INT3_BYTE = bytes((INT3,))
 PAGE_SIZE = 4096
 LONGEST_INSTRUCTION = 15
+_PAGES_KEPT = 16
+"""Sites come in the order of their addresses, mostly."""
 
 
 class Displaced(Mapping[int, int]):
@@ -132,6 +134,8 @@ class Code:
 
     def _page(self, page: int) -> bytes:
         if page not in self._pages:
+            if len(self._pages) == _PAGES_KEPT:
+                self._pages.clear()
             try:
                 self._pages[page] = self._memory.read(page * PAGE_SIZE, PAGE_SIZE)
             except OSError as error:

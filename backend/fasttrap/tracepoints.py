@@ -15,11 +15,12 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
+from backend.columns import Coded
 from backend.fasttrap import safety, text
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control, SiteTable
 from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
-from backend.fasttrap.site_batch import Site
+from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracee import Memory
 from backend.linux.ptrace import Registers
 from scratch import windows
@@ -118,7 +119,7 @@ class Tracepoints:
         self.displaced = text.Displaced()
         self._former = former
         self._former_spares = [range(start + SPARE_OFFSET, start + GATE_OFFSET) for start in former_regions]
-        self.table = SiteTable(())
+        self.table = SiteTable()
         self._slow: frozenset[int] = frozenset()
         self._routes: dict[int, Route] = {}
         self._prepared = array("Q")
@@ -128,8 +129,8 @@ class Tracepoints:
         self.table.install(control)
 
     def prepare(
-        self, sites: Sequence[Site], tid: int, gate: Gate, *, shadow_stack: bool
-    ) -> list[Way | Refuse]:
+        self, sites: SiteBatch, tid: int, gate: Gate, *, shadow_stack: bool
+    ) -> Sequence[Way | Refuse]:
         """Make everything ready for an int3 at each site that can be served; return how each is, in the order
         given.
 
@@ -138,26 +139,29 @@ class Tracepoints:
         will displace. Raises ProcessGone, and CannotInject if there can be no scratch space.
         """
         code = text.Code(self.memory, self.displaced)
-        answers: list[Way | Refuse] = []
-        rows: list[tuple[int, int, bool]] = []
+        answers: Coded[Way | Refuse] = Coded()
+        addresses, identifiers, ambiguous = array("Q"), array("Q"), bytearray()
         operands: list[tuple[int, int]] = []
-        for site in sites:
-            judged = judge(code.at(site.address), site.address, shadow_stack=shadow_stack)
+        for address, identifier in zip(sites.addresses, sites.identifiers, strict=True):
+            judged = judge(code.at(address), address, shadow_stack=shadow_stack)
             if isinstance(judged, Refuse):
                 answers.append(judged)
                 continue
             answers.append(judged.way)
-            rows.append((site.address, site.identifier, judged.instruction.size == 1))
+            addresses.append(address)
+            identifiers.append(identifier)
+            ambiguous.append(judged.instruction.size == 1)
             if judged.instruction.operand is not None:
-                operands.append((site.address, judged.instruction.operand))
-        if rows:
-            self.space.map_for(sorted(address for address, _, _ in rows), tid, gate)
+                operands.append((address, judged.instruction.operand))
+        prepared = SiteTable(addresses, identifiers, ambiguous)
+        if prepared:
+            self.space.map_for(prepared.addresses, tid, gate)
         if not all(self.space.in_reach(site, operand) for site, operand in operands):
             self.space.map_chunks(tid, gate)
-        self.table = self.table.with_sites(rows)
+        self.table = self.table.with_sites(prepared)
         self.table.install(self._control)
-        self._prepared = array("Q", sorted(address for address, _, _ in rows))
-        self.displaced = self.displaced.with_more(text.displaced_by(self.memory, self._prepared))
+        self.displaced = self.displaced.with_more(text.displaced_by(self.memory, prepared.addresses))
+        self._prepared = prepared.addresses
         return answers
 
     def insert(self) -> None:

@@ -29,7 +29,7 @@ from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.process import Installed, Loads
 from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.fasttrap.tracepoints import Outcome
-from backend.linux import interruption, pidfd, prctl
+from backend.linux import heap, interruption, pidfd, prctl
 from backend.target_process import Created, not_permitted
 from dlang.notices import internal_error
 
@@ -126,9 +126,9 @@ class Tracer:
         """From the next `arm` on tell (Loaded) when the process has loaded libraries; see backend.link_map."""
         self._request("watch_loads", breakpoint_, state)
 
-    def arm(self, sites: Iterable[Site], *, traps: bool = True) -> list[Outcome]:
+    def arm(self, sites: Iterable[Site], *, traps: bool = True) -> Sequence[Outcome]:
         """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
-        outcomes: list[Outcome] = self._request(
+        outcomes: Sequence[Outcome] = self._request(
             "arm", sites if isinstance(sites, SiteBatch) else SiteBatch(sites), traps
         )
         return outcomes
@@ -342,7 +342,7 @@ class _Service:
         """See Tracer.watch_loads."""
         self._engine.process.loads = Loads(breakpoint_, state)
 
-    def arm(self, sites: SiteBatch, traps: bool) -> list[Outcome]:
+    def arm(self, sites: SiteBatch, traps: bool) -> Sequence[Outcome]:
         """See Tracer.arm. If the clauses' memory has moved, dtrap is told before it goes on."""
         try:
             return self._engine.arm(sites, traps=traps)
@@ -360,6 +360,7 @@ class _Service:
         self._looked_after = None
         happening = self._engine.go()
         self._tell_changed()
+        heap.give_back_freed()
         if happening is not None:
             self._tell(happening)
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import select
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, assert_never
 
+from backend.columns import Coded, ascending
 from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserved, Way, covered, refusals
 from backend.errors import CannotInject, ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed, Loaded
@@ -24,11 +26,10 @@ from backend.fasttrap.site_batch import MadeCode, SiteBatch
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
 from backend.fasttrap.tracer import Tracer
 from backend.link_map import loader_state
-from backend.linux import procfs
+from backend.linux import heap, procfs
 from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind, Sites
-from backend.sites import MadeFunction
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Drop
@@ -96,7 +97,7 @@ class TrapEngine:
         self._tracer: Tracer | None = None
         self._attached = False
         self._lost = False
-        self._answers: Sequence[Answer] | None = None
+        self._answers: Coded[Answer] | None = None
         self._named = len(plan.names)
         self._loading = False
         self._mapped: frozenset[tuple[_File, int]] = frozenset()
@@ -155,6 +156,8 @@ class TrapEngine:
         outcomes = self._tracer.arm(batch, traps=_may_trap(self._jumping))
         self._tracer.go()
         self._answers = _answers(sites, batch, outcomes)
+        del batch, outcomes
+        heap.give_back_freed()
         return refusals(self._plan, self._answers)
 
     def prepare(self) -> None:
@@ -209,7 +212,7 @@ class TrapEngine:
         if not self._attached:
             return ()
         further = _answers(sites, batch, outcomes)
-        self._answers = [*(self._answers or ()), *further]
+        self._answers = Coded(chain(self._answers or (), further))
         self._plan.sites.extend(sites)
         return refusals(replace(self._plan, sites=sites), further)
 
@@ -300,24 +303,30 @@ class TrapEngine:
 
         Of several at one address the first one's number stands for all: the code knows the others.
         """
-        of_objects: dict[tuple[LoadedObject, int], dict[int, int]] = {}
+        of_objects: dict[tuple[LoadedObject, int], tuple[array[int], array[int]]] = {}
         made: dict[int, bytes] = {}
+        shared = self._program.shared
+        last: tuple[LoadedObject, int] | None = None
         for address, bias, site in sites:
-            if isinstance(site.function, MadeFunction):
-                made[site.function.address] = site.function.content
-            if site.kind is not SiteKind.URETPROBE:
-                shared = self._program.shared.get(site.address)
-                of_objects.setdefault((site.object, bias), {})[address] = shared[0] if shared else site.number
+            if site.object.is_made:
+                made[site.function.address] = site.function.code(0, site.function.size)
+            if site.kind is SiteKind.URETPROBE:
+                continue
+            if last is None or last[0] is not site.object or last[1] != bias:
+                last = site.object, bias
+                addresses, numbers = of_objects.setdefault(last, (array("Q"), array("Q")))
+            addresses.append(address)
+            numbers.append(shared[site.address][0] if shared and site.address in shared else site.number)
         batch = SiteBatch()
         batch.made = [MadeCode(start, made[start]) for start in sorted(made)]
-        for (loaded, bias), numbers in of_objects.items():
+        for (loaded, bias), (addresses, numbers) in of_objects.items():
             distance = bias - loaded.bias
-            addresses = array("Q", sorted(numbers))
-            at_home = array("Q", (address - distance for address in addresses))
+            order = array("I", (next(own) for _, own in groupby(ascending(addresses), addresses.__getitem__)))
+            at_home = array("Q", (addresses[place] - distance for place in order))
             windows = self._windows(loaded, at_home, jumping) if jumping is not None else None
-            for place, address in enumerate(addresses):
-                window = None if windows is None else windows.moved(place, distance)
-                batch.add(address, numbers[address], window)
+            for row, place in enumerate(order):
+                window = None if windows is None else windows.moved(row, distance)
+                batch.add(addresses[place], numbers[place], window)
         return batch
 
     def _windows(self, loaded: LoadedObject, sites: array[int], jumping: Jumping) -> WindowTable:
@@ -373,7 +382,7 @@ def _mapped_files(pid: int) -> frozenset[tuple[_File, int]]:
     return frozenset()
 
 
-def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> list[Answer]:
+def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> Coded[Answer]:
     """Return what arming the plan's sites in a process would answer to each, without stopping it.
 
     Judged by the code in its files. Only arming can tell whether there is room near it for scratch memory and
@@ -384,7 +393,7 @@ def foresee(plan: Plan, pid: int | None, jumping: Jumping | None) -> list[Answer
         with suppress(ProcessGone):
             shadow_stack = "shstk" in procfs.status(pid).thread_features
     planned = _foreseen_windows(plan, pid, jumping)
-    answers: list[Answer] = []
+    answers: Coded[Answer] = Coded()
     for site in plan.sites:
         if site.kind is SiteKind.URETPROBE:
             answers.append(_NO_URETPROBE)
@@ -428,19 +437,23 @@ def _at_home(sites: Sites) -> Iterator[tuple[int, int, Site]]:
     return ((site.address, site.object.bias, site) for site in sites)
 
 
-def _answers(sites: Sites, batch: SiteBatch, outcomes: Sequence[Outcome]) -> list[Answer]:
+def _answers(sites: Sites, batch: SiteBatch, outcomes: Sequence[Outcome]) -> Coded[Answer]:
     """Return how each of the sites is served, if these are the outcomes of a batch, or of its beginning."""
+    answers: Coded[Answer] = Coded()
+    order = ascending(batch.addresses)
+    known = array("Q", map(batch.addresses.__getitem__, order))
     of_outcomes: dict[tuple[Outcome, str | None], Answer] = {}
-    answers: dict[int, Answer] = {}
-    for place, (address, outcome) in enumerate(zip(batch.addresses, outcomes, strict=False)):
-        asked = outcome, batch.windowless(place)
+    for place in range(len(sites)):
+        address = sites.address(place)
+        found = bisect_left(known, address)
+        if found == len(known) or known[found] != address or order[found] >= len(outcomes):
+            answers.append(_NO_URETPROBE)
+            continue
+        asked = outcomes[order[found]], batch.windowless(order[found])
         if asked not in of_outcomes:
             of_outcomes[asked] = _answer(*asked)
-        answers[address] = of_outcomes[asked]
-    return [
-        answers.get(site.address, _NO_URETPROBE if site.kind is SiteKind.URETPROBE else _ENDED)
-        for site in sites
-    ]
+        answers.append(of_outcomes[asked])
+    return answers
 
 
 def _answer(outcome: Outcome, windowless: str | None = None) -> Answer:

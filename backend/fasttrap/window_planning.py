@@ -74,7 +74,7 @@ def _plan(
     if any(section.name in _GO_SECTIONS for section in code.file.sections):
         yield from ((site, NoWindow(GO)) for site in place.sites)
         return
-    if symbols.named(place.object, _OCAML) or _splits_stacks(code):
+    if symbols.functions(place.object).table.named(_OCAML) or _splits_stacks(code):
         yield from ((site, NoWindow(SMALL_STACKS)) for site in place.sites)
         return
     planner = windows(code, place.bias, chain(place.sites, avoided), placeable)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from backend.engine import Plan
@@ -35,9 +36,16 @@ class Cells:
             if place is not None:
                 self._places[name] = place
                 self._maps[name] = maps[place]
-        for store in stores.values():
+        self._sites = 0
+        """How many have cells."""
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Give cells to all sites that the plan has by now."""
+        before, self._sites = self._sites, len(self._plan.names)
+        for store in self._stores.values():
             if isinstance(store, TableStore) and store.aggregation.name in self._maps:
-                self._fill(store)
+                self._fill(store, store.slots_for(before) if before else 0)
 
     def snapshot(self, aggregation: Aggregation) -> dict[Key, Cell]:
         """Return the merged cell of every key that the aggregation was applied to."""
@@ -76,12 +84,12 @@ class Cells:
         spec = self._specs[self._places[aggregation.name]]
         return cell * (spec.user_value_size // len(cell))
 
-    def _fill(self, store: TableStore) -> None:
-        """Write the identity into every cell of a table; the kernel made them all zero."""
+    def _fill(self, store: TableStore, first: int) -> None:
+        """Write the identity into the cells of a table from a slot on; the kernel made them all zero."""
         if not any(identity(store.aggregation)):
             return
         new = self._new_value(store.aggregation)
-        for slot in range(store.slots):
+        for slot in range(first, store.slots_for(self._sites)):
             bpf.map_update(self._maps[store.aggregation.name], struct.pack("<I", slot), new)
 
     def _entries(self, aggregation: Aggregation) -> Iterator[tuple[bytes, Key, Cell]]:
@@ -92,7 +100,11 @@ class Cells:
         size = 8 * cell_words(aggregation)
         unused = bytes(8)
         fd = self._maps[aggregation.name]
-        for raw, value in bpf.map_items(fd, spec.key_size, spec.user_value_size, spec.max_entries):
+        items = bpf.map_items(fd, spec.key_size, spec.user_value_size, spec.max_entries)
+        store = self._stores[aggregation.name]
+        if isinstance(store, TableStore):
+            items = islice(items, store.slots_for(self._sites))
+        for raw, value in items:
             cells = [
                 struct.unpack_from(f"<{size // 8}Q", value, start)
                 for start in range(0, len(value), size)

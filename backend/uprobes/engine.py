@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -315,6 +316,7 @@ class KernelEngine:
         if not sites:
             return ()
         assert symbols is not None
+        self._cells.make_room()
         self._fill_names(self._named)
         self._named = len(self._plan.names)
         self._fill_places(sites)
@@ -400,7 +402,8 @@ class KernelEngine:
         spec = self._machine.maps()[index]
         items = bpf.map_items(self._loaded.maps[index], spec.key_size, spec.user_value_size, spec.max_entries)
         hits = (
-            (struct.unpack("<I", key)[0], sum(struct.unpack(f"<{len(raw) // 8}Q", raw))) for key, raw in items
+            (struct.unpack("<I", key)[0], sum(struct.unpack(f"<{len(raw) // 8}Q", raw)))
+            for key, raw in islice(items, self._plan.numbers)
         )
         return {number: count for number, count in hits if count}
 

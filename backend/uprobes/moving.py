@@ -56,7 +56,7 @@ def _nodes(value: object) -> Iterator[object]:
 def moves(loaded: LoadedObject, sites: Sequence[Site], reads: Reads, symbols: Symbols) -> list[int]:
     """Return, for each site of an object, how many bytes behind the function's entry its probe goes."""
     offsets = [0] * len(sites)
-    entries = [function.address for function in symbols.functions(loaded).table.functions]
+    entries = symbols.functions(loaded).table.addresses
     for segment in loaded.segments:
         if not 0 < segment.file_bytes <= LARGEST_TEXT:
             continue

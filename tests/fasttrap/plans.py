@@ -16,14 +16,14 @@ from backend.compilation import ProgramText, compile_texts
 from backend.decoding import Decoded
 from backend.engine import Plan, plan
 from backend.fasttrap.program import NativeProgram
-from backend.function_probes import FunctionProbes
+from backend.function_probes import ObjectProbes
+from backend.function_table import Function, table_of
 from backend.linux.native_call import native_function
-from backend.linux.procfs import FileOffset, RemoteAddr
 from backend.objects import LoadedObject
 from backend.probes import BEGIN_ID, Probes
 from backend.process_symbols import Symbols
 from backend.site_table import SiteKind
-from backend.sites import PlacedFunction
+from backend.sites import PlacedFunction, PlacedFunctions
 from dlang.builtins import REGISTER_NUMBER
 from dlang.items import Printf, Row, Trace
 from dlang.names import Macros, Names
@@ -49,10 +49,8 @@ def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
     """The same with functions f0, f1, ... of a process where the text has BEGIN."""
     consumer = consumer_plan(text, string_limit)
     probes = Probes(_no_symbols)
-    numbers = []
-    for number in range(sites):
-        function = FunctionProbes(1, _function(f"f{number}"), _no_instructions)
-        numbers.append(probes.names.add_of_function(function, SiteKind.ENTRY, 0))
+    functions = ObjectProbes(1, _functions(sites), _no_instructions)
+    numbers = [probes.names.add_of_function(functions, place, SiteKind.ENTRY, 0) for place in range(sites)]
     enablings = []
     for enabling in consumer.enablings:
         fired_by = [
@@ -69,9 +67,10 @@ def _no_instructions(function: PlacedFunction) -> Decoded:
     raise AssertionError(f"{function.name} has no instructions")
 
 
-def _function(name: str) -> PlacedFunction:
-    nowhere = cast(LoadedObject, SimpleNamespace(name="libexample.so"))
-    return PlacedFunction(nowhere, name, (), RemoteAddr(0), FileOffset(0), 1, 1)
+def _functions(count: int) -> PlacedFunctions:
+    nowhere = cast(LoadedObject, SimpleNamespace(name="libexample.so", bias=0))
+    table = table_of((Function(number, 1, f"f{number}") for number in range(count)), ((0, count),))
+    return PlacedFunctions(nowhere, table)
 
 
 class Registers:

@@ -14,7 +14,7 @@ from backend.errors import TracerDied
 from backend.fasttrap import guardian, safety
 from backend.fasttrap.engine import Engine
 from backend.fasttrap.loop import HotLoop
-from backend.fasttrap.site_batch import Site
+from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.linux import pidfd, procfs
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, load_address, tell_go, text_of, trigger
@@ -141,7 +141,7 @@ def make_stopping_copy(pid: int, site: int, *, armed: bool) -> int:
     engine.attach(pid)
     points, tid = engine.process.tracepoints, engine.process.spare_thread()
     assert tid is not None
-    points.prepare([Site(site, 0)], tid, engine.process.gate, shadow_stack=False)
+    points.prepare(SiteBatch([Site(site, 0)]), tid, engine.process.gate, shadow_stack=False)
     engine.process.secure(tid)
     stopping = points.stopping(points.route(0, tid), set())
     assert stopping is not None

@@ -71,16 +71,16 @@ def test_control_has_the_layout_that_c_would_give_it() -> None:
 
 def test_loop_without_tracees_returns_and_attention_comes_first() -> None:
     loop, control = HotLoop(), Control()
-    SiteTable(()).install(control)
+    SiteTable().install(control)
     assert loop.run(control) is Reason.NO_TRACEES
     control.attention = 1
     assert loop.run(control) is Reason.ATTENTION
 
 
 def test_table_that_grows_keeps_copies_and_hits() -> None:
-    table = SiteTable([(30, 3, False), (10, 1, True)])
+    table = SiteTable([30, 10], [3, 1], [False, True])
     table.copies[0], table.hits[1] = 1000, 7
-    grown = table.with_sites([(20, 2, False)])
+    grown = table.with_sites(SiteTable([20], [2], [False]))
     assert list(grown.addresses) == [10, 20, 30]
     assert list(grown.identifiers) == [1, 2, 3]
     assert list(grown.ambiguous) == [1, 0, 0]

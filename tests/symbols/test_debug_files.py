@@ -21,7 +21,7 @@ def names(path: Path, roots: tuple[str, ...] = ("",)) -> set[str]:
         files.callback(os.close, fd)
         elf = read_elf(file_image(fd))
         table = read_functions(elf, completing_files(elf, str(path), files, roots))
-    return {name for function in table.functions for name in function.names}
+    return {name for function in table for name in function.names}
 
 
 def objcopy(*arguments: str | Path) -> None:

@@ -21,7 +21,7 @@ def test_all_that_leads_into_code_is_in_the_set() -> None:
         found = entered(code)
         assert all(pad in found for pad in code.landing_pads)
         assert all(start in found for start in code.beginnings)
-        for function in table.functions[::7]:
+        for function in table[::7]:
             decoded = code.whole(function.address, function.address + function.size)
             assert isinstance(decoded, Function)
             assert all(target in found for target in decoded.targets)
@@ -64,7 +64,7 @@ def test_most_of_the_code_is_entered_from_the_instruction_before() -> None:
 def test_nearly_every_function_has_a_window(path: str, bias: int, share: float, plain: float) -> None:
     """`share`: of the functions that can have a jump; `plain`: that can have one of the first two kinds."""
     with opened(path) as (code, table):
-        sites = [function.address + bias for function in table.functions]
+        sites = [function.address + bias for function in table]
         planner = windows(code, bias, sites, lambda _low, _high: True)
         planned = [planner.plan(site) for site in sites]
     ways = Counter("none" if isinstance(window, NoWindow) else window.way.name for window in planned)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from backend.errors import MalformedElf
-from backend.symbols import Function, FunctionTable, read_functions
+from backend.function_table import Function, FunctionTable
+from backend.symbols import read_functions
 from backend.symbols_elf import Image, bytes_image, file_image, read_elf
 from tests.harness.triggers import Triggers
 from tests.symbols.elf_builder import (
@@ -32,7 +33,7 @@ LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
 
 
 def functions_of(*symbols: Symbol) -> tuple[Function, ...]:
-    return read_functions(read_elf(bytes_image(elf_with_symbols(symbols)))).functions
+    return tuple(read_functions(read_elf(bytes_image(elf_with_symbols(symbols)))))
 
 
 def names_of(*symbols: Symbol) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ def test_the_tail_of_another_name_is_a_name() -> None:
     data = bytearray(elf_with_symbols([Symbol(b"xmemcpy", AT), Symbol(b"y", AT + 4)]))
     table = data.index(struct.pack("<IBBHQQ", 1, 0x12, 0, 1, AT, 4))
     struct.pack_into("<I", data, table + 24, 2)  # the second symbol's name starts inside the first one's
-    assert [f.name for f in read_functions(read_elf(bytes_image(bytes(data)))).functions] == [
+    assert [f.name for f in read_functions(read_elf(bytes_image(bytes(data))))] == [
         "xmemcpy",
         "memcpy",
     ]
@@ -155,13 +156,13 @@ def test_functions_of_real_files_are_those_that_readelf_lists(path: str) -> None
         fields = line.split()
         if len(fields) >= 8 and fields[3] in ("FUNC", "IFUNC") and fields[6].isdigit():
             expected.add((fields[7].partition("@")[0], int(fields[1], 16)))
-    found = {(name, function.address) for function in table_of(path).functions for name in function.names}
+    found = {(name, function.address) for function in table_of(path) for name in function.names}
     assert len(found) > 500
     assert found == expected
 
 
 def test_assembled_functions_end_where_the_next_one_starts(triggers: Triggers) -> None:
-    functions = {f.name: f for f in table_of(str(triggers.path("aliases"))).functions}
+    functions = {f.name: f for f in table_of(str(triggers.path("aliases")))}
     assert functions["assembled"].address + functions["assembled"].size == functions["follower"].address
     assert functions["work"].aliases == ("__work", "work_again")
     assert "hidden" in functions
@@ -186,7 +187,7 @@ def test_error_a_file_that_shrinks_while_it_is_read() -> None:
     shrunk = Image(lambda size, offset: data[offset : min(offset + size, 0x1800)], len(data))
     with pytest.raises(MalformedElf, match="cut short"):
         shrunk.read(0x1000, 0x1000)
-    assert read_functions(file).functions
+    assert read_functions(file)
 
 
 def test_error_names_that_overlap_without_end_are_refused() -> None:
@@ -232,7 +233,7 @@ def test_a_table_listed_a_thousand_times_is_read_once() -> None:
         reads.append(size)
         return bytes(data[offset : offset + size])
 
-    assert len(read_functions(read_elf(Image(pread, len(data)))).functions) == 500
+    assert len(read_functions(read_elf(Image(pread, len(data))))) == 500
     assert reads.count(len(rows)) == 1
 
 
@@ -264,7 +265,7 @@ def test_damaged_files_give_functions_or_a_typed_error(seed: int) -> None:
             table = read_functions(read_elf(bytes_image(bytes(data))))
         except MalformedElf:
             continue
-        for function in table.functions:
+        for function in table:
             assert function.size > 0, function
             assert any(
                 start <= function.address and function.address + function.size <= end
@@ -294,5 +295,5 @@ def test_half_a_million_symbols_are_one_table(tmp_path: Path) -> None:
     headers = struct.unpack_from("<Q", data, 40)[0]
     struct.pack_into("<Q", data, headers + 64 + 32, count + 16)  # .text is said to be large enough for all
     table = read_functions(read_elf(bytes_image(bytes(data))))
-    assert len(table.functions) == count
-    assert table.functions[-1].name == names[-1].decode()
+    assert len(table) == count
+    assert table[-1].name == names[-1].decode()

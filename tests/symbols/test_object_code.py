@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from backend.function_table import FunctionTable
 from backend.object_code import ObjectCode
-from backend.symbols import FunctionTable, read_functions
+from backend.symbols import read_functions
 from backend.symbols_elf import file_image, read_elf
 from scratch.flow import ExitKind, Function, NotWhole
 
@@ -37,11 +38,11 @@ def test_every_function_of_a_library_is_decoded_whole(path: str, most_conditiona
     """Without symbols for split-off parts, hundreds of conditional jumps would seem to leave their function."""
     kinds: Counter[ExitKind] = Counter()
     with opened(path) as (code, table):
-        for function in table.functions:
+        for function in table:
             found = code.whole(function.address, function.address + function.size)
             assert isinstance(found, Function), (function, found)
             kinds.update(one.kind for one in found.exits)
-    assert kinds[ExitKind.RETURN] > len(table.functions) / 2
+    assert kinds[ExitKind.RETURN] > len(table) / 2
     assert kinds[ExitKind.BRANCH] <= most_conditional
 
 
@@ -64,7 +65,7 @@ def test_parts_split_off_begin_with_a_frame() -> None:
             if is_framed
         }
         # The linker's tables, and code that is entered by other ways than a call.
-        assert len(framed & {function.address for function in table.functions}) < 10
+        assert len(framed & {function.address for function in table}) < 10
 
 
 def test_constant_data_hold_the_pointers_that_the_loader_will_make() -> None:
@@ -78,7 +79,7 @@ def test_constant_data_hold_the_pointers_that_the_loader_will_make() -> None:
 
 def test_extent_ends_at_the_next_function() -> None:
     with opened(LIBC) as (code, table):
-        function = next(one for one in table.functions if one.name == "malloc")
+        function = next(one for one in table if one.name == "malloc")
         start, end = code.extent(function.address + 5)
         assert start == function.address
         assert function.address + function.size <= end <= function.address + function.size + 16

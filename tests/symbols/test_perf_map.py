@@ -60,8 +60,13 @@ def test_lines_of_another_form_are_left_out() -> None:
         b"10 0 a",
         b"10 4 \xff\x1b",
         b"10 4  b c",
+        b"10 4 a\0b",
     ]
-    assert parse(b"\n".join(lines)) == [(0x10, 4, "\udcff\x1b"), (0x10, 4, " b c")]
+    assert parse(b"\n".join(lines)) == [
+        (0x10, 4, "\\xff\x1b"),
+        (0x10, 4, " b c"),
+        (0x10, 4, "a\\x00b"),
+    ]
     assert parse(b"7fffffffffff 1 a\n800000000000 1 a\n%x 1 a" % (1 << 70)) == [(0x7FFF_FFFF_FFFF, 1, "a")]
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from backend.choice import refused_by_kernel
-from backend.linux.procfs import FileOffset, Memory, RemoteAddr
+from backend.function_table import Function, table_of
+from backend.linux.procfs import Memory
 from backend.objects import LoadedObject, loaded_objects
 from backend.site_table import SiteKind, Sites
-from backend.sites import PlacedFunction
+from backend.sites import PlacedFunction, PlacedFunctions
+from backend.symbols_elf import Segment
 from backend.uprobes.site_rules import MOST_IN_FILE
 
 
@@ -27,10 +29,13 @@ def push_of(loaded: LoadedObject) -> PlacedFunction:
     part = loaded.text[0]
     with Memory(os.getpid()) as memory:
         code = memory.read(part.start, part.end - part.start)
-    segment = next(segment for segment in loaded.segments if segment.executable)
-    place = code.index(b"\x53")
-    file_offset = FileOffset(segment.offset // 4096 * 4096 + place)
-    return PlacedFunction(loaded, "f", (), RemoteAddr(part.start + place), file_offset, 16, 16)
+    return function_at(loaded, part.start + code.index(b"\x53") - loaded.bias, 16)
+
+
+def function_at(loaded: LoadedObject, address: int, size: int) -> PlacedFunction:
+    """A function of a library, at an address of its file."""
+    table = table_of([Function(address, size, "f")], ((address, address + size),))
+    return PlacedFunctions(loaded, table)[0]
 
 
 def with_sites(functions: list[tuple[PlacedFunction, int]]) -> Sites:
@@ -88,8 +93,8 @@ def is_refused(code: str, kind: SiteKind, objects: dict[str, LoadedObject], fold
     file = folder / "code"
     file.write_bytes(bytes.fromhex(code).ljust(32, b"\x90"))
     with file.open("rb") as opened:
-        loaded = replace(objects["libc.so.6"], fd=opened.fileno())
-        function = PlacedFunction(loaded, "f", (), RemoteAddr(1 << 20), FileOffset(0), 32, 32)
+        segment = Segment(1 << 20, 0, 32, 32, writable=False, executable=True)
+        loaded = replace(objects["libc.so.6"], fd=opened.fileno(), segments=(segment,))
         sites = Sites()
-        sites.add(function, kind, 0, 4, 4)
+        sites.add(function_at(loaded, segment.address, segment.file_bytes), kind, 0, 4, 4)
         return refused_by_kernel(sites) == {0}
