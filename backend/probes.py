@@ -18,6 +18,7 @@ from backend.errors import ProcessGone, ProcessNotPermitted
 from backend.site_table import SiteKind
 from dlang.diagnostics import did_you_mean, fail
 from dlang.items import ProbeName
+from dlang.layout import ERROR_SITE
 from dlang.probe_description import ProbeDescription, is_glob, matcher, names_made_code
 from dlang.source import Span
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.sites import PlacedFunction
 
-BEGIN_ID, END_ID, ERROR_ID = 1, 2, 3
+BEGIN_ID, END_ID, ERROR_ID = 1, 2, ERROR_SITE
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
 _LISTED_TICKS: Final = (1, 10, 100, 500, 1000, 5000)
 _SHORTEST_PERIOD_NS: Final = 200_000

@@ -35,7 +35,7 @@ class Target(Protocol):
         """A user register by its `uregs[]` index; 0 where the probe has none."""
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        """`pid`, `timestamp` and their like, extended to 64 bits by the variable's sign."""
+        """`pid`, `timestamp` and their like, extended to 64 bits by the variable's sign; not PROBE_ID, ENABLING_ID."""
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
         """Write the thread's name, 16 bytes, zero-padded."""

@@ -354,13 +354,7 @@ class _NativeTarget:
         return self.firing.register(b, index)
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        match fact:
-            case Fact.PROBE_ID:
-                return self.site(b)
-            case Fact.ENABLING_ID:
-                raise AssertionError("the enabling is known when code is generated")
-            case _:
-                return self.firing.fact(b, fact)
+        return self.firing.fact(b, fact)
 
     def command_name(self, b: ir.IRBuilder, destination: ir.Value) -> None:
         self.firing.command_name(b, destination)

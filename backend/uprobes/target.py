@@ -370,10 +370,8 @@ class _BpfTarget:
                 return b.add(_call(b, Helper.KTIME_GET_NS, []), offset)
             case Fact.VTIMESTAMP:
                 return self._virtual_time(b)
-            case Fact.PROBE_ID:
-                return self.site(b)
-            case Fact.ENABLING_ID:
-                raise AssertionError("the enabling is known when code is generated")
+            case Fact.PROBE_ID | Fact.ENABLING_ID:
+                raise AssertionError(fact)
 
     def _process_or_thread(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
         namespace = self.machine.options.pid_namespace

@@ -93,7 +93,7 @@ def outcome(plan: Plan, engine: Engine) -> Outcome:
 def without_cpu(row: Row | FaultReport) -> Row | FaultReport:
     if isinstance(row, Row):
         return Row(0, row.probe_id, row.probe, row.clause, row.tid, row.items)
-    return FaultReport(row.enabling, row.site, 0, row.fault, row.address, row.where)
+    return FaultReport(row.enabling, row.site, 0, row.fault, row.address, row.where, row.stopped)
 
 
 @dataclass(frozen=True, slots=True)
