@@ -152,7 +152,7 @@ class Engine(Protocol):
     def samples(self) -> bool: ...
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
-        """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
+        """Run the clauses of BEGIN, END or a tick, in this process; `arguments` are arg0 and following."""
 
     def attach(self) -> tuple[Refusal, ...]:
         """Place all probes; returns those that could not be."""

@@ -241,10 +241,10 @@ class Session:
         if number is not None:
             self._terminal.notice(terminated(process.pid, number))
 
-    def _fire(self, number: int, arguments: Sequence[int] = ()) -> None:
+    def _fire(self, number: int) -> None:
         for probe in self._plan.probes:
             if probe.id == number:
-                self._engine.fire(probe, arguments)
+                self._engine.fire(probe)
 
     # --- records
 

@@ -10,7 +10,7 @@ from typing import Final
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, stack_words
+from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, opaque, stack_words
 from dlang.layout import COPY_LIMIT, ERROR_SITE, drop_offset
 from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
@@ -93,8 +93,13 @@ class Frame:
         if self.thread_zeroed is None:
             with self.b.goto_entry_block():
                 self.thread_zeroed = stack_words(self.b, 1)
-                self.b.store(constant(0), self.thread_zeroed)
+                self.b.store(self.unforeseen(0), self.thread_zeroed)
         return self.thread_zeroed
+
+    def unforeseen(self, number: int) -> ir.Value:
+        """Return a constant that the kernel's verifier does not know: else it follows each of its values apart."""
+        seed = self.b.load(self.target.state(self.b), typ=I64)
+        return self.b.add(self.b.xor(seed, opaque(self.b, seed)), constant(number))
 
     def key_on_stack(self, size: int) -> ir.Value:
         """Return room for a key of `size` bytes; the next key of that size takes the same."""
