@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from typing import Final
 
@@ -120,11 +121,16 @@ _FAULTS: Final = [
 ]
 FAULT_NUMBER: Final = {name: number for number, name in enumerate(_FAULTS)}
 
+_SIGNALS: Final = {
+    name: number.value for name, number in signal.Signals.__members__.items() if "RT" not in name
+}
 CONSTANTS: Final[dict[str, Constant]] = {
     "NULL": Constant(INT, 0),
     **{name: Constant(INT, number) for name, number in REGISTERS.items()},
     **{f"R_{alias}": Constant(INT, REGISTERS[f"R_{name}"]) for alias, name in _REGISTER_ALIASES.items()},
     **{f"DTRACEFLT_{name}": Constant(INT, number) for name, number in FAULT_NUMBER.items()},
     "DTRACEFLT_LIBRARY": Constant(INT, 1000),
-    **{item.name: Constant(INT, item.value) for item in signal.Signals},
+    **{name: Constant(INT, number) for name, number in _SIGNALS.items()},
+    **{name: Constant(INT, getattr(errno, name)) for name in dir(errno) if name.startswith("E")},
+    "EHWPOISON": Constant(INT, 133),
 }

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from dlang import ast
+from dlang.actions import ACTIONS
 from dlang.check_action import Body, check_statements
 from dlang.check_expression import check_expression, constant_expression, named_type
 from dlang.check_operator import assignable, is_scalar, same_type
@@ -108,9 +109,10 @@ def _predicate(node: ast.Clause, source: Source, names: Names) -> Value | None:
         return None
     names.misplaced.clear()
     try:
-        predicate = check_expression(node.predicate, names)
+        acts = isinstance(node.predicate, ast.Call) and node.predicate.function.name in ACTIONS
+        predicate = None if acts else check_expression(node.predicate, names)
         names.check_misplaced()
-        if not is_scalar(predicate):
+        if predicate is None or not is_scalar(predicate):
             # DTrace has read all of the clause by then.
             lines = source.line(Span(node.span.end, node.span.end)) - source.line(node.predicate.span)
             words = "predicate result must be of scalar type"

@@ -55,7 +55,8 @@ class Names:
     """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8.
 
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
-    checked, None outside of clauses. `stack_frames` is how many frames ustack() records, `most_frames` how many it
+    checked, None outside of clauses; `made` the global variable that the assignment just looked at
+    makes. `stack_frames` is how many frames ustack() records, `most_frames` how many it
     does at most. `most_speculations` is option nspec; `speculates`, `destructive`,
     `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
@@ -69,6 +70,7 @@ class Names:
     inlines: dict[str, Inline] = field(default_factory=dict)
     tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
     probe: str | None = None
+    made: str | None = None
     updates: int = 0
     sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
     typedefs: dict[str, Type] = field(default_factory=lambda: dict(TYPEDEFS))
@@ -183,6 +185,8 @@ def _number(macro: ast.Macro, text: str) -> ast.Expression:
     except CompileError as error:
         if error.diagnostic.tag != "D_INT_OFLOW":
             raise
+        if "cannot be represented" in error.diagnostic.message:
+            raise
         words = f"macro argument {macro.text} constant {text} results in integer overflow"
         fail("D_MACRO_OFLOW", macro.span, words)
     return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
@@ -251,7 +255,5 @@ def character_constant(node: ast.Character) -> Constant:
     """Return a character constant: type int, or long; several characters packed with the first one highest."""
     if len(node.value) > 8:
         fail("D_CHR_OFLOW", node.span, "character constant is too long")
-    if len(node.value) == 1:
-        return Constant(INT, int.from_bytes(node.value, "big", signed=True))
     value = int.from_bytes(node.value, "big")
     return Constant(INT if value >> 31 == 0 else LONG, wrap(value, LONG))
