@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 BEGIN_ID, END_ID, ERROR_ID = 1, 2, ERROR_SITE
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
 _LISTED_TICKS: Final = (1, 10, 100, 500, 1000, 5000)
+_LISTED_PROFILES: Final = (97, 199, 499, 997, 1999, 4001, 4999)
+"""The rates of the timed probes that DTrace has from the start, which globs match."""
 _SHORTEST_PERIOD_NS: Final = 200_000
 
 _UNITS_NS: Final = {
@@ -179,14 +181,13 @@ class Probes:
         ):
             return self._numbered(int(description.name), span)
         found = list(self._match_fixed(description))
-        timed = _TIMED.match(description.name)
         if (
-            timed
-            and not description.module
+            not description.module
             and not description.function
+            and (description.provider or description.name)
             and matcher(description.provider)("profile")
         ):
-            found.extend(self._match_timed(timed, description.name))
+            found.extend(self._match_timed(description.name))
         return found
 
     def _numbered(self, number: int, span: Span) -> list[int]:
@@ -230,12 +231,19 @@ class Probes:
                 if accepts(name):
                     yield number
 
-    def _match_timed(self, match: re.Match[str], name: str) -> Iterator[int]:
-        period = period_ns(int(match[2]), match[3])
-        if period is None:
-            return
-        event = Profile(period) if match[1] == "profile" else Tick(period)
-        yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), event)
+    def _match_timed(self, pattern: str) -> Iterator[int]:
+        names = [pattern]
+        if is_glob(pattern):
+            listed = [f"profile-{rate}" for rate in _LISTED_PROFILES] + [
+                f"tick-{rate}" for rate in _LISTED_TICKS
+            ]
+            names = list(filter(matcher(pattern), listed))
+        for name in names:
+            match = _TIMED.match(name)
+            period = period_ns(int(match[2]), match[3]) if match else None
+            if match and period is not None:
+                event = Profile(period) if match[1] == "profile" else Tick(period)
+                yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), event)
 
     def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> Sequence[int]:
         if pid == 0:
