@@ -102,8 +102,8 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
 
     Provider and name are the caller's business. A plain function name matches a function of that name, canonical
     or alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
-    which compilers make) only if the glob has one too, or the process has made the function. By object, then by
-    address.
+    which compilers make) only if the glob has one too, or the process has made the function, and a function without a
+    size, as the start-up code of programs has them, not at all (dt_pid.c). By object, then by address.
     """
     functions: list[PlacedFunction] = []
     refused: list[PlacedFunction] = []
@@ -170,13 +170,17 @@ def _glob(pattern: str, functions: Sequence[Function], *, with_dots: bool) -> li
         return [
             function
             for function in functions
-            if accepts(function.name) or (function.aliases and any(map(accepts, function.aliases)))
+            if function.sized
+            and (accepts(function.name) or (function.aliases and any(map(accepts, function.aliases))))
         ]
     return [
         function
         for function in functions
-        if (accepts(function.name) and "." not in function.name)
-        or (function.aliases and any("." not in name and accepts(name) for name in function.aliases))
+        if function.sized
+        and (
+            (accepts(function.name) and "." not in function.name)
+            or (function.aliases and any("." not in name and accepts(name) for name in function.aliases))
+        )
     ]
 
 

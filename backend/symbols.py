@@ -34,8 +34,8 @@ class Function(NamedTuple):
 
     A NamedTuple, since a browser's library has half a million. `address` is virtual, as the file gives it;
     for an IFUNC it is the resolver's, which no probe must be placed at. `size` is in bytes, at least 1, and
-    ends within the section. `aliases` are the names other than the canonical `name`, sorted, without symbol
-    versions.
+    ends within the section; `sized` says whether a symbol has it. `aliases` are the names other than the canonical
+    `name`, sorted, without symbol versions.
     """
 
     address: int
@@ -43,6 +43,7 @@ class Function(NamedTuple):
     name: str
     aliases: tuple[str, ...] = ()
     ifunc: bool = False
+    sized: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,10 +126,11 @@ def _read_functions(file: ElfFile, completing: Iterable[ElfFile]) -> FunctionTab
             ifunc = info & 15 == _STT_GNU_IFUNC
             if after > first + 1:
                 name, aliases, size, ifunc = _join(inside[first:after])
+            sized = size > 0
             if size == 0 or size > end - address:
                 # A size that leaves the section is nonsense; one of 0 is an assembler's.
                 size = (inside[after][0] if size == 0 and after < len(inside) else end) - address
-            functions.append(Function(address, size, name, aliases, ifunc))
+            functions.append(Function(address, size, name, aliases, ifunc, sized))
             first = after
     return FunctionTable(tuple(functions), text)
 
