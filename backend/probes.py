@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, overload
 
@@ -196,6 +196,14 @@ class Probes:
             message = f"invalid probe identifier {number}: Unknown probe identifier"
             fail("D_PDESC_INVAL", span, message, "-l shows the numbers")
         return [number]
+
+    def resolved(self, description: ProbeDescription, span: Span) -> ProbeDescription:
+        """Return a description with the program's name for `a.out`."""
+        numbered = _PID_PROVIDER.match(description.provider)
+        if numbered is None or description.module != "a.out":
+            return description
+        # The main program comes first.
+        return replace(description, module=self.symbols_of(int(numbered[1]), span).objects[0].name)
 
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES
-from dlang.aggregations import Aggregation
+from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail
 from dlang.program import Aggregate, AssociativeArray, Constant, Current, Scope, Value, Variable
 from dlang.source import Span
@@ -117,6 +117,7 @@ class Names:
         """Say whether a name is D's own, an inline's, an enumerator's, or a global variable's."""
         own = name in self.constants or name in self.inlines or name in builtins.VARIABLES
         function = name in ACTIONS or name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED
+        function = function or any(name == each.value for each in AggregatingFunction)
         variable = (Scope.GLOBAL, name) in self.variables or (Scope.GLOBAL, name) in self.arrays
         return own or function or variable or name in builtins.NOT_COMPILED
 
@@ -190,6 +191,10 @@ def _number(macro: ast.Macro, text: str) -> ast.Expression:
         words = f"macro argument {macro.text} constant {text} results in integer overflow"
         fail("D_MACRO_OFLOW", macro.span, words)
     return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
+
+
+DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
+"""A macro in a probe description: more text may follow it."""
 
 
 def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
