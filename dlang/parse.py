@@ -362,6 +362,11 @@ def _unexpected(token: Token, text: str) -> CompileError:
     hint = _NOT_YET.get(str(token), "")
     if not before.strip():
         hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
+    if token.type == "PREDICATE_END":
+        words = 'syntax error near "/"'
+        return CompileError(
+            Diagnostic("D_SYNTAX", span, words, hint, lines_on=_newlines_behind(text, span.end))
+        )
     inside = "{" in opened or (token.type != "PROBE" and before.strip() != "")
     return _near(text, span, inside=inside, is_type=token.type == "TYPE_NAME", hint=hint)
 
