@@ -71,7 +71,7 @@ def choose(
 def _only_aggregates(plan: Plan) -> bool:
     """Say whether no clause of a site keeps a variable or sends a record."""
     own = [unit for unit in plan.units if unit.kind is not UnitKind.CONSUMER]
-    records = any(enabling.clause.record_size for unit in own for enabling in unit.enablings)
+    records = any(enabling.clause.record_size for unit in own for enabling in unit.every_enabling)
     program = plan.program
     shared = program.globals_size or program.thread_size or program.arrays or program.speculations
     return not (records or shared)

@@ -17,7 +17,7 @@ from backend.probes import Probes
 from dlang import probe_description
 from dlang.check import assemble, check
 from dlang.diagnostics import CompileError, Diagnostic, fail
-from dlang.names import Names, macro_text
+from dlang.names import DESCRIPTION_MACRO, Names, macro_text
 from dlang.parse import parse
 from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError, names_made_code
 from dlang.program import Clause, Enabling
@@ -27,7 +27,6 @@ from dlang.target import UnitKind
 _LONGEST_DESCRIPTION: Final = 4096
 _PID_PROVIDER: Final = re.compile(r"pid[0-9]+\Z")
 _ABSOLUTE, _RETURN = "-", "return"
-_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _match_clause(
         description = _description(node.text, node.span, text.level, names)
         matched = probes.match(description, node.span)
         if not matched and not zero_allowed:
-            message = f"probe description {description} does not match any probes"
+            message = f"probe description {probes.resolved(description, node.span)} does not match any probes"
             fail("D_PDESC_ZERO", node.span, message, probes.hint(description, node.span))
         found.append((description, matched))
     return found
@@ -157,7 +156,7 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
         return macro_text(macro[2], as_string=len(macro[1]) == 2, span=span, names=names)
 
     try:
-        whole = _MACRO.sub(expanded, text)
+        whole = DESCRIPTION_MACRO.sub(expanded, text)
         if len(whole) > _LONGEST_DESCRIPTION:
             fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": Invalid probe specification')
         return probe_description.parse(whole, level)

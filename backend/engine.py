@@ -152,7 +152,7 @@ class Engine(Protocol):
     def samples(self) -> bool: ...
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
-        """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
+        """Run the clauses of BEGIN, END or a tick, in this process; `arguments` are arg0 and following."""
 
     def attach(self) -> tuple[Refusal, ...]:
         """Place all probes; returns those that could not be."""
@@ -236,14 +236,17 @@ def plan(
         if key not in units:
             units[key] = len(made)
             own = tuple(enablings[place][0] for place in fired.sets[set_])
-            made.append(Unit(f"u{len(made)}", kind, own, after_exit=after_exit))
+            made.append(Unit(f"u{len(made)}", kind, own, errors, after_exit=after_exit))
         return units[key]
 
     def unit(number: int, kind: UnitKind) -> int:
-        # END comes after exit(), and so may ERROR: its clauses run when the fault is reported.
-        return unit_for(fired.set_of[number], kind, after_exit=number in (END_ID, ERROR_ID))
+        # END comes after exit().
+        return unit_for(fired.set_of[number], kind, after_exit=number == END_ID)
 
+    errors = tuple(enablings[place][0] for place in fired.sets[fired.set_of[ERROR_ID]])
     for number in fired.order:
+        if number == ERROR_ID:
+            continue
         owner = probes.names.function(number)
         if owner is None:
             events.append(probes.events[number])

@@ -22,8 +22,8 @@ class Function(NamedTuple):
     """One function of a file: an address, and all the names it has.
 
     `address` is virtual, as the file gives it; for an IFUNC it is the resolver's, which no probe must be placed at.
-    `size` is in bytes, at least 1, and ends within the section. `aliases` are the names other than the canonical
-    `name`, sorted, without symbol versions.
+    `size` is in bytes, at least 1, and ends within the section; `sized` says whether a symbol has it. `aliases` are the
+    names other than the canonical `name`, sorted, without symbol versions.
     """
 
     address: int
@@ -31,6 +31,7 @@ class Function(NamedTuple):
     name: str
     aliases: tuple[str, ...] = ()
     ifunc: bool = False
+    sized: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,7 +45,7 @@ class FunctionTable(Sequence[Function]):
     `text` are `[start, end)` of virtual addresses, ascending and disjoint. Made by a TableMaker.
     """
 
-    __slots__ = ("_ends", "_ifuncs", "_names", "addresses", "sizes", "text")
+    __slots__ = ("_ends", "_ifuncs", "_names", "_unsized", "addresses", "sizes", "text")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class FunctionTable(Sequence[Function]):
         names: bytes,
         ends: array[int],
         ifuncs: array[int],
+        unsized: array[int],
         text: tuple[tuple[int, int], ...],
     ) -> None:
         self.addresses = addresses
@@ -63,6 +65,8 @@ class FunctionTable(Sequence[Function]):
         """Where the names of each function end."""
         self._ifuncs = ifuncs
         """The places of IFUNCs."""
+        self._unsized = unsized
+        """The places of functions of which no symbol has the size."""
         self.text = text
 
     def __len__(self) -> int:
@@ -78,7 +82,9 @@ class FunctionTable(Sequence[Function]):
         place = range(len(self))[place]
         address, size = self.addresses[place], self.sizes[place]
         name, *aliases = self._names_at(place)
-        return Function(address, size, name, tuple(aliases), self.is_ifunc(place))
+        return Function(
+            address, size, name, tuple(aliases), self.is_ifunc(place), not _holds(self._unsized, place)
+        )
 
     def __iter__(self) -> Iterator[Function]:
         return map(self.__getitem__, range(len(self)))
@@ -97,8 +103,7 @@ class FunctionTable(Sequence[Function]):
 
     def is_ifunc(self, place: int) -> bool:
         """Say whether a function is an IFUNC."""
-        index = bisect_left(self._ifuncs, place)
-        return index < len(self._ifuncs) and self._ifuncs[index] == place
+        return _holds(self._ifuncs, place)
 
     def ifuncs(self) -> list[Function]:
         """Return the IFUNCs."""
@@ -141,8 +146,16 @@ class FunctionTable(Sequence[Function]):
         return places
 
     def matching(self, accepts: Callable[[str], bool]) -> array[int]:
-        """Return the places of the functions one of whose names is accepted."""
-        return array("I", (place for place, names in enumerate(self._all_names()) if _any(accepts, names)))
+        """Return the places of the functions one of whose names is accepted, but for those without a size."""
+        unsized = frozenset(self._unsized)
+        return array(
+            "I",
+            (
+                place
+                for place, names in enumerate(self._all_names())
+                if _any(accepts, names) and place not in unsized
+            ),
+        )
 
     def all_names(self) -> Iterator[str]:
         """Yield all names of all functions."""
@@ -156,6 +169,12 @@ class FunctionTable(Sequence[Function]):
             end = self._ends[min(last, len(self) - 1)]
             yield from self._names[start + 1 : end - 1].decode().split("\0\0")
             start = end
+
+
+def _holds(places: array[int], place: int) -> bool:
+    """Say whether a place is among ascending ones."""
+    index = bisect_left(places, place)
+    return index < len(places) and places[index] == place
 
 
 def _any(accepts: Callable[[str], bool], names: str) -> bool:
@@ -172,14 +191,19 @@ class TableMaker:
         self._names = bytearray()
         self._ends = array("I")
         self._ifuncs = array("I")
+        self._unsized = array("I")
 
-    def add(self, address: int, size: int, names: Iterable[bytes], *, ifunc: bool = False) -> None:
+    def add(
+        self, address: int, size: int, names: Iterable[bytes], *, ifunc: bool = False, sized: bool = True
+    ) -> None:
         """Append a function with these names, canonical first. Bytes of a name that are no UTF-8 appear as `\\xNN`.
 
         Raises MalformedElf for more names than any file has.
         """
         if ifunc:
             self._ifuncs.append(len(self._addresses))
+        if not sized:
+            self._unsized.append(len(self._addresses))
         self._addresses.append(address)
         self._sizes.append(size)
         self._names.append(0)
@@ -193,7 +217,13 @@ class TableMaker:
     def table(self) -> FunctionTable:
         """Return the table."""
         return FunctionTable(
-            self._addresses, self._sizes, bytes(self._names), self._ends, self._ifuncs, self._text
+            self._addresses,
+            self._sizes,
+            bytes(self._names),
+            self._ends,
+            self._ifuncs,
+            self._unsized,
+            self._text,
         )
 
 
@@ -201,7 +231,6 @@ def table_of(functions: Iterable[Function], text: tuple[tuple[int, int], ...]) -
     """Return the table of functions, which ascend by address."""
     made = TableMaker(text)
     for function in functions:
-        made.add(
-            function.address, function.size, [name.encode() for name in function.names], ifunc=function.ifunc
-        )
+        names = [name.encode() for name in function.names]
+        made.add(function.address, function.size, names, ifunc=function.ifunc, sized=function.sized)
     return made.table()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, overload
 
@@ -18,6 +18,7 @@ from backend.errors import ProcessGone, ProcessNotPermitted
 from backend.site_table import SiteKind
 from dlang.diagnostics import did_you_mean, fail
 from dlang.items import ProbeName
+from dlang.layout import ERROR_SITE
 from dlang.probe_description import ProbeDescription, is_glob, matcher, names_made_code
 from dlang.source import Span
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.sites import PlacedFunction, PlacedFunctions
 
-BEGIN_ID, END_ID, ERROR_ID = 1, 2, 3
+BEGIN_ID, END_ID, ERROR_ID = 1, 2, ERROR_SITE
 _FIXED: Final = {"BEGIN": BEGIN_ID, "END": END_ID, "ERROR": ERROR_ID}
 _LISTED_TICKS: Final = (1, 10, 100, 500, 1000, 5000)
+_LISTED_PROFILES: Final = (97, 199, 499, 997, 1999, 4001, 4999)
+"""The rates of the timed probes that DTrace has from the start, which globs match."""
 _SHORTEST_PERIOD_NS: Final = 200_000
 
 _UNITS_NS: Final = {
@@ -209,14 +212,13 @@ class Probes:
         ):
             return self._numbered(int(description.name), span)
         found = list(self._match_fixed(description))
-        timed = _TIMED.match(description.name)
         if (
-            timed
-            and not description.module
+            not description.module
             and not description.function
+            and (description.provider or description.name)
             and matcher(description.provider)("profile")
         ):
-            found.extend(self._match_timed(timed, description.name))
+            found.extend(self._match_timed(description.name))
         return found
 
     def _numbered(self, number: int, span: Span) -> list[int]:
@@ -225,6 +227,14 @@ class Probes:
             message = f"invalid probe identifier {number}: Unknown probe identifier"
             fail("D_PDESC_INVAL", span, message, "-l shows the numbers")
         return [number]
+
+    def resolved(self, description: ProbeDescription, span: Span) -> ProbeDescription:
+        """Return a description with the program's name for `a.out`."""
+        numbered = _PID_PROVIDER.match(description.provider)
+        if numbered is None or description.module != "a.out":
+            return description
+        # The main program comes first.
+        return replace(description, module=self.symbols_of(int(numbered[1]), span).objects[0].name)
 
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""
@@ -260,12 +270,19 @@ class Probes:
                 if accepts(name):
                     yield number
 
-    def _match_timed(self, match: re.Match[str], name: str) -> Iterator[int]:
-        period = period_ns(int(match[2]), match[3])
-        if period is None:
-            return
-        event = Profile(period) if match[1] == "profile" else Tick(period)
-        yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), event)
+    def _match_timed(self, pattern: str) -> Iterator[int]:
+        names = [pattern]
+        if is_glob(pattern):
+            listed = [f"profile-{rate}" for rate in _LISTED_PROFILES] + [
+                f"tick-{rate}" for rate in _LISTED_TICKS
+            ]
+            names = list(filter(matcher(pattern), listed))
+        for name in names:
+            match = _TIMED.match(name)
+            period = period_ns(int(match[2]), match[3]) if match else None
+            if match and period is not None:
+                event = Profile(period) if match[1] == "profile" else Tick(period)
+                yield self._add(f"profile:::{name}", ProbeName("profile", "", "", name), event)
 
     def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> Sequence[int]:
         if pid == 0:

@@ -45,7 +45,7 @@ from dlang.output import (
     no_options,
 )
 from dlang.printf_render import NO_NAMES
-from dlang.records import FaultReport, decode
+from dlang.records import FaultReport, decode, probe_of
 from dlang.symbol_text import AddressNames
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Session:
         libraries loaded later have brought, and which of these probes have none."""
         with self._interruptions() as wakeup:
             self._fire(BEGIN_ID)
-            self._consume_batch()
+            self._consume_begin()
             if self._exit_status is None:
                 # A process that ends just now has nothing to be attached to; the loop sees that it has ended.
                 with suppress(ProcessGone):
@@ -246,10 +246,10 @@ class Session:
             if number is not None:
                 self._terminal.notice(terminated(process.pid, number))
 
-    def _fire(self, number: int, arguments: Sequence[int] = ()) -> None:
+    def _fire(self, number: int) -> None:
         for probe in self._plan.probes:
             if probe.id == number:
-                self._engine.fire(probe, arguments)
+                self._engine.fire(probe)
 
     # --- records
 
@@ -257,6 +257,18 @@ class Session:
         while self._consume_batch():
             pass
         self._terminal.flush()
+
+    def _consume_begin(self) -> None:
+        """Consume what BEGIN recorded before what ERROR did meanwhile, as dtrace(1) does."""
+        later = []
+        while records := self._engine.drain(_BATCH):
+            for record in records:
+                if probe_of(record) == ERROR_ID:
+                    later.append(record)
+                else:
+                    self._record(record)
+        for record in later:
+            self._record(record)
 
     def _consume_batch(self) -> int:
         records = self._engine.drain(_BATCH)
@@ -273,12 +285,12 @@ class Session:
                 self._fault(report)
 
     def _fault(self, report: FaultReport) -> None:
-        """Report a fault and fire ERROR; a fault in ERROR's own clauses is only reported."""
+        """Report a fault. ERROR has run; where exit() had, its own record may have been taken back."""
         name = self._plan.names[report.site]
         fault, address, where = report.fault, report.address, report.where
         self._terminal.notice(runtime_error(report.enabling, report.site, name, fault, address, where))
-        if report.site != ERROR_ID:
-            self._fire(ERROR_ID, (0, report.site, report.enabling, where, fault, address))
+        if report.stopped and self._exit_status is None:
+            self._exit_status = 0
 
     def _row(self, row: Row) -> None:
         if row.touches_aggregations:

@@ -201,8 +201,8 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
 
     Provider and name are the caller's business. A plain function name matches a function of that name, canonical
     or alias. A glob matches a function any of whose names it matches, once; but a name with a dot (`f.cold`,
-    which compilers make) only if the glob has one too, or the process has made the function. By object, then by
-    address.
+    which compilers make) only if the glob has one too, or the process has made the function, and a function without a
+    size, as the start-up code of programs has them, not at all (dt_pid.c). By object, then by address.
     """
     objects: list[tuple[PlacedFunctions, Sequence[int]]] = []
     refused: list[PlacedFunction] = []

@@ -140,11 +140,12 @@ class _Rows:
                 ifunc = any(infos[row] & 15 == _STT_GNU_IFUNC for row in rows)
             while address >= end:
                 _, end = next(sections)
+            sized = size > 0
             if size == 0 or size > end - address:
                 # A size that leaves the section is nonsense; one of 0 is an assembler's.
                 following = addresses[order[after]] if size == 0 and after < len(order) else end
                 size = min(following, end) - address
-            made.add(address, size, names, ifunc=ifunc)
+            made.add(address, size, names, ifunc=ifunc, sized=sized)
             first = after
         return made.table()
 

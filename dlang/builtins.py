@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from typing import Final
 
@@ -125,6 +126,9 @@ ADDRESS_FAMILIES: Final = {"AF_INET": 2, "AF_INET6": 10}
 HARDWARE_KINDS: Final = {"ARPHRD_ETHER": 1, "ARPHRD_INFINIBAND": 32}
 """Kinds of devices of link_ntop(): include/uapi/linux/if_arp.h."""
 
+_SIGNALS: Final = {
+    name: number.value for name, number in signal.Signals.__members__.items() if "RT" not in name
+}
 CONSTANTS: Final[dict[str, Constant]] = {
     "NULL": Constant(INT, 0),
     **{name: Constant(INT, number) for name, number in REGISTERS.items()},
@@ -132,5 +136,7 @@ CONSTANTS: Final[dict[str, Constant]] = {
     **{f"DTRACEFLT_{name}": Constant(INT, number) for name, number in FAULT_NUMBER.items()},
     "DTRACEFLT_LIBRARY": Constant(INT, 1000),
     **{name: Constant(INT, number) for name, number in (ADDRESS_FAMILIES | HARDWARE_KINDS).items()},
-    **{item.name: Constant(INT, item.value) for item in signal.Signals},
+    **{name: Constant(INT, number) for name, number in _SIGNALS.items()},
+    **{name: Constant(INT, getattr(errno, name)) for name in dir(errno) if name.startswith("E")},
+    "EHWPOISON": Constant(INT, 133),
 }

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from dlang import ast
+from dlang.actions import ACTIONS
 from dlang.check_action import Body, check_statements
 from dlang.check_expression import check_expression, constant_expression, named_type
 from dlang.check_operator import assignable, is_scalar, same_type
@@ -114,16 +115,33 @@ def _predicate(node: ast.Clause, source: Source, names: Names) -> Value | None:
         return None
     names.misplaced.clear()
     try:
-        predicate = check_expression(node.predicate, names)
+        acts = isinstance(node.predicate, ast.Call) and node.predicate.function.name in ACTIONS
+        predicate = None if acts else check_expression(node.predicate, names)
         names.check_misplaced()
-        if not is_scalar(predicate):
+        if predicate is None or not is_scalar(predicate):
             # DTrace has read all of the clause by then.
             lines = source.line(Span(node.span.end, node.span.end)) - source.line(node.predicate.span)
             words = "predicate result must be of scalar type"
             raise CompileError(Diagnostic("D_PRED_SCALAR", node.predicate.span, words, lines_on=lines))
     except CompileError as error:
-        raise CompileError(_placed(error.diagnostic, "in predicate")) from None
+        found = replace(
+            error.diagnostic, lines_on=error.diagnostic.lines_on or _read_on(error.diagnostic, node, source)
+        )
+        raise CompileError(_placed(found, "in predicate")) from None
     return predicate
+
+
+def _read_on(diagnostic: Diagnostic, node: ast.Clause, source: Source) -> int:
+    """Return how many lines further DTrace is when it has read an operation that ends a predicate: it looks for what
+    follows the slash.
+    """
+    assert node.predicate is not None
+    end = diagnostic.span.end
+    steps = source.text[:end].rstrip().endswith(("++", "--"))
+    if not diagnostic.tag.startswith("D_OP_") or end != node.predicate.span.end or steps:
+        return 0
+    behind = source.text[source.text.find("/", end) + 1 :]
+    return behind[: len(behind) - len(behind.lstrip())].count("\n")
 
 
 def _body(node: ast.Clause, body: Body, otherwise: CompileError | None = None) -> tuple[Statement, ...]:

@@ -52,7 +52,14 @@ from dlang.check_place import (
 from dlang.check_type import declared_type
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsupported
 from dlang.layout import COPY_LIMIT
-from dlang.names import Names, character_constant, expand_macro, integer_constant
+from dlang.names import (
+    DESCRIPTION_MACRO,
+    Names,
+    character_constant,
+    expand_macro,
+    integer_constant,
+    macro_text,
+)
 from dlang.program import (
     Allocate,
     Constant,
@@ -201,9 +208,8 @@ def _name(node: ast.Name, names: Names) -> Value:
     if variable is not None:
         return Load(variable.type, variable)
     if name in names.inlines:
-        inline = names.inlines[name]
-        value = check_expression(inline.value, names)
-        return convert(value, inline.type) if isinstance(inline.type, IntegerType) else value
+        # The expression itself, whatever type the inline was given.
+        return check_expression(names.inlines[name].value, names)
     known = builtins.VARIABLES.get(name) or names.constants.get(name)
     if known is not None:
         return known
@@ -215,10 +221,13 @@ def _name(node: ast.Name, names: Names) -> Value:
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
     if "`" in name:
-        words = "Unknown symbol name" if name.startswith("`") else "Unknown module name"
+        of_kernel = name.startswith(("`", "vmlinux`"))
+        words = "Unknown symbol name" if of_kernel else "Module is no longer loaded"
         fail(
             "D_IDENT_UNDEF", node.span, f"failed to resolve {name}: {words}", "the kernel's are out of reach"
         )
+    if name == names.made:
+        fail("D_VAR_UNDEF", node.span, f"{name} has not yet been declared or assigned")
     globals_ = [key for scope, key in names.variables if scope is Scope.GLOBAL]
     hint = did_you_mean(name, [*builtins.VARIABLES, *names.constants, *names.inlines, *globals_])
     fail("D_IDENT_UNDEF", node.span, f"failed to resolve {name}: Unknown variable name", hint)
@@ -283,7 +292,11 @@ def _typed_argument(node: ast.Index, names: Names) -> NoReturn:
     number = check_expression(node.indices[0], names)
     if not isinstance(number, Constant):
         prototype_mismatch("args[ ]", 1, "integer constant", number.type, node.indices[0].span)
-    message = f"index {number.value} is out of range for {names.probe} args[ ]"
+    probe = DESCRIPTION_MACRO.sub(
+        lambda macro: macro_text(macro[2], len(macro[1]) == 2, span, names), names.probe
+    )
+    probe = ":" * max(3 - probe.count(":"), 0) + probe
+    message = f"index {number.value} is out of range for {probe} args[ ]"
     fail("D_ARGS_IDX", span, message, f"untyped: arg{number.value}" if 0 <= number.value < 10 else "")
 
 
@@ -393,7 +406,7 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     _check_writable(operator, target, node, names)
     if operator != "=":
         return _compound(node, target, names)
-    value = check_expression(node.value, names)
+    value = _assigned(node, target, names)
     if isinstance(value.type, VoidType | DynamicType):
         new = _is_new(target, names) if isinstance(target, ast.Name | ast.ScopedName) else False
         own = value.type if isinstance(value.type, VoidType) else "scalar"
@@ -409,10 +422,21 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     return Store(place.type, place, assignable(value, place.type, operator, node))
 
 
+def _assigned(node: ast.Assignment, target: ast.Expression, names: Names) -> Value:
+    """Return the value; in it the variable is known that the assignment makes, but has none yet."""
+    names.made = target.name if isinstance(target, ast.Name) and _is_new(target, names) else None
+    value = check_expression(node.value, names)
+    names.made = None
+    return value
+
+
 def _compound(node: ast.Assignment, target: ast.Expression, names: Names) -> Value:
     """Return `target += value` and its like. What finding a place costs or does happens once."""
     operator = node.operator
     if isinstance(target, ast.Name) and _is_new(target, names):
+        if operator in ("/=", "%=") and isinstance(node.value, ast.Integer):
+            # Noticed while reading, and so before the variable is.
+            arithmetic(operator[:-1], Constant(INT, 1), check_expression(node.value, names), node)
         fail("D_VAR_UNDEF", target.span, f"{target.name} has not yet been declared or assigned")
     old = check_expression(target, names)
     place = modifiable(old, operator, node)
@@ -431,10 +455,12 @@ def _target(
     node: ast.Expression, operator: str, whole: ast.Expression, names: Names
 ) -> ast.Name | ast.ScopedName | ast.Index | ast.Member | ast.Unary:
     """Return what is assigned to; the name of an inline stands for what that stands for."""
-    while isinstance(node, ast.Name) and node.name in names.inlines:
-        node = names.inlines[node.name].value
+    while isinstance(node, ast.Macro) or (isinstance(node, ast.Name) and node.name in names.inlines):
+        node = expand_macro(node, names) if isinstance(node, ast.Macro) else names.inlines[node.name].value
     if isinstance(node, ast.Name | ast.ScopedName | ast.Index | ast.Member | ast.Unary):
         return node
+    if isinstance(node, ast.String) and operator in ("++", "--"):
+        fail("D_OP_SCALAR", whole.span, f"operator {operator} requires operand of scalar type")
     fail("D_OP_LVAL", whole.span, f"operator {operator} requires modifiable lvalue as an operand")
 
 
@@ -478,7 +504,7 @@ def _cast(node: ast.Cast, names: Names) -> Value:
     type_ = named_type(node.type.type, node.type.declarator, names)
     value = decayed(check_expression(node.operand, names))
     match type_:
-        case StringType():
+        case StringType() if not isinstance(value.type, RecordType):
             return to_string(value, node)
         case IntegerType() | PointerType() if is_scalar(value):
             return convert(value, type_)
@@ -500,7 +526,7 @@ def _offset(node: ast.Offsetof, names: Names) -> Value:
         fail("D_OFFSETOF_TYPE", node.span, "offsetof operand must be a struct or union type")
     found = find_member(type_, node.member)
     if found is None:
-        message = f"failed to determine offset of {node.member}: Member name not found"
+        message = f"failed to determine offset of {node.member}: Member name not found."
         fail("D_UNKNOWN", node.span, message)
     if found.bits is not None:
         fail("D_OFFSETOF_BITFIELD", node.span, f"cannot take offset of a bit-field: {node.member}")
@@ -517,7 +543,7 @@ def _void_call(node: ast.Call, names: Names) -> Value:
     if name not in ACTIONS:
         message = f"aggregating function {name}( ) {words}"
         error = Diagnostic("D_CG_EXPR", node.span, message, f"aggregate with it: @[key] = {name}(…)")
-        return _misplaced(DynamicType("dynamic variable"), error, names)
+        return _misplaced(DynamicType("aggregating function"), error, names)
     ACTIONS[name].check_count(len(node.arguments), node.span)
     for argument in node.arguments:
         check_expression(argument, names)

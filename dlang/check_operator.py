@@ -187,7 +187,8 @@ def _fold_arithmetic(value: Arithmetic) -> Value:
         case "<<":
             result = left << (right & 63)
         case _:
-            result = left >> (right & 63)
+            # Without the sign, as DTrace's compiler does it; its run-time code keeps the sign.
+            result = wrap(left, UNSIGNED_LONG) >> (right & 63)
     return Constant(value.type, wrap(result, whole))
 
 

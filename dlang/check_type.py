@@ -209,7 +209,7 @@ def _record(node: ast.RecordType, names: Names, constant: Constant) -> Type:
         for twice in (
             item.name for item in field.declarators if item.name in {name for name, _, _ in members if name}
         ):
-            words = "Duplicate member, enumerator, or variable name"
+            words = "Duplicate member, enumerator, or variable name."
             fail("D_UNKNOWN", field.span, f"failed to define member '{twice}': {words}")
         base = type_of(field.type, names, constant)
         if not field.declarators:

@@ -339,7 +339,8 @@ class _Run:
         if last and last not in names.operands_used and not self.options.argref and texts:
             message = f"extraneous argument '{self.line.operands[-1]}' (${last} is not referenced)"
             try:
-                fail("D_MACRO_UNUSED", Span(0, 0), message)
+                end = len(texts[-1].source.text)
+                fail("D_MACRO_UNUSED", Span(end, end), message)
             except CompileError as error:
                 raise FailedText(texts[-1], error.diagnostic) from None
 

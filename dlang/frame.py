@@ -10,8 +10,8 @@ from typing import Final
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
-from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, load, stack_words
-from dlang.layout import COPY_LIMIT, drop_offset
+from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, load, opaque, stack_words
+from dlang.layout import COPY_LIMIT, ERROR_SITE, drop_offset
 from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
 from dlang.source import Span
@@ -38,7 +38,7 @@ class Frame:
     firing, and room that turned out to be needed. `thread_zeroed` is where clauses note that the thread's block may be
     all zero; None where they never do. `scratch_slot` is where the prologue leaves the pointer to the
     firing's own memory; `scratch_size` is how much of that is used, 0 where none is. `current` is what places held
-    that are being updated.
+    that are being updated. `failure` is what ERROR's first arguments are while its clauses are emitted, else None.
     """
 
     b: ir.IRBuilder
@@ -59,6 +59,7 @@ class Frame:
     fault_exit: FaultExit | None = None
     not_speculated: ir.Block | None = None
     current: dict[int, ir.Value] = field(default_factory=dict)
+    failure: tuple[ir.Value, ...] | None = None
 
     def first(self) -> ir.IRBuilder:
         """Return the prologue's builder at its end: others add stack room to the same block."""
@@ -67,6 +68,8 @@ class Frame:
 
     def fact(self, fact: Fact) -> ir.Value:
         """Return a fact of the firing; every use in it sees the same value."""
+        if fact is Fact.PROBE_ID:
+            return self.site()
         if fact not in self.facts:
             b = self.first()
             is_parent = fact is Fact.PPID
@@ -74,18 +77,31 @@ class Frame:
         return self.facts[fact]
 
     def site(self) -> ir.Value:
-        """Return the number of the site that fired."""
+        """Return the number of the probe that fired."""
+        if self.failure is not None:
+            return constant(ERROR_SITE)
         if self.site_number is None:
             self.site_number = self.target.site(self.first())
         return self.site_number
+
+    def argument(self, number: int) -> ir.Value:
+        """Return `argN` of the probe that fired; ERROR, which tells of others, has its own in front of theirs."""
+        if self.failure is not None and number < len(self.failure):
+            return self.failure[number]
+        return self.target.argument(self.b, number)
 
     def thread_was_zeroed(self) -> ir.Value:
         """Return the word on the stack that says whether a firing stored a zero in its thread's block."""
         if self.thread_zeroed is None:
             with self.b.goto_entry_block():
                 self.thread_zeroed = stack_words(self.b, 1)
-                self.b.store(constant(0), self.thread_zeroed)
+                self.b.store(self.unforeseen(0), self.thread_zeroed)
         return self.thread_zeroed
+
+    def unforeseen(self, number: int) -> ir.Value:
+        """Return a constant that the kernel's verifier does not know: else it follows each of its values apart."""
+        seed = self.b.load(self.target.state(self.b), typ=I64)
+        return self.b.add(self.b.xor(seed, opaque(self.b, seed)), constant(number))
 
     def key_on_stack(self, size: int) -> ir.Value:
         """Return room for a key of `size` bytes; the next key of that size takes the same."""

@@ -103,6 +103,9 @@ def place_word(probe: int, offset: int, condition: int) -> int:
 
 # --- faults -------------------------------------------------------------------------------------------------
 
+ERROR_SITE: Final = 3
+"""The number of ERROR, which clauses that fail fire themselves."""
+
 FAULT_MARK: Final = 1 << 31
 """Set in a record's enabling number where the record reports a fault: then fault, address and place follow."""
 FAULT_RECORD_SIZE: Final = 48

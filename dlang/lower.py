@@ -1,7 +1,8 @@
 """Typed clauses to LLVM IR, one function for each set of clauses that some probe fires.
 
 A function runs its clauses in program order. A clause that records reserves its record after its predicate
-held, fills it and commits it; a fault takes the record back, reports itself and goes on with the next clause.
+held, fills it and commits it; a fault takes the record back, reports itself, runs the clauses of ERROR and goes on
+with the next clause.
 """
 
 from __future__ import annotations
@@ -47,14 +48,21 @@ _CLAUSE_BLOCK_ON_STACK: Final = 64
 class Unit:
     """One function: the clauses that some probes fire. `after_exit` is true for END, which exit() leads to.
 
-    With `counts_hits` each firing counts for its site, before any clause has a say.
+    `errors` are the clauses of ERROR, which run where one of `enablings` fails. With `counts_hits` each firing counts
+    for its site, before any clause has a say.
     """
 
     name: str
     kind: UnitKind
     enablings: tuple[Enabling, ...]
+    errors: tuple[Enabling, ...] = ()
     after_exit: bool = False
     counts_hits: bool = False
+
+    @property
+    def every_enabling(self) -> tuple[Enabling, ...]:
+        """All whose clauses may run."""
+        return self.enablings + self.errors
 
 
 def lower(
@@ -87,7 +95,13 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
         zero_words(prologue, frame.clause_block, program.clause_size)
     store(prologue, 0, frame.copied)
     for enabling in unit.enablings:
-        _enabling(enabling, unit, stores, frame)
+        following = frame.b.append_basic_block("next_clause")
+        faults = _enabling(enabling, following, stores, frame, after_exit=unit.after_exit)
+        if _reported(faults, enabling, following, frame):
+            _fire_error(unit.errors, stores, frame)
+            frame.failure = None
+            frame.b.branch(following)
+        frame.b.position_at_end(following)
     frame.b.branch(out)
     _finish(frame, unit, machine, body, out)
 
@@ -121,12 +135,22 @@ def _finish(frame: Frame, unit: Unit, machine: Machine, body: ir.Block, out: ir.
     b.ret(constant(0))
 
 
-def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame: Frame) -> None:
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """Where faults of a clause lead, and the record that is to be taken back there, if any."""
+
+    exit: FaultExit
+    record: ir.Value | None
+
+
+def _enabling(
+    enabling: Enabling, following: ir.Block, stores: Mapping[str, Store], frame: Frame, *, after_exit: bool
+) -> list[_Faults]:
+    """Emit a clause, which goes on to `following`, and return where it fails: these blocks are still to be ended."""
     b = frame.b
     clause = enabling.clause
     frame.enabling = enabling.number
-    following = b.append_basic_block("next_clause")
-    if not unit.after_exit and may_stop(frame.program):
+    if not after_exit and may_stop(frame.program):
         _continue_when(
             b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0)),
             following,
@@ -135,7 +159,7 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
     faults = []
     if clause.predicate is not None:
         frame.fault_exit = FaultExit(b.append_basic_block("predicate_fault"))
-        faults.append((frame.fault_exit, None))
+        faults.append(_Faults(frame.fault_exit, None))
         with frame.temporaries():
             holds = truth(clause.predicate, frame)
         _continue_when(holds, following, frame)
@@ -143,7 +167,7 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
     if clause.record_size:
         record = _reserve(enabling, following, frame)
     frame.fault_exit = FaultExit(b.append_basic_block("fault"))
-    faults.append((frame.fault_exit, record))
+    faults.append(_Faults(frame.fault_exit, record))
     speculates = any(isinstance(action, SpeculateAction) for action in clause.actions)
     frame.not_speculated = b.append_basic_block("not_speculated") if speculates else None
     _statements(clause.statements, record, stores, frame, top=True)
@@ -155,9 +179,7 @@ def _enabling(enabling: Enabling, unit: Unit, stores: Mapping[str, Store], frame
         b.position_at_end(frame.not_speculated)
         frame.target.discard_record(b, record)
         b.branch(following)
-    for fault_exit, reserved in faults:
-        _fault(fault_exit, reserved, enabling, following, frame)
-    b.position_at_end(following)
+    return faults
 
 
 def may_stop(program: TypedProgram) -> bool:
@@ -205,29 +227,69 @@ def _header(record: ir.Value, enabling: int, frame: Frame) -> None:
     store32(b, frame.fact(Fact.TID), record, 12)
 
 
-def _fault(
-    fault_exit: FaultExit, record: ir.Value | None, enabling: Enabling, following: ir.Block, frame: Frame
-) -> None:
-    """Emit what a fault leads to: the clause's record is taken back and the fault reported in one of its own."""
+def _taken_back(faults: Sequence[_Faults], frame: Frame) -> tuple[ir.Value, ir.Value, ir.Value] | None:
+    """Emit what any fault of a clause leads to first: its record is taken back. The builder is behind that.
+
+    Returns the fault, its address, and its place in the program text; None if the clause can't fail.
+    """
     b = frame.b
-    b.position_at_end(fault_exit.block)
-    if not fault_exit.sources:
+    brought = []
+    failed = b.append_basic_block("failed")
+    for each in faults:
+        b.position_at_end(each.exit.block)
+        if not each.exit.sources:
+            b.unreachable()
+            each.exit.block.parent.blocks.remove(each.exit.block)
+            continue
+        fault = merge_words(b, [(block, constant(code)) for block, code, _, _ in each.exit.sources])
+        address = merge_words(b, [(block, value) for block, _, value, _ in each.exit.sources])
+        where = merge_words(b, [(block, constant(place)) for block, _, _, place in each.exit.sources])
+        if each.record is not None:
+            frame.target.discard_record(b, each.record)
+        b.branch(failed)
+        brought.append((b.block, fault, address, where))
+    b.position_at_end(failed)
+    if not brought:
         b.unreachable()
-        fault_exit.block.parent.blocks.remove(fault_exit.block)
-        return
-    fault = merge_words(b, [(block, constant(code)) for block, code, _, _ in fault_exit.sources])
-    address = merge_words(b, [(block, value) for block, _, value, _ in fault_exit.sources])
-    where = merge_words(b, [(block, constant(place)) for block, _, _, place in fault_exit.sources])
-    if record is not None:
-        frame.target.discard_record(b, record)
+        failed.parent.blocks.remove(failed)
+        return None
+    fault = merge_words(b, [(block, value) for block, value, _, _ in brought])
+    address = merge_words(b, [(block, value) for block, _, value, _ in brought])
+    where = merge_words(b, [(block, value) for block, _, _, value in brought])
+    return fault, address, where
+
+
+def _reported(faults: Sequence[_Faults], enabling: Enabling, following: ir.Block, frame: Frame) -> bool:
+    """Emit the report of a clause's fault, in a record of its own, and note what ERROR is to be told.
+
+    Says whether the clause can fail; if so, the builder is behind the report.
+    """
+    b = frame.b
+    failure = _taken_back(faults, frame)
+    if failure is None:
+        return False
+    fault, address, where = failure
     report = _reserved(FAULT_RECORD_SIZE, following, frame)
     _header(report, enabling.number | FAULT_MARK, frame)
-    store(b, 0, report, 16)
+    store(b, load(b, frame.target.state(b), STATE_STOPPED), report, 16)
     store(b, fault, report, 24)
     store(b, address, report, 32)
     store(b, where, report, 40)
     frame.target.commit_record(b, report)
-    b.branch(following)
+    frame.failure = constant(0), frame.site(), constant(enabling.number), where, fault, address
+    return True
+
+
+def _fire_error(errors: Sequence[Enabling], stores: Mapping[str, Store], frame: Frame) -> None:
+    """Emit the clauses of ERROR. What fails in them is counted: it fires nothing."""
+    b = frame.b
+    for enabling in errors:
+        following = b.append_basic_block("next_error_clause")
+        faults = _enabling(enabling, following, stores, frame, after_exit=True)
+        if _taken_back(faults, frame) is not None:
+            drop(frame, Drop.DBLERROR)
+            b.branch(following)
+        b.position_at_end(following)
 
 
 # --- statements ---------------------------------------------------------------------------------------------

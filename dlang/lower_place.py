@@ -274,7 +274,7 @@ def _zero(spot: Spot, root: ThreadBlock | Entry, frame: Frame, clear: Callable[[
         clear(_offset(block, spot, frame))
         if isinstance(root, ThreadBlock):
             # Looked at once, at the end of the firing.
-            store(b, 1, frame.thread_was_zeroed())
+            b.store(frame.unforeseen(1), frame.thread_was_zeroed())
         else:
             size = stored_size(root.array.type, frame.program.string_size)
             with b.if_then(_all_zero(block, size, frame)):

@@ -118,7 +118,7 @@ def word(value: Value, frame: Frame) -> ir.Value:
         case FactValue(fact=fact):
             return frame.fact(fact)
         case Argument(number=number):
-            return frame.target.argument(b, number)
+            return frame.argument(number)
         case Register(number=number):
             return frame.target.register(b, number)
         case Load():

@@ -12,7 +12,7 @@ from typing import Final
 
 from dlang import ast, builtins
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, SUBROUTINES
-from dlang.aggregations import Aggregation
+from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail
 from dlang.program import Aggregate, AssociativeArray, Constant, Current, Scope, Value, Variable
 from dlang.source import Span
@@ -55,7 +55,8 @@ class Names:
     """See the module. Sizes are in bytes; `string_size` is strsize rounded up to 8.
 
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
-    checked, None outside of clauses. `stack_frames` is how many frames ustack() records, `most_frames` how many it
+    checked, None outside of clauses; `made` the global variable that the assignment just looked at
+    makes. `stack_frames` is how many frames ustack() records, `most_frames` how many it
     does at most. `most_speculations` is option nspec; `speculates`, `destructive`,
     `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
@@ -69,6 +70,7 @@ class Names:
     inlines: dict[str, Inline] = field(default_factory=dict)
     tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
     probe: str | None = None
+    made: str | None = None
     updates: int = 0
     sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))
     typedefs: dict[str, Type] = field(default_factory=lambda: dict(TYPEDEFS))
@@ -115,6 +117,7 @@ class Names:
         """Say whether a name is D's own, an inline's, an enumerator's, or a global variable's."""
         own = name in self.constants or name in self.inlines or name in builtins.VARIABLES
         function = name in ACTIONS or name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED
+        function = function or any(name == each.value for each in AggregatingFunction)
         variable = (Scope.GLOBAL, name) in self.variables or (Scope.GLOBAL, name) in self.arrays
         return own or function or variable or name in builtins.NOT_COMPILED
 
@@ -183,9 +186,15 @@ def _number(macro: ast.Macro, text: str) -> ast.Expression:
     except CompileError as error:
         if error.diagnostic.tag != "D_INT_OFLOW":
             raise
+        if "cannot be represented" in error.diagnostic.message:
+            raise
         words = f"macro argument {macro.text} constant {text} results in integer overflow"
         fail("D_MACRO_OFLOW", macro.span, words)
     return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
+
+
+DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
+"""A macro in a probe description: more text may follow it."""
 
 
 def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
@@ -251,7 +260,5 @@ def character_constant(node: ast.Character) -> Constant:
     """Return a character constant: type int, or long; several characters packed with the first one highest."""
     if len(node.value) > 8:
         fail("D_CHR_OFLOW", node.span, "character constant is too long")
-    if len(node.value) == 1:
-        return Constant(INT, int.from_bytes(node.value, "big", signed=True))
     value = int.from_bytes(node.value, "big")
     return Constant(INT if value >> 31 == 0 else LONG, wrap(value, LONG))

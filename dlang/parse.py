@@ -17,6 +17,8 @@ import lark
 from lark.lexer import Token
 
 from dlang import ast
+from dlang.actions import ACTIONS, SUBROUTINES
+from dlang.builtins import CONSTANTS, VARIABLES
 from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.escape_sequences import unescape
 from dlang.source import Source, Span
@@ -260,8 +262,9 @@ def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
     """Return what DTrace says of a text that the grammar does not take, and what is probably wrong with it."""
     if isinstance(error, lark.UnexpectedCharacters):
         at: int = error.pos_in_stream  # type: ignore[assignment]  # None only in the class, for lark's stubs
-        near = "end-of-input" if text[at] == "\0" else f'"{text[at]}"'
-        return _syntax(Span(at, at + 1), f"syntax error near {near}")
+        if text[at] == "\0":
+            return _syntax(Span(at, at + 1), "syntax error near end-of-input")
+        return _near(text, Span(at, at + 1), inside=True)
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
         return _bodiless(error, text) or _declared_badly(error, text) or _unexpected(error.token, text)
     accepts = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
@@ -322,7 +325,8 @@ def _declared_badly(error: lark.UnexpectedToken, text: str) -> CompileError | No
     if token in _STORAGES and opened[-1:] in (["("], ["["]) and "{" not in opened:
         words = "inappropriate storage class for function or associative array parameter"
         return CompileError(Diagnostic("D_DECL_PARMCLASS", span, words))
-    follows_type = set(error.accepts or error.expected or ()) >= {"STAR", "SEMICOLON"}
+    accepts = set(error.accepts or error.expected or ())
+    follows_type = accepts >= {"STAR", "SEMICOLON"} and "INTEGER" not in accepts
     if not follows_type or (token not in _TYPE_WORDS and token.type != "TYPE_NAME"):
         return None
     tag, words = "D_DECL_COMBO", "invalid type combination"
@@ -352,14 +356,47 @@ def _unexpected(token: Token, text: str) -> CompileError:
     if token == "/" and opened and "{" not in opened:
         message = f"closing {_CLOSING[opened[-1]]} expected in predicate before /"
         return CompileError(Diagnostic("D_SYNTAX", span, message, lines_on=_newlines_behind(text, span.end)))
-    if token in ("auto", "register", "static"):
+    if token in ("auto", "register", "static") and "{" not in opened:
         words = "specified storage class not appropriate in D"
         return CompileError(Diagnostic("D_DECL_BADCLASS", span, words))
     hint = _NOT_YET.get(str(token), "")
     if not before.strip():
         hint = hint or "a program is made of clauses: probe-description /predicate/ { actions }"
-    span = _lexeme(text, span, inside="{" in opened)
-    return _syntax(span, f'syntax error near "{text[span.start : span.end].splitlines()[0]}"', hint)
+    if token.type == "PREDICATE_END":
+        words = 'syntax error near "/"'
+        return CompileError(
+            Diagnostic("D_SYNTAX", span, words, hint, lines_on=_newlines_behind(text, span.end))
+        )
+    inside = "{" in opened or (token.type != "PROBE" and before.strip() != "")
+    return _near(text, span, inside=inside, is_type=token.type == "TYPE_NAME", hint=hint)
+
+
+def _near(text: str, span: Span, *, inside: bool, is_type: bool = False, hint: str = "") -> CompileError:
+    """Return the error for a word of D that can't stand at a place.
+
+    DTrace shows the word. Of a name that it does not know, or that is a type's, it shows the rest of the line as well:
+    to find out what the name may be it reads on, and forgets where the name ended.
+    """
+    span = _lexeme(text, span, inside=inside)
+    shown = text[span.start : span.end].splitlines()[0]
+    if is_type or (inside and _IDENTIFIER.fullmatch(shown) and not _is_known(shown, text[: span.start])):
+        shown = text[span.start :].splitlines()[0]
+    return _syntax(span, f'syntax error near "{shown}"', hint)
+
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_`][A-Za-z_0-9`]*")
+_NAME: Final = re.compile(r"(?<![-.>@$\w`\"])[A-Za-z_]\w*(?![\w:`])")
+
+
+def _is_known(name: str, before: str) -> bool:
+    """Say whether DTrace knows a name: its own, or one that the program has used in what comes before the clause."""
+    if name in _RESERVED or name in VARIABLES or name in CONSTANTS or name in ACTIONS or name in SUBROUTINES:
+        return True
+    clause = _SKIP.sub(lambda match: " " * len(match[0]), before)
+    opened = clause.rfind("{") if _open_brackets(before)[:1] == ["{"] else len(clause)
+    while opened > 0 and _open_brackets(before[:opened]):
+        opened = clause.rfind("{", 0, opened)
+    return name in _NAME.findall(clause[: max(opened, 0)])
 
 
 def _newlines_behind(text: str, end: int) -> int:
@@ -369,7 +406,11 @@ def _newlines_behind(text: str, end: int) -> int:
 
 
 _OPERATORS: Final = re.compile(r"<<=|>>=|[-+*/%&|^!<>=]=|\+\+|--|<<|>>|&&|\|\||\^\^|->|[-+*/%&|^!<>=~?:.]")
-_WORD: Final = re.compile(r"0[xX][0-9A-Fa-f]+|[0-9]+|[A-Za-z_`][A-Za-z_0-9`]*|.", re.S)
+_WORD: Final = re.compile(
+    r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)[uU]?(?:ll?|LL?)?|[@$]?[A-Za-z_`][A-Za-z_0-9`]*|\$\$?\w+"
+    r"|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*|.",
+    re.S,
+)
 
 
 def _lexeme(text: str, span: Span, *, inside: bool) -> Span:

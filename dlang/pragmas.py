@@ -25,7 +25,8 @@ PREPROCESSOR_INPUT: Final = "<stdin>"
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+|"')
 _INTEGER: Final = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]+)[uU]?[lL]{0,2}")
 _LINE_MARK: Final = re.compile(
-    r'#[ \t]*(?:line[ \t]+)?(?P<line>[0-9]{1,9})(?:[ \t]+"(?P<file>(?:[^"\\]|\\.)*)"[ \t0-9]*)?[ \t]*',
+    r"#[ \t]*(?P<written>(?:pragma[ \t]+)?line[ \t]+)?(?P<line>[0-9]{1,9})"
+    r'(?:[ \t]+"(?P<file>(?:[^"\\]|\\.)*)"[ \t0-9]*)?[ \t]*',
     re.ASCII,
 )
 _VERSION: Final = re.compile(r'"[0-9]+\.[0-9]+(?:\.[0-9]+)?"')
@@ -95,7 +96,9 @@ def line_marks(text: str) -> tuple[LineMark, ...]:
         if match is not None:
             if match["file"] is not None:
                 file = None if match["file"] == PREPROCESSOR_INPUT else match["file"]
-            marks.append(LineMark(span.end + 1, int(match["line"]), file))
+            # DTrace counts the end of a `#line` itself, but not that of what the preprocessor writes.
+            line_number = int(match["line"]) + (match["written"] is not None)
+            marks.append(LineMark(span.end + 1, line_number, file))
     return tuple(marks)
 
 

@@ -70,7 +70,10 @@ assert _HEADER.size == RECORD_HEADER_SIZE and _HEADER.size + _FAULT.size == FAUL
 
 @dataclass(frozen=True, slots=True)
 class FaultReport:
-    """A clause given up at run time. `where` is the place in the program text of the expression at fault."""
+    """A clause given up at run time. `where` is the place in the program text of the expression at fault.
+
+    `stopped`: exit() had been called, perhaps by that clause itself.
+    """
 
     enabling: int
     site: int
@@ -78,6 +81,13 @@ class FaultReport:
     fault: int
     address: int
     where: int
+    stopped: bool
+
+
+def probe_of(record: bytes) -> int:
+    """Return the ID of the probe whose clause recorded this, or failed."""
+    site, *_ = _HEADER.unpack_from(record)
+    return int(site)
 
 
 def decode(
@@ -86,7 +96,8 @@ def decode(
     """Return what a record says. `names` holds each site's probe by the site's number, which is the probe's ID."""
     site, enabling, cpu, tid, performed = _HEADER.unpack_from(record)
     if enabling & FAULT_MARK:
-        return FaultReport(enabling ^ FAULT_MARK, site, cpu, *_FAULT.unpack_from(record, _HEADER.size))
+        fault, address, where = _FAULT.unpack_from(record, _HEADER.size)
+        return FaultReport(enabling ^ FAULT_MARK, site, cpu, fault, address, where, stopped=performed != 0)
     clause = enablings[enabling].clause
     items = tuple(
         _item(action, record, names[site], string_size)

@@ -35,7 +35,9 @@ class Target(Protocol):
         """A user register by its `uregs[]` index; 0 where the probe has none."""
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        """`pid`, `timestamp` and their like but `ppid`, extended to 64 bits by the variable's sign."""
+        """`pid`, `timestamp` and their like but `ppid`, extended to 64 bits by the variable's sign; not PROBE_ID,
+        ENABLING_ID.
+        """
 
     def ancestors(self, b: ir.IRBuilder) -> ir.Value:
         """Pointer to the IDs of the parent and whom it descends from, ANCESTORS words (layout.py), zeros behind."""

@@ -343,7 +343,7 @@ class NativeProgram:
     # --- backend.engine.Engine
 
     def fire(self, probe: Probe, arguments: Sequence[int] = ()) -> None:
-        """Run the clauses of BEGIN, END, ERROR or a tick, in this process; `arguments` are arg0 and following."""
+        """Run the clauses of BEGIN, END or a tick, in this process; `arguments` are arg0 and following."""
         unit = self._plan.unit(probe.id)
         if unit is None:
             return

@@ -356,13 +356,7 @@ class _NativeTarget:
         return self.firing.register(b, index)
 
     def fact(self, b: ir.IRBuilder, fact: Fact) -> ir.Value:
-        match fact:
-            case Fact.PROBE_ID:
-                return self.site(b)
-            case Fact.ENABLING_ID:
-                raise AssertionError("the enabling is known when code is generated")
-            case _:
-                return self.firing.fact(b, fact)
+        return self.firing.fact(b, fact)
 
     def ancestors(self, b: ir.IRBuilder) -> ir.Value:
         own = self.kind is UnitKind.CONSUMER

@@ -145,7 +145,7 @@ class _Judged:
             return bytes(len(group.sites))
         sites = list(self._sites(group))
         own = [site for site in sites if site.object is group.object]
-        found = moves(group.object, own, reads_of(self._plan.units[group.unit].enablings), symbols)
+        found = moves(group.object, own, reads_of(self._plan.units[group.unit].every_enabling), symbols)
         dissected = self._plan.sites.dissected
         moved = [0 if dissected(site.function) else offset for site, offset in zip(own, found, strict=True)]
         return moved + [0] * (len(sites) - len(own))

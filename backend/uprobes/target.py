@@ -368,9 +368,7 @@ class _BpfTarget:
                 return b.add(_call(b, Helper.KTIME_GET_NS, []), offset)
             case Fact.VTIMESTAMP:
                 return self._virtual_time(b)
-            case Fact.PROBE_ID:
-                return self.site(b)
-            case Fact.PPID | Fact.ENABLING_ID:
+            case Fact.PPID | Fact.PROBE_ID | Fact.ENABLING_ID:
                 raise AssertionError(fact)
 
     def ancestors(self, b: ir.IRBuilder) -> ir.Value:

@@ -81,7 +81,7 @@ def test_lines_are_those_that_line_controls_name() -> None:
     source = Source(text, "script.d", line_marks(text))
     places = {word: Span(text.index(word), text.index(word) + 1) for word in "BxyZz" if word in text}
     found = {word: (source.file(span), source.line(span)) for word, span in places.items()}
-    assert found == {"B": (None, 1), "x": ("other.h", 1), "y": (None, 4), "z": (None, 9)}
+    assert found == {"B": (None, 1), "x": ("other.h", 1), "y": (None, 4), "z": (None, 10)}
 
 
 def test_error_option_that_is_not_built_is_refused() -> None:

@@ -1,1 +1,1 @@
-dtrap: failed to compile script err.D_MACRO_UNUSED.operand.d: [D_MACRO_UNUSED] line 1: extraneous argument '2' ($2 is not referenced)
+dtrap: failed to compile script err.D_MACRO_UNUSED.operand.d: [D_MACRO_UNUSED] line 7: extraneous argument '2' ($2 is not referenced)

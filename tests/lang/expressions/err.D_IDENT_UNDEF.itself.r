@@ -1,3 +1,0 @@
-dtrap: failed to compile script err.D_IDENT_UNDEF.itself.d: [D_IDENT_UNDEF] line 5: failed to resolve x: Unknown variable name
-    BEGIN { x = x; }
-                ^

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An aggregating function has no value.
+ * SECTION: Operators
+ */
+BEGIN { x = count(); }

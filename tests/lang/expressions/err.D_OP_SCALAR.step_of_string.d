@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Strings can't be counted up.
+ * SECTION: Operators
+ */
+BEGIN { "a"++; }

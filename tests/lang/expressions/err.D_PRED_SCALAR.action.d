@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An action is no predicate.
+ * SECTION: Predicates
+ */
+BEGIN /trace(1)/ { }

@@ -1,0 +1,8 @@
+/*
+ * ASSERTION: There are no declarations in clauses.
+ * SECTION: Errors
+ */
+BEGIN
+{
+	int x;
+}

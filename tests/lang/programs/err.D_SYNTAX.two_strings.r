@@ -1,0 +1,3 @@
+dtrap: failed to compile script err.D_SYNTAX.two_strings.d: [D_SYNTAX] line 5: syntax error near ""b""
+    BEGIN { trace("a" "b"); }
+                      ^~~
