@@ -28,6 +28,8 @@ missing_to_test() {
     command -v bpftrace >/dev/null || echo bpftrace
     command -v gdb >/dev/null || echo gdb
     command -v go >/dev/null || echo golang-go
+    # A runtime that makes code.
+    command -v node >/dev/null || echo nodejs
 }
 
 # Root in front of a command: nothing, sudo, or "no" where there is no way that asks for nothing.

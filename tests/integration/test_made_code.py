@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -295,7 +294,6 @@ console.log('right', rounds);
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize("name", ["entry", ""])
 def test_node_lives_on_with_right_results(tmp_path: Path, name: str) -> None:
     script = tmp_path / "script.js"

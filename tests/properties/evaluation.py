@@ -28,10 +28,13 @@ EDGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Term:
+    """`fixed`: made of constants alone, so that the compiler works it out."""
+
     text: str
     value: int
     size: int
     signed: bool
+    fixed: bool = False
 
 
 def stored(value: int, size: int, signed: bool) -> int:
@@ -59,19 +62,21 @@ def _common(left: Term, right: Term) -> tuple[int, bool]:
 def binary(operator: str, left: Term, right: Term) -> Term | None:
     """The term of two operands, or None where D has no result for them (division by zero)."""
     text = f"({left.text} {operator} {right.text})"
+    fixed = left.fixed and right.fixed
     size, signed = _common(left, right)
     a, b = _read(left, signed), _read(right, signed)
     match operator:
         case "<" | "<=" | ">" | ">=" | "==" | "!=":
             order = (a > b) - (a < b)
             held = {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0, "==": order == 0}
-            return Term(text, int(held.get(operator, order != 0)), 4, True)
+            return Term(text, int(held.get(operator, order != 0)), 4, True, fixed)
         case "&&" | "||" | "^^":
             x, y = left.value != 0, right.value != 0
-            return Term(text, int({"&&": x and y, "||": x or y, "^^": x != y}[operator]), 4, True)
+            return Term(text, int({"&&": x and y, "||": x or y, "^^": x != y}[operator]), 4, True, fixed)
         case "<<" | ">>":
             size, signed = left.size, left.signed
-            a, count = _read(left, signed), right.value % 64
+            # The compiler shifts the sign to the right like any other bit, the code that it makes does not.
+            a, count = _read(left, signed and not fixed), right.value % 64
             result = a << count if operator == "<<" else a >> count
         case "/" | "%":
             if b == 0:
@@ -90,37 +95,41 @@ def binary(operator: str, left: Term, right: Term) -> Term | None:
             result = a | b
         case _:
             result = a ^ b
-    return Term(text, stored(result, 8, signed), size, signed)
+    return Term(text, stored(result, 8, signed), size, signed, fixed)
 
 
 def unary(operator: str, operand: Term) -> Term:
     text = f"{operator}({operand.text})"
     if operator == "!":
-        return Term(text, int(operand.value == 0), 4, True)
+        return Term(text, int(operand.value == 0), 4, True, operand.fixed)
     size, signed = operand.size, operand.signed
     value = _read(operand, signed)
     result = {"-": -value, "~": ~value, "+": value}[operator]
-    return Term(text, stored(result, 8, signed), size, signed)
+    return Term(text, stored(result, 8, signed), size, signed, operand.fixed)
 
 
 def choice(condition: Term, then: Term, otherwise: Term) -> Term:
     size, signed = _common(then, otherwise)
-    value = then.value if condition.value else otherwise.value
+    chosen = then if condition.value else otherwise
+    value = chosen.value
     text = f"({condition.text} ? {then.text} : {otherwise.text})"
+    if condition.fixed:  # the compiler takes one, and forgets the other
+        return Term(text, value, chosen.size, chosen.signed, chosen.fixed)
     return Term(text, stored(value, 8, signed), size, signed)
 
 
 def cast(name: str, operand: Term) -> Term:
     size, signed = TYPES[name]
-    return Term(f"({name})({operand.text})", stored(operand.value, size, signed), size, signed)
+    text = f"({name})({operand.text})"
+    return Term(text, stored(operand.value, size, signed), size, signed, operand.fixed)
 
 
 def constant(value: int) -> Term:
     """A constant of type long, written so that every value can be: the smallest has no literal of its own."""
     if value == -(1 << 63):
-        return Term("(-0x7fffffffffffffffL - 1)", value, 8, True)
+        return Term("(-0x7fffffffffffffffL - 1)", value, 8, True, fixed=True)
     text = f"{value}" if value >= 0 else f"({value})"
-    return Term(text, value, 4 if -(1 << 31) < value < 1 << 31 else 8, True)
+    return Term(text, value, 4 if -(1 << 31) < value < 1 << 31 else 8, True, fixed=True)
 
 
 values = st.one_of(st.sampled_from(EDGES), st.integers(-(1 << 63), (1 << 63) - 1)).map(as_word)
