@@ -380,11 +380,25 @@ class Engine:
                     self._cpu.follow(self.control.tid)
                 case Reason.ATTENTION:
                     self.control.attention = 0
-                    return Called()
+                    return self._keep_handler() or Called()
                 case Reason.INTERRUPTED:
                     return Called()
                 case Reason.NO_TRACEES:
                     return Ended()
+
+    def _keep_handler(self) -> Happening | None:
+        """Put the safety handler back where it has been lost and no hit has come since the last look."""
+        process = self.process
+        was_lost = process.handler_lost
+        process.look_at_handler()
+        if not (was_lost and process.handler_lost):
+            return None
+        self.hold()
+        spare = process.spare_thread()
+        if spare is not None:
+            with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+                upkeep.put_handler_back(process, process.threads.known[spare])
+        return self.go()
 
     def _dispatch(self, tid: int, status: int) -> Happening | None:
         """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
@@ -508,6 +522,8 @@ class Engine:
             answered = upkeep.note_setting(self.process, thread, at_site)
         elif site in self.process.watched.returns and thread.repeats:
             upkeep.note_return(self.process, thread, at_site)
+        if self.process.handler_lost and not thread.guest:
+            upkeep.put_handler_back(self.process, thread)
         if answered is not None:
             ptrace.set_registers(tid, answered)
         elif route is None:

@@ -18,7 +18,7 @@ from backend.fasttrap.loop import Control
 from backend.fasttrap.made_sites import MadeSites, Verdict
 from backend.fasttrap.sigtrap import Sigtrap, Watched
 from backend.fasttrap.site_batch import SiteBatch
-from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads
+from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads, signal_set
 from backend.fasttrap.tracepoints import Tracepoints
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
@@ -80,6 +80,8 @@ class Process:
     loads: "Loads | None" = None
     sigtrap: Sigtrap = field(default_factory=Sigtrap)
     watched: Watched = field(default_factory=Watched)
+    handler_lost: bool = False
+    """The kernel has forgotten the safety handler: a hit found SIGTRAP blocked. The next hit puts it back."""
     unusual: set[int] = field(default_factory=set)
     """Threads whose hits the loop can't serve."""
     repeating: set[int] = field(default_factory=set)
@@ -265,7 +267,22 @@ class Process:
             self.unusual.discard(thread.tid)
         else:
             self.unusual.add(thread.tid)
-        self.control.every_hit = len(self.unusual)
+        self._tell_loop()
+
+    def _tell_loop(self) -> None:
+        self.control.every_hit = len(self.unusual) + self.handler_lost
+
+    def look_at_handler(self) -> None:
+        """See whether the kernel still has the safety handler, where it should."""
+        own = next((tid for tid, thread in self.threads.known.items() if not thread.guest), None)
+        if self.sigtrap.safe and own is not None:
+            self.handler_lost = not signal_set(own, "SigCgt:") >> SIGTRAP - 1 & 1
+            self._tell_loop()
+
+    def handler_is_back(self) -> None:
+        """Note that the kernel has it again."""
+        self.handler_lost = False
+        self._tell_loop()
 
     def set_gate(self) -> None:
         """Have clauses in the process look who runs them as long as there are guests, which don't count.
@@ -287,6 +304,6 @@ class Process:
         self.tracepoints.space.chunks.release(Tid(tid))
         self.unusual.discard(tid)
         self.repeating.discard(tid)
-        self.control.every_hit = len(self.unusual)
+        self._tell_loop()
         self.block(tid, blocked=False)
         return any(not thread.guest for thread in self.threads.known.values())

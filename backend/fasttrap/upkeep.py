@@ -57,6 +57,15 @@ def put_right(process: Process, thread: Thread) -> None:
         _write_action(process, process.threads.known[spare], process.sigtrap.program.unblocked())
 
 
+def put_handler_back(process: Process, thread: Thread) -> None:
+    """Give the kernel the safety handler again, which it forgets where SIGTRAP is blocked, in the name of a thread that
+    has been stopped by one of our int3s: if we were killed, the process would die at its next one.
+    """
+    if process.sigtrap.safe and process.sigtrap.safety is not None:
+        _write_action(process, thread, process.sigtrap.safety)
+    process.handler_is_back()
+
+
 def _is_spoilt(process: Process, thread: Thread) -> bool:
     program = process.sigtrap.program
     return program.is_handler and not program.is_for_once and not _has_handler(thread.tid, SIGTRAP)
@@ -83,6 +92,8 @@ def note_setting(process: Process, thread: Thread, registers: Registers) -> Regi
     memory = process.tracepoints.memory
     if registers.rax == sigtrap.RT_SIGPROCMASK:
         blocked = sigtrap.mask_after(registers, memory, blocked=thread.blocks_trap)
+        if thread.blocks_trap and not blocked and not thread.guest:
+            process.handler_lost = process.sigtrap.safe  # by this very trap
         process.block(thread.tid, blocked=blocked)
     if registers.rax != inject.Syscall.RT_SIGACTION or registers.rdi & 0xFFFFFFFF != SIGTRAP:
         return None

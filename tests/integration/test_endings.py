@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.fasttrap.tracee import signal_set
 from backend.linux import pidfd, procfs
 from dlang.notices import tracer_lost
 from tests.harness.command import DTRAP
@@ -102,6 +103,31 @@ def test_target_lives_on_with_its_own_text_when_dtrap_is_killed(triggers: Trigge
         assert text_of_function(process.pid, work, 16) == before
         process.say()
         assert process.end().status == 0
+
+
+@pytest.mark.parametrize("probes", ["pid$target:a.out:work:entry", "pid$target:libc.so.6::entry"])
+def test_target_that_had_signals_blocked_lives_on_when_dtrap_and_its_tracer_are_killed(
+    triggers: Triggers, probes: str
+) -> None:
+    """An int3 met while SIGTRAP is blocked has the kernel forget the handler for the time after us."""
+    words = ("-x", "engine=fasttrap", "-x", "tier=trap", "-n", f"{probes} {{ @ = count(); }}")
+    with target([triggers.path("thread_per_byte")]) as process:
+        with armed(*words, "-p", str(process.pid)) as tracing:
+            process.say("\n\n")
+            assert process.output.readline() == b"joined\n"
+            while not signal_set(process.pid, "SigCgt:") >> signal.SIGTRAP - 1 & 1:
+                pass
+            (tracer,) = children_of(tracing.pid)
+            tracing.process.send_signal(signal.SIGSTOP)
+            os.kill(tracer, signal.SIGKILL)
+            tracing.process.kill()
+            tracing.end()
+        for _ in range(2):
+            process.say()
+            assert process.output.readline() == b"joined\n"
+        assert process.process.stdin is not None
+        process.process.stdin.close()
+        assert process.process.wait(TIMEOUT_S) == 0
 
 
 def test_command_that_has_not_run_ends_with_dtrap(triggers: Triggers) -> None:
