@@ -14,6 +14,7 @@ the jump before.
 import os
 import time
 from dataclasses import dataclass
+from signal import SIGTRAP
 
 from backend.errors import TraceeEnded
 from backend.fasttrap.inject import WALL
@@ -141,6 +142,8 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
     if not process.jumps.regions:
         return status
     tid = thread.tid
+    if _faults_again(process, thread, status):
+        return PLAIN_STOP
     if _is_home(process, tid) or not isinstance(decode(status), SignalStop):
         return status
     thread.waiting.append(ptrace.signal_info(tid))
@@ -151,9 +154,19 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
         match decode(now):
             case Exited() | Killed():
                 raise TraceeEnded(tid, now)
-            case SignalStop():
+            case SignalStop() if not _faults_again(process, thread, now):
                 thread.waiting.append(ptrace.signal_info(tid))
     return PLAIN_STOP
+
+
+def _faults_again(process: Process, thread: Thread, status: int) -> bool:
+    """If a displaced instruction has faulted, put its thread where that is at home, to fault there by itself: with the
+    text restored that is all the signal is needed for.
+    """
+    meaning = decode(status)
+    if not isinstance(meaning, SignalStop) or meaning.signal not in FAULTS - {SIGTRAP}:
+        return False
+    return ptrace.signal_info(thread.tid).code > 0 and _fault(process, thread, meaning.signal) is not None
 
 
 def _is_home(process: Process, tid: int) -> bool:
