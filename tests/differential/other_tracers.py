@@ -79,7 +79,7 @@ def gdb(functions: Sequence[str], command: Sequence[str | Path], script: Path) -
 
 _PERF: Final = """
 set -e
-mount -t tracefs none /sys/kernel/tracing || exit 77
+test -e /sys/kernel/tracing/uprobe_events || mount -t tracefs none /sys/kernel/tracing || exit 77
 report=$1 group=$2 file=$3 functions=$4
 shift 4
 trap 'perf probe -q -d "$group:*" 2>&1' EXIT
