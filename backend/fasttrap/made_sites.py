@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final
 
 from backend.fasttrap.loop import SiteTable
-from backend.fasttrap.site_batch import MadeCode
+from backend.fasttrap.site_batch import MadeText
 from backend.fasttrap.text import INT3, LONGEST_INSTRUCTION
 from backend.fasttrap.tracee import Memory
 from backend.linux.procfs import MappedRange
@@ -160,7 +160,7 @@ class MadeSites:
 
     def unfit(
         self,
-        functions: Iterable[MadeCode],
+        functions: Iterable[MadeText],
         mappings: Iterable[MappedRange],
         own: Iterable[tuple[int, int]],
         memory: Memory,
@@ -183,7 +183,7 @@ class MadeSites:
                 reasons[made.start] = CHANGED
         return reasons
 
-    def unfit_site(self, made: MadeCode, site: int) -> str | None:
+    def unfit_site(self, made: MadeText, site: int) -> str | None:
         """Return why no int3 is to be written at a site in a function that is as it was when it was looked at, if so.
 
         It may have been thrown away before that, and nobody has said so. What runtimes write where code was and no code
@@ -196,7 +196,7 @@ class MadeSites:
         is_zero = made.content[offset : offset + 2] == bytes(2)
         return DATA if is_zero or upper == bytes(_WORD_BYTES - _POINTER_BYTES) else None
 
-    def _without_ours(self, made: MadeCode, standing: Sequence[int], memory: Memory) -> bytes:
+    def _without_ours(self, made: MadeText, standing: Sequence[int], memory: Memory) -> bytes:
         """Return what is in a function's place now, as it would be without us."""
         content = bytearray(_read(memory, made.start, len(made.content)))
         first, last = bisect_left(standing, made.start), bisect_left(standing, made.start + len(content))
@@ -206,7 +206,7 @@ class MadeSites:
                 content[offset] = known.code[0]
         return bytes(content)
 
-    def take(self, made: MadeCode, site: int) -> None:
+    def take(self, made: MadeText, site: int) -> None:
         """Take in a site that is to be armed in a function, if an instruction is there."""
         offset = site - made.start
         instruction = decode(made.content[offset:][:LONGEST_INSTRUCTION], site)

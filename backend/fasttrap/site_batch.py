@@ -27,7 +27,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeCode:
+class MadeText:
     """A function that the program has made, and may change: what stood at `start` when its sites were found."""
 
     start: int
@@ -54,7 +54,7 @@ class SiteBatch(Sequence[Site]):
     def __init__(self, sites: Iterable[Site] = ()) -> None:
         self.addresses = array("Q")
         self.identifiers = array("Q")
-        self.made: list[MadeCode] = []
+        self.made: list[MadeText] = []
         self._windows: WindowTable | None = None
         for site in sites:
             self.add(site.address, site.identifier, site.window)
@@ -95,7 +95,7 @@ class SiteBatch(Sequence[Site]):
         assert self._windows is not None, index
         return self._windows.way(index)
 
-    def made_of(self, address: int) -> MadeCode | None:
+    def made_of(self, address: int) -> MadeText | None:
         """Return the function that the program may change which an address is in. Those that have one start ascend."""
         place = bisect_right(self.made, address, key=lambda made: made.start) - 1
         return self.made[place] if place >= 0 and address < self.made[place].end else None

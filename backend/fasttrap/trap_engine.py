@@ -22,7 +22,7 @@ from backend.engine import Answer, Plan, Refusal, SiteCoverage, Trapped, Unserve
 from backend.errors import CannotInject, ProcessGone, ProcessNotPermitted, TracerDied
 from backend.fasttrap.engine import Executed, Loaded
 from backend.fasttrap.program import Clauses, Descriptors, NativeOptions, NativeProgram
-from backend.fasttrap.site_batch import MadeCode, SiteBatch
+from backend.fasttrap.site_batch import MadeText, SiteBatch
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, judge
 from backend.fasttrap.tracer import Tracer
 from backend.link_map import loader_state
@@ -318,7 +318,7 @@ class TrapEngine:
             addresses.append(address)
             numbers.append(shared[site.address][0] if shared and site.address in shared else site.number)
         batch = SiteBatch()
-        batch.made = [MadeCode(start, made[start]) for start in sorted(made)]
+        batch.made = [MadeText(start, made[start]) for start in sorted(made)]
         for (loaded, bias), (addresses, numbers) in of_objects.items():
             distance = bias - loaded.bias
             order = array("I", (next(own) for _, own in groupby(ascending(addresses), addresses.__getitem__)))

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.fasttrap.made_sites import CHANGED, DATA, NOT_EXECUTABLE, MadeSites, Verdict, witness
-from backend.fasttrap.site_batch import MadeCode
+from backend.fasttrap.site_batch import MadeText
 from backend.fasttrap.tracee import Memory
 from backend.linux.procfs import MappedRange, parse_mappings
 
@@ -56,14 +56,14 @@ def test_an_int3_is_ours_while_the_instructions_behind_it_are_the_same(now: str,
 )
 def test_what_a_thread_has_met(now: bytes, verdict: Verdict) -> None:
     sites = MadeSites()
-    sites.take(MadeCode(START, CODE), START + LEA)
+    sites.take(MadeText(START, CODE), START + LEA)
     assert sites.verdict(START + LEA, Content(now)) is verdict
     assert (START + LEA in sites.strangers(Content(now))) is (verdict in (Verdict.REPLACED, Verdict.NOT_OURS))
 
 
 def test_where_a_site_was_given_up_an_int3_is_the_program_s() -> None:
     sites = MadeSites()
-    sites.take(MadeCode(START, CODE), START)
+    sites.take(MadeText(START, CODE), START)
     sites.give_up(START)
     assert sites.verdict(START, Content(armed(CODE, 0))) is Verdict.NOT_OURS
     assert sites.strangers(Content(armed(CODE, 0))) == {START}
@@ -71,7 +71,7 @@ def test_where_a_site_was_given_up_an_int3_is_the_program_s() -> None:
 
 def test_code_that_was_copied_with_our_int3_is_known_by_what_follows_it() -> None:
     sites = MadeSites()
-    sites.take(MadeCode(START, CODE), START)
+    sites.take(MadeText(START, CODE), START)
     assert sites.copied(START + 64, Content(bytes(64) + armed(CODE, 0))) == CODE[0]
     assert sites.copied(START + 64, Content(bytes(64) + armed(CODE[:2], 0))) is None
     assert sites.copied(START + 64, Content(bytes(64) + CODE)) is None
@@ -97,7 +97,7 @@ def test_what_is_armed_is_what_was_looked_at(
     mappings: list[str], own: list[tuple[int, int]], now: bytes, reason: str | None
 ) -> None:
     sites = MadeSites()
-    made = MadeCode(START, CODE)
+    made = MadeText(START, CODE)
     sites.take(made, START)
     found = sites.unfit([made], mapped(*mappings), own, Content(now))
     assert found == ({} if reason is None else {START: reason})
@@ -115,4 +115,4 @@ def test_what_is_armed_is_what_was_looked_at(
     ],
 )
 def test_no_int3_goes_into_what_looks_like_data(content: bytes, offset: int, reason: str | None) -> None:
-    assert MadeSites().unfit_site(MadeCode(START, content), START + offset) == reason
+    assert MadeSites().unfit_site(MadeText(START, content), START + offset) == reason

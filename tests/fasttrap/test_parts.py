@@ -13,7 +13,7 @@ from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
 from backend.fasttrap.made_sites import MadeSites
 from backend.fasttrap.scratch_space import Region
-from backend.fasttrap.site_batch import MadeCode
+from backend.fasttrap.site_batch import MadeText
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.linux import procfs, ptrace
@@ -145,7 +145,7 @@ def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
     memory, region = Image(page, 2 * PAGE_SIZE), Region(page, 2 * PAGE_SIZE, sites)
     made = MadeSites()
     for site in sites if case == "made" else ():
-        made.take(MadeCode(site, b"\x90\xb8\x07\0\0\0\xc3"), site)
+        made.take(MadeText(site, b"\x90\xb8\x07\0\0\0\xc3"), site)
     displaced = text.Displaced(sites, bytes((NOP, NOP)))
     action = safety.write(memory, [region], displaced, made, may_open=may_open)
     memory.write(region.slot(sites[0]), copy)
