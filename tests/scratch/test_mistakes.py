@@ -220,19 +220,23 @@ def test_conditional_jump_under_all_flags(process: Sacrifice, name: str) -> None
         same(process, CONDITIONS[name], 1, {"flags": flags})
 
 
+_ID = 1 << 21
+"""The flag that ptrace does not set: a popf of another test may have left it in the process."""
+
+
 def test_pushed_flags_have_no_trap_flag(process: Sacrifice) -> None:
     instruction, begin = start(process, CODES["pushf"], 1, {"flags": 0xA93})
     planned = plan(instruction)
     assert isinstance(planned, OutOfLine)
     stop = at_home(process, instruction, begin)
     top = stop.registers["rsp"] - ARENA
-    assert int.from_bytes(stop.arena[top : top + 8], "little") == 0xA93
+    assert int.from_bytes(stop.arena[top : top + 8], "little") & ~_ID == 0xA93
     assert out_of_line(process, instruction, NEAR, begin, stop) == ()
 
 
 def test_syscall_returns_the_original_rcx(process: Sacrifice) -> None:
     stop = same(process, CODES["syscall"], 1, {"rax": 39, "flags": 0x246})
-    assert (stop.registers["rax"], stop.registers["rcx"], stop.registers["r11"]) == (
+    assert (stop.registers["rax"], stop.registers["rcx"], stop.registers["r11"] & ~_ID) == (
         process.pid,
         SITE + 2,
         0x246,
