@@ -134,6 +134,11 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
         _trace_again_and_again(target, shared)
     try:
         _await_phase(shared, phase, dtrap)
+    except TargetHarmed:
+        os.kill(dtrap, signal.SIGKILL)
+        os.waitpid(dtrap, 0)
+        raise
+    try:
         time.sleep(chance.uniform(0, _LENGTH_S[phase]))
         hit, tracers = Phase(shared[0]), _tracers(dtrap)
         for pid in {Victim.DTRAP: [dtrap], Victim.TRACER: tracers, Victim.BOTH: [*tracers, dtrap]}[victim]:
