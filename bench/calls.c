@@ -1,8 +1,8 @@
 /*
- * calls FUNCTION N [THREADS]: calls one function N times, in each of some threads, and prints the nanoseconds that one
- * call took; with THREADS, of the thread's own time, whatever else the processor does meanwhile. The functions differ
- * in their first instruction, which decides what a uprobe costs: the kernel emulates a push and single-steps a mov. Two
- * threads have a processor each.
+ * calls FUNCTION N [THREADS[+]]: calls one function N times, in each of some threads, and prints the nanoseconds that
+ * one call took; with THREADS, of the thread's own time, whatever else the processor does meanwhile. With a `+` there is
+ * another thread, which sleeps. The functions differ in their first instruction, which decides what a uprobe costs: the
+ * kernel emulates a push and single-steps a mov. Two threads have a processor each.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FUNCTION(name, body) \
 	__asm__(".text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" body \
@@ -55,6 +56,12 @@ static void *run(void *number)
 	return memcpy(malloc(sizeof took), &took, sizeof took);
 }
 
+static void *sleep_on(void *unused)
+{
+	pause();
+	return unused;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3 && argc != 4)
@@ -75,6 +82,8 @@ int main(int argc, char **argv)
 	pthread_t others[threads];
 	double most = 0;
 
+	if (argc == 4 && strchr(argv[3], '+'))
+		pthread_create(&others[0], NULL, sleep_on, NULL);
 	pthread_barrier_init(&barrier, NULL, threads);
 	for (long i = 1; i < threads; i++)
 		pthread_create(&others[i], NULL, run, (void *)i);

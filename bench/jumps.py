@@ -26,7 +26,7 @@ JUMPING: Final = [DTRAP, "-q", "-x", "engine=fasttrap", "-x", "tier=jump", "-x",
 UFTRACE: Final = "uftrace"
 FRIDA: Final = "frida"
 UNTRACED: Final = "untraced"
-ONE_THREAD: Final = "one thread"
+ONE_THREAD: Final = "one of two threads"
 
 ACTIONS: Final = {
     "@[probefunc] = count()": ("@ = count()", CALLS),
@@ -82,11 +82,13 @@ def jump_hits() -> Iterator[Row]:
 
 
 def _two_threads(program: str) -> Iterator[Row]:
-    """A hit when two threads on two processors come by, against that of one."""
+    """A hit when two threads on two processors come by, against that of one while another sleeps: alone it would count
+    without a lock.
+    """
     for action in ("@[probefunc] = count()", "@ = quantize(arg0)"):
         clause = f"pid$target:calls:push_first:entry {{ {action}; }}"
         costs = []
-        for threads in ("1", "2"):
+        for threads in ("1+", "2"):
             base = _least(program, [], "push_first", CALLS, threads)
             costs.append(_least(program, [*JUMPING, "-n", clause], "push_first", CALLS, threads) - base)
         yield Row(f"{action}: jump, two threads", "ns", costs[1], ONE_THREAD, costs[0])

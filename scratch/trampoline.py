@@ -21,7 +21,8 @@ very memory; that it is somebody else only its process ID tells.
 A unit of clauses is native code with LLVM's calling convention `preserve_mostcc`: it preserves every general register
 but r11. It finds arg0 to arg5 in the registers in which they came, and above its return address what UNIT_SITE and its
 neighbours say. It finds the direction flag as the program left it. What is smaller than a unit, adding one to a
-counter, stands in the trampoline itself.
+counter, stands in the trampoline itself: an addition under a lock prefix, which is most of what it takes. In a process
+of one thread another prefix may stand there in its place (UNLOCKED); `locks` says where.
 
 Pure: who maps the memory, writes the code and finds threads in it is backend/fasttrap's business.
 """
@@ -112,8 +113,10 @@ _SHARD_TO_RCX: Final = b"".join(
 )
 _SHIFT_RCX_RIGHT, _SHIFT_RCX_LEFT = b"\x48\xc1\xe9", b"\x48\xc1\xe1"  # shr $…,%rcx; shl $…,%rcx
 _AND_ECX: Final = b"\x81\xe1"  # and $…,%ecx
-_LOCK_INC: Final = b"\xf0\x48\xff\x82"  # lock incq …(%rdx)
-_LOCK_INC_OF_SHARD: Final = b"\xf0\x48\xff\x84\x0a"  # lock incq …(%rdx,%rcx)
+LOCK, UNLOCKED = b"\xf0", b"\x3e"
+"""The prefix of an addition, and one that means nothing there: that of ds, as the kernel does it for one processor."""
+_INC: Final = b"\x48\xff\x82"  # incq …(%rdx)
+_INC_OF_SHARD: Final = b"\x48\xff\x84\x0a"  # incq …(%rdx,%rcx)
 _PUSH_NUMBER: Final = b"\x68"  # push $…
 _CALL_R11: Final = b"\x41\xff\xd3"  # call *%r11
 _RAISE_STACK: Final = b"\x48\x8d\xa4\x24"  # lea …(%rsp),%rsp
@@ -213,12 +216,14 @@ class Trampoline:
 
     `displaced` is the address where everything is as it was at the site and the instructions from the site on
     begin; all from there on is paired in `boundaries` with where a thread is: offsets of instructions, ascending.
+    `locks`: offsets of lock prefixes.
     """
 
     address: int
     code: bytes
     displaced: int
     boundaries: tuple[tuple[int, Place], ...]
+    locks: tuple[int, ...]
 
     def translate(self, pc: int) -> Place | None:
         """Return where a thread with this pc is; None if it is not in this trampoline, or between its instructions."""
@@ -251,6 +256,8 @@ class _Writer:
         self.boundaries: list[tuple[int, Place]] = []
         self.fields: list[int] = []
         """Offsets of the 4-byte fields that say which site it is, in order."""
+        self.locks: list[int] = []
+        """Offsets of lock prefixes."""
         self._site = site
         self._before_phase = before
         self._taken = 0
@@ -329,7 +336,7 @@ def build(
     if leads_on(instructions[-1]):
         writer.lead_home(instructions[-1].next)
     writer.decide(gate, shut, done)
-    return Trampoline(at, bytes(writer.code), displaced, tuple(writer.boundaries))
+    return Trampoline(at, bytes(writer.code), displaced, tuple(writer.boundaries), tuple(writer.locks))
 
 
 def _write_clauses(writer: _Writer, call: ClauseCall, site: int) -> tuple[_GateRegister, int, int]:
@@ -353,12 +360,14 @@ def _write_clauses(writer: _Writer, call: ClauseCall, site: int) -> tuple[_GateR
 class Outline:
     """What the trampolines have in common that do the same for their sites and have as many bytes between the offset
     `displaced` and the decision at the gate: the displaced instructions and the jump home, which are zero here, as is
-    what says which site it is: words of 4 bytes at the offsets `fields`, in the order of `site_words`.
+    what says which site it is: words of 4 bytes at the offsets `fields`, in the order of `site_words`. `locks`: offsets
+    of lock prefixes.
     """
 
     code: bytes
     fields: tuple[int, ...]
     displaced: int
+    locks: tuple[int, ...]
 
 
 def outline(call: ClauseCall, between: int) -> Outline:
@@ -370,7 +379,7 @@ def outline(call: ClauseCall, between: int) -> Outline:
     writer.decide(gate, shut, done)
     for field in writer.fields:
         writer.code[field : field + 4] = bytes(4)
-    return Outline(bytes(writer.code), tuple(writer.fields), displaced)
+    return Outline(bytes(writer.code), tuple(writer.fields), displaced, tuple(writer.locks))
 
 
 def site_words(call: ClauseCall, site: int) -> tuple[int, ...]:
@@ -404,7 +413,8 @@ def _write_count(writer: _Writer, call: InlineCount) -> tuple[int, int]:
             writer.code += (_SHIFT_RCX_RIGHT if shift > 0 else _SHIFT_RCX_LEFT) + bytes((abs(shift),))
         writer.code += _AND_ECX + _word32((1 << shards.bits) - 1 << shards.stride_bits)
     for cell in call.cells:
-        writer.code += _LOCK_INC_OF_SHARD if shards.bits else _LOCK_INC
+        writer.locks.append(len(writer.code))
+        writer.code += LOCK + (_INC_OF_SHARD if shards.bits else _INC)
         writer.fields.append(len(writer.code))
         writer.code += _word32(cell - call.gate)
     done = len(writer.code)

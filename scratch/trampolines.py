@@ -96,6 +96,14 @@ class Trampolines:
             _INT.pack_into(made, end + 1, window.resume - (at + end + _JUMP_SIZE))
         return bytes(made)
 
+    def locks(self, window: Window, call: ClauseCall) -> tuple[int, ...]:
+        """Return the offsets of lock prefixes in the code."""
+        leading, displaced = self._leading(window), self._from_site(window)
+        if leading.code is None or displaced.code is None:
+            return build(window.instructions, window.site, call, window.leading).locks
+        lead = len(leading.code)
+        return tuple(lead + lock for lock in self._outline(call, displaced).locks)
+
     def _outline(self, call: ClauseCall, displaced: _Displaced) -> Outline:
         assert displaced.code is not None
         between = len(displaced.code) + (_JUMP_SIZE if displaced.comes_back else 0)

@@ -15,7 +15,16 @@ from backend.engine import Plan
 from backend.fasttrap.regions import HASH_ENTRIES, HASH_USED, HEADER_FIRINGS, EntryState, HashShape
 from backend.linux.shared_memory import SharedMemory
 from dlang.aggregation_store import DeleteKeys, EngineRequest, ResetCells
-from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key, cell_words, identity, merge
+from dlang.aggregations import (
+    WORD_MASK,
+    AggregatingFunction,
+    Aggregation,
+    Cell,
+    Key,
+    cell_words,
+    identity,
+    merge,
+)
 from dlang.layout import HashStore, Store, TableStore, decode_key
 
 _HASH_KEY_HEAD: Final = struct.Struct("<QQ")
@@ -60,6 +69,10 @@ class NativeCells:
         self._memory = memory
         self._atomic = atomic
         self._retired: list[_Retired] = []
+        self._forgotten: dict[int, int] = {}
+        """What a count was when its key was deleted, by the cell's offset. It is not set back to 0: a process of one
+        thread adds without a lock, and its processor may know nothing of what we write for as long as it likes.
+        """
         self.keeps_entries = False
         """Clauses run in the traced process too, where nobody can tell when a deleted entry is in use no more: it
         stays, without a value.
@@ -109,6 +122,9 @@ class NativeCells:
             self._memory.words[(cell_at >> 3) + number] = word
 
     def _delete(self, own: CellStore, cell_at: int) -> None:
+        if own.shape is None and own.store.aggregation.function is AggregatingFunction.COUNT:
+            self._forgotten[cell_at] = self._memory.words[cell_at >> 3]
+            return
         if own.shape is None or self.keeps_entries:
             self._write(cell_at, identity(own.store.aggregation))
             return
@@ -145,7 +161,11 @@ class NativeCells:
                     for slot in self._used_slots(offset, size, table.slots_for(self._sites)):
                         statement, site = table.slot_owner(slot)
                         cell_at = offset + slot * size
-                        yield cell_at, self._key(statement, site, b""), self._cell(cell_at, size)
+                        cell = self._cell(cell_at, size)
+                        if forgotten := self._forgotten.get(cell_at):
+                            cell = (cell[0] - forgotten & WORD_MASK,)
+                        if cell[0]:
+                            yield cell_at, self._key(statement, site, b""), cell
             case HashStore():
                 assert own.shape is not None
                 for entry in self._used_entries(own.offsets[0], own.shape):

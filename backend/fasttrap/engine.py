@@ -435,7 +435,9 @@ class Engine:
                 case GroupStop():
                     ptrace.listen(tid)
                 case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
-                    self.process.threads.expect(ptrace.event_message(tid))
+                    born = ptrace.event_message(tid)
+                    self.process.threads.expect(born)
+                    self.process.note_birth(born)
                     ptrace.cont(tid)
                 case EventStop(Event.EXEC):
                     return self._executed(thread)
@@ -450,6 +452,7 @@ class Engine:
         """At the first stop of a thread or child: take it in, or set it free and return False."""
         if procfs.status(tid).tgid == self.process.pid:
             self.process.threads.known[tid] = Thread(tid)
+            self.process.note_birth(tid)
             if self.process.installed is not None:
                 self.process.installed.forget_threads()
         elif share_memory(procfs.with_memory(self.process.pid), tid):

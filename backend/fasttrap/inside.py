@@ -7,7 +7,7 @@ business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +82,7 @@ def compile_inside(machine: NativeMachine, plan: Plan, regions: Regions) -> Insi
         lambda: emit.native_object(machine.module, support, exported),
     )
     found: list[InsideUnit | None] = []
+    ours = _aggregates(unit for unit in units if unit.kind is UnitKind.CONSUMER)
     for unit in units:
         if unit.kind is UnitKind.CONSUMER:
             found.append(None)
@@ -91,7 +92,7 @@ def compile_inside(machine: NativeMachine, plan: Plan, regions: Regions) -> Insi
             InsideUnit(
                 unit.name,
                 firing.whole_registers,
-                _counters(unit, layout.program, layout.stores, regions),
+                _counters(unit, layout.program, layout.stores, regions, ours),
                 system_calls=not firing.uses <= WITHOUT_SYSTEM_CALLS,
                 signals="send_signal" in firing.uses,
                 thread_ids="own_thread" in firing.uses,
@@ -103,10 +104,27 @@ def compile_inside(machine: NativeMachine, plan: Plan, regions: Regions) -> Insi
     return InsideCode(code_image(code), tuple(found), plan.sites.touch(VDSO))
 
 
+def _aggregates(units: Iterable[Unit]) -> frozenset[int]:
+    """Return the numbers of the statements in units that do nothing else than aggregate."""
+    return frozenset(
+        statement.number
+        for unit in units
+        for enabling in unit.every_enabling
+        for statement in enabling.clause.statements
+        if isinstance(statement, Aggregate)
+    )
+
+
 def _counters(
-    unit: Unit, program: TypedProgram, stores: Mapping[str, Store], regions: Regions
+    unit: Unit,
+    program: TypedProgram,
+    stores: Mapping[str, Store],
+    regions: Regions,
+    ours: frozenset[int],
 ) -> tuple[Counter, ...] | None:
-    """Return the counters that the unit adds one to, if it does nothing else."""
+    """Return the counters that the unit adds one to, if it does nothing else, and nobody but the process adds to them:
+    dtrap itself executes the statements `ours`, and a lone thread of the process doesn't lock.
+    """
     counters: list[Counter] = []
     if unit.counts_hits:
         counters.append(Counter(regions.offset(HITS), 8, by_number=True))
@@ -117,7 +135,7 @@ def _counters(
         if clause.predicate is not None or clause.record_size:
             return None
         for statement in clause.statements:
-            if not isinstance(statement, Aggregate):
+            if not isinstance(statement, Aggregate) or statement.number in ours:
                 return None
             counter = _counter(statement, stores, regions)
             if counter is None:

@@ -51,6 +51,8 @@ def prepare_jumps(
             reasons[place] = objection
     if not places or process.installed is None or objection is not None:
         return reasons
+    if not process.jumps.regions:
+        process.jumps.alone = process.own_threads == 1
     occupied = _occupied(process)
     brought = process.brought
     others = array("Q", sorted({*sites.addresses, *brought, *process.tracepoints.table.addresses}))

@@ -17,9 +17,9 @@ from backend.columns import ascending
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jump_space import Need, Patch, Region, map_regions, recorded, retire
-from backend.fasttrap.text import PAGE_SIZE
+from backend.fasttrap.text import PAGE_SIZE, by_page
 from backend.fasttrap.tracee import Memory
-from scratch.trampoline import ClauseCall, Place, build
+from scratch.trampoline import LOCK, UNLOCKED, ClauseCall, Place, build
 from scratch.trampolines import Trampolines
 from scratch.window_table import WindowTable
 from scratch.windows import Window
@@ -48,6 +48,10 @@ class Jumps:
         self._memory = memory
         self._code = Trampolines()
         self.regions: list[Region] = []
+        self.alone = False
+        """Nobody but one thread executes trampolines: those that are made need not lock. `lock` ends that."""
+        self._unlocked: list[tuple[int, array[int]]] = []
+        """Where lock prefixes are missing: the start of each region, and distances from it, ascending."""
         self._bounds: list[tuple[int, int, int, int]] = []
         """Start and end of each region, ascending, and its first row and the one behind its last."""
         self._windows = WindowTable()
@@ -108,13 +112,19 @@ class Jumps:
         first = len(self._starts)
         begin, code = members[0][0], bytearray()
         record = bytearray()
+        unlocked = array("I")
         for at, wanted in members:
             window = wanted.window
             if at - (begin + len(code)) > PAGE_SIZE:
                 self._memory.write(begin, bytes(code))
                 begin, code = at, bytearray()
             code += b"\xcc" * (at - (begin + len(code)))
+            trampoline = len(code)
             code += self._code.code(window, at, wanted.call)
+            if self.alone:
+                for lock in self._code.locks(window, wanted.call):
+                    code[trampoline + lock : trampoline + lock + 1] = UNLOCKED
+                    unlocked.append(at + lock - region.start)
             for patch in _patches(window, at):
                 record += patch.pack()
             known = self._row(window.site)
@@ -129,6 +139,7 @@ class Jumps:
         self._memory.write(begin, bytes(code))
         self._memory.write(region.start, region.record(record))
         self.regions.append(region)
+        self._unlocked.append((region.start, unlocked))
         insort(self._bounds, (region.start, region.start + region.size, first, len(self._starts)))
 
     def insert(self) -> None:
@@ -140,6 +151,17 @@ class Jumps:
                 self._memory.write(address, written)
             self._states[row] = _IN_PLACE
         self._prepared = len(self._starts)
+
+    def lock(self) -> None:
+        """Let all additions lock, since another thread comes; until it runs, the only one so far executes no code."""
+        self.alone = False
+        for start, offsets in self._unlocked:
+            for first, run in by_page(start + offset for offset in offsets):
+                code = bytearray(self._memory.read(first, run[-1] + 1 - first))
+                for address in run:
+                    code[address - first : address - first + 1] = LOCK
+                self._memory.write(first, bytes(code))
+        self._unlocked.clear()
 
     # --- taking them away
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from signal import SIGTRAP
 from typing import Protocol
 
-from backend.errors import TraceeEnded
+from backend.errors import ProcessGone, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals, text
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Jumps
@@ -283,6 +283,21 @@ class Process:
         """Note that the kernel has it again."""
         self.handler_lost = False
         self._tell_loop()
+
+    @property
+    def own_threads(self) -> int:
+        """How many threads are the process's own."""
+        return sum(not thread.guest for thread in self.threads.known.values())
+
+    def note_birth(self, tid: int) -> None:
+        """Of a thread or child that has been born, and has not run: let trampolines lock if it is a second thread.
+
+        The only one so far that executes them is in the kernel, or held: due when the first of the two stops is seen.
+        """
+        if self.jumps.alone:
+            with contextlib.suppress(ProcessGone):
+                if procfs.status(tid).tgid == self.pid:
+                    self.jumps.lock()
 
     def set_gate(self) -> None:
         """Have clauses in the process look who runs them as long as there are guests, which don't count.

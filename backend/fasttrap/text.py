@@ -72,7 +72,7 @@ def displaced_by(memory: Memory, addresses: Sequence[int]) -> Displaced:
     Raises OSError(EIO) for an address where nothing is mapped.
     """
     displaced = bytearray()
-    for first, run in _by_page(addresses):
+    for first, run in by_page(addresses):
         code = memory.read(first, run[-1] + 1 - first)
         if len(code) <= run[-1] - first:
             raise OSError(errno.EIO, f"no memory at {run[-1]:#x}")
@@ -93,7 +93,7 @@ def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
     A byte that is no int3 any more is the program's own change (a library unloaded, another in its place),
     and stays. Bytes between are not written, as in `insert`.
     """
-    for first, run in _by_page(sorted(displaced)):
+    for first, run in by_page(sorted(displaced)):
         try:
             code = memory.read(first, run[-1] + 1 - first)
             for address in run:
@@ -104,7 +104,8 @@ def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
                 raise
 
 
-def _by_page(addresses: Iterable[int]) -> Iterable[tuple[int, list[int]]]:
+def by_page(addresses: Iterable[int]) -> Iterable[tuple[int, list[int]]]:
+    """Yield addresses, ascending, by their pages: the first, and all."""
     for _, run in groupby(addresses, key=lambda address: address // PAGE_SIZE):
         page = list(run)
         yield page[0], page

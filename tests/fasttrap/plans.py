@@ -58,8 +58,8 @@ def process_plan(text: str, sites: int = 1, string_limit: int = 256) -> Plan:
             for probe in consumer.probes
             if enabling in consumer.units[consumer.unit_of[probe.id]].enablings
         ]
-        own = [] if fired_by[0] == BEGIN_ID else fired_by
-        enablings.append((enabling, own or numbers))
+        own = [number for number in fired_by if number != BEGIN_ID]
+        enablings.append((enabling, own if own == fired_by else [*own, *numbers]))
     return plan(consumer.program, enablings, probes)
 
 

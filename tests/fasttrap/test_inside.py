@@ -189,6 +189,25 @@ def test_deleted_keys_can_come_back() -> None:
         assert traced_.cells() == {(1,): (1,), (2,): (1,)}
 
 
+def test_a_deleted_count_comes_back_with_what_was_counted_since() -> None:
+    with inside("BEGIN { @[probefunc] = count(); }", sites=2) as traced_:
+        (aggregation,) = traced_.program._plan.program.aggregations
+        for _ in range(3):
+            traced_.call(1, 0)
+            traced_.call(1, 0, site=1)
+        traced_.program.carry_out(DeleteKeys(aggregation, ((b"f0",),)))
+        assert traced_.cells() == {(b"f1",): (3,)}
+        traced_.call(1, 0)
+        assert traced_.cells() == {(b"f0",): (1,), (b"f1",): (3,)}
+
+
+def test_what_dtrap_counts_too_is_no_inline_count() -> None:
+    with inside("BEGIN, END { @ = count(); }") as traced_:
+        assert isinstance(traced_.installed.unit_call(FIRST_SITE), UnitCall)
+    with inside("BEGIN { @ = count(); } END { @ = count(); }") as traced_:
+        assert isinstance(traced_.installed.unit_call(FIRST_SITE), InlineCount)
+
+
 # --- what clauses see ---------------------------------------------------------------------------------------------
 
 

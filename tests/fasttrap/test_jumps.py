@@ -14,13 +14,27 @@ import pytest
 from backend.errors import TracerDied
 from backend.fasttrap.jumps import IN_USE
 from backend.fasttrap.tracepoints import Jumped, NotJumped
+from backend.linux import procfs
+from scratch.trampoline import UNLOCKED
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
-from tests.fasttrap.tracing import Tracing, tell_go, text_of, traced, trigger
+from tests.fasttrap.tracing import (
+    Traced,
+    Tracing,
+    function_offsets,
+    load_address,
+    tell_go,
+    text_of,
+    traced,
+    trigger,
+)
 from tests.harness.triggers import Triggers
 
 JUMPED = ["first_push", "first_rip"]
 """Functions of the endless trigger whose first instructions make room for a jump."""
+
+INCREMENT = b"\x48\xff\x82"
+"""incq …(%rdx)"""
 
 
 def test_hits_of_eight_threads_are_counted_exactly_and_compute_right(triggers: Triggers) -> None:
@@ -29,6 +43,21 @@ def test_hits_of_eight_threads_are_counted_exactly_and_compute_right(triggers: T
     with traced(program, functions, "8", "300", jumps=True) as run:
         assert run.finish() == "failures 0\n"
         assert run.tracing.hits == dict.fromkeys(functions, 8 * 300)
+
+
+def test_one_thread_counts_without_a_lock_and_two_with_it(triggers: Triggers) -> None:
+    program, calls = triggers.path("eight_threads"), 100_000
+    with trigger(program, str(calls)) as process, Tracing(jumps=True) as tracing:
+        tracing.tracer.attach(process.pid)
+        assert {type(outcome) for outcome in tracing.arm(program, ["work"]).values()} == {Jumped}
+        site = load_address(process.pid, program) + function_offsets(program)["work"]
+        jump = procfs.read_memory(process.pid, site, 5)
+        at = site + 5 + int.from_bytes(jump[1:], "little", signed=True)
+        assert UNLOCKED + INCREMENT in procfs.read_memory(process.pid, at, 96)
+        tracing.tracer.go()
+        tell_go(process)
+        Traced(process, tracing).finish()
+        assert tracing.hits == {"work": 8 * calls}
 
 
 @pytest.mark.parametrize("frequency", [100, 2000])

@@ -33,6 +33,22 @@ def test_threads_of_a_running_process_are_counted_exactly(triggers: Triggers) ->
     assert counts(result.stdout) == expected_of_threads()
 
 
+TRUNCATED = """pid$target:a.out:add:entry { @ = count(); }
+    tick-2ms { printa("%@d\\n", @); trunc(@); }
+    END { printa("%@d\\n", @); }"""
+
+
+def test_what_trunc_forgets_does_not_come_back_while_a_thread_adds_to_it_all_the_time(
+    triggers: Triggers,
+) -> None:
+    calls = 20_000_000
+    command = f"{triggers.path('calls')} {calls}"
+    result = run("-q", "-x", "engine=fasttrap", "-x", "tier=jump", "-n", TRUNCATED, "-c", command)
+    printed = [int(line) for line in result.stdout.split()]
+    assert len(printed) > 2
+    assert calls / 2 < sum(printed) <= calls  # hits between the printing and the forgetting are in neither
+
+
 FAMILY = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from backend.sweeper import sweep
 from scratch.sweep import Flow
-from scratch.trampoline import ClauseCall, InlineCount, Shards, UnitCall, build
+from scratch.trampoline import LOCK, ClauseCall, InlineCount, Shards, UnitCall, build
 from scratch.trampolines import Trampolines
 from scratch.window_table import WindowTable
 from scratch.windows import NoWindow, Way, Window, Windows
@@ -41,6 +41,10 @@ def plans_of_libc() -> list[tuple[int, Window | NoWindow]]:
     return [(site, windows.plan(site)) for site in sites]
 
 
+def additions(call: ClauseCall) -> int:
+    return len(call.cells) if isinstance(call, InlineCount) else 0
+
+
 def test_trampolines_put_together_are_those_that_are_built() -> None:
     trampolines = Trampolines()
     chance = random.Random(2)
@@ -53,8 +57,11 @@ def test_trampolines_put_together_are_those_that_are_built() -> None:
         if low >= high:
             continue
         at = chance.randrange(low, high)
-        code = build(window.instructions, at, call, window.leading).code
+        built = build(window.instructions, at, call, window.leading)
+        code = built.code
         assert trampolines.code(window, at, call) == code, window
+        assert trampolines.locks(window, call) == built.locks, window
+        assert [code[lock : lock + 1] for lock in built.locks] == [LOCK] * additions(call)
         size = trampolines.size(window, call)
         assert size >= len(code), window
         known += size == len(code)
