@@ -1,20 +1,30 @@
 """LLVM IR to code: for BPF an object to load into the kernel, for x86-64 one that any process can execute.
 
 BPF code is made for the third instruction set (`v3`): atomics, 32-bit operations; every kernel from 5.12
-runs it. Native code is position-independent and uses general registers only, so that whoever runs it in the
-middle of something else has no others to save.
+runs it. A program in which jumps lead further than 32,767 instructions needs the fourth, of Linux 6.6. Native
+code is position-independent and uses general registers only, so that whoever runs it in the middle of something
+else has no others to save.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cache
+from multiprocessing import get_context
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 
+from backend.errors import ProgramTooLarge
+
 _BPF_TRIPLE = "bpfel"
-_BPF_LEVEL = "v3"
+_BPF_LEVELS = ("v3", "v4")
+_LARGE = 300_000
+"""Characters of a module's text from which on jumps may be too far for the third instruction set."""
 
 # LLVM ends the process where a program needs more stack than it thinks that kernels have; the verifier's refusal can
 # be reported. And it moves a computation to where its result is used, which for a sum of calls keeps every operand on
@@ -27,14 +37,36 @@ _GENERAL_REGISTERS_ONLY = "-x87,-mmx,-sse,-sse2,-fxsr"
 
 
 def bpf_object(module: ir.Module) -> bytes:
-    """Return the ELF object of a module's programs."""
-    _initialize_bpf()
-    machine = llvm.Target.from_triple(_BPF_TRIPLE).create_target_machine(cpu=_BPF_LEVEL, opt=2)
+    """Return the ELF object of a module's programs. Raises ProgramTooLarge."""
     module.triple = _BPF_TRIPLE
-    module.data_layout = str(machine.target_data)
-    with llvm.parse_assembly(str(module)) as parsed:
+    module.data_layout = str(_bpf_machine(_BPF_LEVELS[0]).target_data)
+    text = str(module)
+    if len(text) < _LARGE:
+        return _bpf_object(text, _BPF_LEVELS[0])
+    # LLVM ends the process where a jump is too far.
+    for level in _BPF_LEVELS:
+        with (
+            suppress(BrokenProcessPool),
+            ProcessPoolExecutor(1, get_context("fork"), initializer=_be_silent) as child,
+        ):
+            return child.submit(_bpf_object, text, level).result()
+    raise ProgramTooLarge("a clause is too long for BPF's jumps")
+
+
+def _be_silent() -> None:
+    """What LLVM says when it gives up is for its makers, not for users."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _bpf_object(text: str, level: str) -> bytes:
+    with llvm.parse_assembly(text) as parsed:
         parsed.verify()
-        return bytes(machine.emit_object(parsed))
+        return bytes(_bpf_machine(level).emit_object(parsed))
+
+
+def _bpf_machine(level: str) -> llvm.TargetMachine:
+    _initialize_bpf()
+    return llvm.Target.from_triple(_BPF_TRIPLE).create_target_machine(cpu=level, opt=2)
 
 
 @cache

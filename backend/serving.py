@@ -67,9 +67,11 @@ def _of_several(plan: Plan, traced: Traced, options: EngineOptions, missing: str
     return Choice(plan.sites, Sites(), kernel_runs=True, reasons=reasons)
 
 
-def chosen(plan: Plan, traced: Traced, options: EngineOptions) -> Choice:
-    """Return which engines serve the plan here. Raises NoEngine."""
-    missing = _NO_WRITING if plan.program.copies_out else missing_privilege()
+def chosen(plan: Plan, traced: Traced, options: EngineOptions, refused: str | None = None) -> Choice:
+    """Return which engines serve the plan here; `refused` is why the kernel doesn't take its clauses, where it has been
+    asked. Raises NoEngine.
+    """
+    missing = _NO_WRITING if plan.program.copies_out else refused or missing_privilege()
     if missing is not None and options.wanted == "uprobes":
         raise NoEngine(missing)
     if len(traced.processes) > 1 and plan.sites:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from backend.choice import Choice
 from backend.compilation import Compiled, FailedText, ProgramText, compile_texts
-from backend.engine import Plan, Refusal, SiteCoverage, counting_hits
+from backend.engine import Engine, Plan, Refusal, SiteCoverage, counting_hits
 from backend.errors import (
     CannotGrab,
     CannotInject,
@@ -376,7 +376,7 @@ class _Run:
         ]
         plan = counting_hits(compiled.plan) if self.line.wants_coverage else compiled.plan
         try:
-            engine = engine_for(plan, self._choice(plan), self.traced, self._engine_options())
+            engine = self._engine(plan)
             growth = growth_of(plan, compiled.descriptions, probes, self.traced)
             session = Session(plan, engine, session_options, terminal, self._address_names(), growth)
             status = session.run(
@@ -387,9 +387,7 @@ class _Run:
         except VerifierRejected as error:
             hint = "; split its clauses or expressions (the kernel's words with -v)"
             log = f"\n{error.log}" if self.line.verbose else hint
-            raise Failure(
-                f"could not enable tracing: the kernel's verifier refuses the program{log}"
-            ) from None
+            raise Failure(f"could not enable tracing: {_REFUSED}{log}") from None
         except BrokenPipeError:
             raise
         except CannotGrab as error:
@@ -417,9 +415,19 @@ class _Run:
             shown = demangled
         return AddressNames(self.traced.names(shown), self.options.noresolve, self.options.stackindent)
 
-    def _choice(self, plan: Plan) -> Choice:
+    def _engine(self, plan: Plan) -> Engine:
+        options = self._engine_options()
         try:
-            choice = chosen(plan, self.traced, self._engine_options())
+            return engine_for(plan, self._choice(plan), self.traced, options)
+        except (VerifierRejected, ProgramTooLarge) as error:
+            if options.wanted != "auto":
+                raise
+            refused = error.reason if isinstance(error, ProgramTooLarge) else _REFUSED
+        return engine_for(plan, self._choice(plan, refused), self.traced, options)
+
+    def _choice(self, plan: Plan, refused: str | None = None) -> Choice:
+        try:
+            choice = chosen(plan, self.traced, self._engine_options(), refused)
         except NoEngine as error:
             raise Failure(f"could not enable tracing: {error.reason}") from None
         if self.line.verbose:
@@ -494,6 +502,7 @@ class _Run:
 
 
 _NO_NAMES = "there are no stacks and no names of addresses"
+_REFUSED = "the kernel's verifier refuses the program"
 _NAMED = 3
 """Probes left out that are named without being asked for."""
 

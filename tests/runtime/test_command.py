@@ -1,6 +1,8 @@
 """What the command does around a program: several programs, files, scripts that are executed, listings, statuses."""
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +91,42 @@ def _nested(levels: int) -> str:
     [f"x = {_nested(60)};", " ".join(f"@a{n} = count();" for n in range(80))],
     ids=["more values at once than the stack holds", "more aggregations than a program has maps"],
 )
-def test_what_the_kernel_has_no_room_for_is_an_error_in_words(tmp_path: Path, body: str) -> None:
-    run = run_dtrap(["-q", "-n", f"int x; BEGIN {{ {body} exit(0); }}"], tmp_path)
-    assert run.stderr.startswith("dtrap: could not enable tracing: the kernel's verifier refuses the program")
-    assert (run.stdout, run.status) == ("", 1)
+def test_what_the_kernel_has_no_room_for_is_fasttrap_s_or_an_error_in_words(
+    tmp_path: Path, body: str
+) -> None:
+    program = f'int x; BEGIN {{ {body} printf("done"); exit(0); }} ERROR {{ printf("done"); exit(0); }}'
+    refused = run_dtrap(["-q", "-x", "engine=uprobes", "-n", program], tmp_path)
+    assert refused.stderr.startswith(
+        "dtrap: could not enable tracing: the kernel's verifier refuses the program"
+    )
+    assert (refused.stdout, refused.status) == ("", 1)
+    served = run_dtrap(["-v", "-q", "-n", program], tmp_path)
+    assert "fasttrap serves all sites: the kernel's verifier refuses the program\n" in served.stderr
+    assert (served.stdout.splitlines()[0], served.status) == ("done", 0)
+
+
+def _long(statements: int) -> str:
+    return " ".join(f"self->i = (int)(j + {n}); i += self->i;" for n in range(statements))
+
+
+def test_jumps_over_a_long_clause(tmp_path: Path) -> None:
+    text = f'int i; int j; self int i; BEGIN {{ {_long(400)} printf("%d", i); exit(0); }}'
+    run = run_dtrap(["-q", "-x", "engine=uprobes", "-n", text], tmp_path)
+    assert (run.stdout, run.stderr, run.status) == (f"{sum(range(400))}\n", "", 0)
+
+
+def test_an_interrupt_while_dtrap_is_still_being_loaded_needs_no_traceback() -> None:
+    """The moment is when modules are imported: one of the first is replaced by one that interrupts."""
+    interrupting = "import os, signal, sys; os.kill(os.getpid(), signal.SIGINT)"
+    program = f"""
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "dlang.command_line":
+            {interrupting}
+sys.meta_path.insert(0, Interrupting())
+from dlang.start import command
+command()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
