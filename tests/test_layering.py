@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("dlang", "scratch", "backend")
 COMMAND = "dlang.cli"
+START = "dlang.start"
+"""What runs the command."""
 
 # Which of our folders a folder's modules may import, apart from their own.
 ALLOWED = {"dlang": set[str](), "scratch": set[str](), "backend": {"dlang", "scratch"}}
@@ -87,8 +89,8 @@ def test_folders_import_only_those_below_them() -> None:
     assert wrong == []
 
 
-def test_nothing_imports_the_command() -> None:
-    assert [name for name in modules() if COMMAND in set(imports(name))] == []
+def test_nothing_imports_the_command_but_what_runs_it() -> None:
+    assert [name for name in modules() if COMMAND in set(imports(name))] == [START]
 
 
 def test_nothing_imports_the_tests_or_the_benchmarks() -> None:
