@@ -15,15 +15,16 @@ import threading
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from backend import emit
+from backend.ancestors import ancestor_words
 from backend.engine import NO_HURRY_NS, Plan
-from backend.errors import CannotInject, ProcessGone
+from backend.errors import CannotInject
 from backend.fasttrap.cells import Atomic, CellStore, NativeCells
 from backend.fasttrap.in_target import Installed, install
 from backend.fasttrap.inject import Gate
@@ -46,7 +47,6 @@ from backend.fasttrap.regions import (
 from backend.fasttrap.runtime import EXPORTED, Where, assembly
 from backend.fasttrap.target import HIT, Layout, NativeMachine, NativeSizes, emit_hit
 from backend.fasttrap.tracee import Memory
-from backend.linux import procfs
 from backend.linux.native_call import native_function
 from backend.linux.shared_memory import SharedMemory
 from backend.linux.timer import Timer
@@ -56,12 +56,9 @@ from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
-    ANCESTORS,
     COUNTED_DROPS,
     SPECULATION_FREE,
-    STATE_CONSUMER_ANCESTORS,
     STATE_RANDOM,
-    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     HashStore,
     drop_offset,
@@ -412,16 +409,8 @@ class NativeProgram:
         if self._tables is not None:
             self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
-        self._set_ancestors(STATE_CONSUMER_ANCESTORS, os.getpid())
-        if self._pid is not None:
-            self._set_ancestors(STATE_TARGET_ANCESTORS, self._pid)
-
-    def _set_ancestors(self, offset: int, pid: int) -> None:
-        """Write the list of a process's ancestors. One that has ended has no more hits to tell them in."""
-        with suppress(ProcessGone):
-            known = procfs.ancestors(pid, ANCESTORS - 1)
-            for place, ancestor in enumerate([*known, 0]):
-                self._set_word(offset + 8 * place, ancestor)
+        for offset, ancestor in ancestor_words(self._pid):
+            self._set_word(offset, ancestor)
 
     def _set_word(self, offset: int, value: int) -> None:
         self.clauses.memory.words[self._state + offset >> 3] = value & WORD_MASK

@@ -12,15 +12,16 @@ import os
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from backend.ancestors import ancestor_words
 from backend.engine import NO_HURRY_NS, Answer, Plan, Refusal, SiteCoverage, covered, refusals
-from backend.errors import ProcessGone, SeveralProcesses
-from backend.linux import bpf, bpf_features, perf_event, procfs
+from backend.errors import SeveralProcesses
+from backend.linux import bpf, bpf_features, perf_event
 from backend.linux.ring_buffer import RingBuffer
 from backend.object_cache import compiled
 from backend.probes import Probe, Profile
@@ -39,12 +40,9 @@ from backend.uprobes.target import (
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.layout import (
-    ANCESTORS,
     COUNTED_DROPS,
     SPECULATION_FREE,
-    STATE_CONSUMER_ANCESTORS,
     STATE_RANDOM,
-    STATE_TARGET_ANCESTORS,
     STATE_WALL_OFFSET,
     drop_offset,
     probe_text,
@@ -370,16 +368,8 @@ class KernelEngine:
         if self._tables is not None:
             self._tables.refresh()
         self._set_word(STATE_WALL_OFFSET, time.time_ns() - time.monotonic_ns())
-        self._set_ancestors(STATE_CONSUMER_ANCESTORS, os.getpid())
-        if self._pid is not None:
-            self._set_ancestors(STATE_TARGET_ANCESTORS, self._pid)
-
-    def _set_ancestors(self, offset: int, pid: int) -> None:
-        """Write the list of a process's ancestors. One that has ended has no more hits to tell them in."""
-        with suppress(ProcessGone):
-            known = procfs.ancestors(pid, ANCESTORS - 1)
-            for place, ancestor in enumerate([*known, 0]):
-                self._set_word(offset + 8 * place, ancestor)
+        for offset, ancestor in ancestor_words(self._pid):
+            self._set_word(offset, ancestor)
 
     def coverage(self) -> Iterable[SiteCoverage]:
         if not self._plan.sites:
