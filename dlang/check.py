@@ -13,23 +13,31 @@ from typing import Final
 from dlang import ast
 from dlang.actions import ACTIONS
 from dlang.check_action import Body, check_statements
-from dlang.check_expression import check_expression, constant_expression, named_type
+from dlang.check_expression import (
+    MOST_INLINED,
+    check_expression,
+    constant_expression,
+    named_type,
+    node_count,
+    with_keys,
+)
 from dlang.check_operator import assignable, is_scalar, same_type
 from dlang.check_place import declare, declare_array
 from dlang.check_type import apply_declarator, key_list, key_types, type_of
 from dlang.diagnostics import CompileError, Diagnostic, fail, unsupported
-from dlang.names import Inline, Names
-from dlang.node import Node
+from dlang.names import Inline, KeyedInline, Names
 from dlang.program import (
     RECORD_HEADER_SIZE,
     AssociativeArray,
     Clause,
     Constant,
+    Load,
     Scope,
     Statement,
     StringConstant,
     TypedProgram,
     Value,
+    Variable,
 )
 from dlang.source import Source, Span
 from dlang.types import (
@@ -45,7 +53,6 @@ from dlang.types import (
 )
 
 _STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
-_MOST_INLINED: Final = 1000
 _WHILE_READING: Final = ("D_MACRO_", "D_INT_", "D_DECL_", "D_FUNC_", "D_OFFSETOF_", "D_DIV_ZERO")
 """How the tags begin of what DTrace's parser notices while it reads."""
 _WHILE_GENERATING: Final = (
@@ -261,16 +268,18 @@ def _inline(node: ast.Inline, names: Names) -> None:
     name, span = node.declarator.name, node.declarator.span
     if isinstance(type_, VoidType):
         fail("D_DECL_VOIDOBJ", span, f"cannot declare void inline: {name}")
-    if key_list(node.declarator):
-        unsupported(span, "an inline with keys")
-    if isinstance(type_, ArrayType):
+    keys = _inline_keys(node.declarator, names)
+    if isinstance(type_, ArrayType) and not keys:
         words = "inline declaration cannot be of scalar array type"
         fail("D_DECL_ARRNULL", span, f"{words}: {name}")
     if names.is_taken(name):
-        inline = " inline" if name in names.inlines or name in names.constants else ""
-        lines = f"identifier redefined: {name}\n\t current: inline definition\n\tprevious: scalar{inline}"
+        inline = name in names.inlines or name in names.constants
+        previous = "scalar inline" if inline else "scalar"
+        previous = "associative array inline" if name in names.keyed_inlines else previous
+        lines = f"identifier redefined: {name}\n\t current: inline definition\n\tprevious: {previous}"
         fail("D_DECL_IDRED", span, lines)
-    value = check_expression(node.value, names)
+    unknown = {key: Load(key_type, Variable(Scope.CLAUSE, key, key_type, 0)) for key, key_type in keys}
+    value = with_keys(node.value, unknown, names)
     words = f'inline {name} definition uses incompatible types: "{type_}" = "{value.type}"'
     if isinstance(type_, StringType) != is_text(value.type):
         fail("D_OP_INCOMPAT", node.span, words)
@@ -278,17 +287,25 @@ def _inline(node: ast.Inline, names: Names) -> None:
         value = assignable(value, type_, "=", node.value)
     except CompileError:
         fail("D_OP_INCOMPAT", node.span, words)
-    if isinstance(value, Constant | StringConstant):
+    if node_count(value) > MOST_INLINED:
+        unsupported(node.value.span, f"an inline that stands for more than {MOST_INLINED} operations")
+    if keys:
+        names.keyed_inlines[name] = KeyedInline(type_, keys, node.value)
+    elif isinstance(value, Constant | StringConstant):
         names.constants[name] = value
-        return
-    size = _nodes(value)
-    if size > _MOST_INLINED:
-        unsupported(node.value.span, f"an inline that stands for more than {_MOST_INLINED} operations")
-    names.inlines[name] = Inline(type_, node.value, size)
+    else:
+        names.inlines[name] = Inline(node.value)
 
 
-def _nodes(node: Node) -> int:
-    """Count the nodes of a value; shared ones as often as they are used."""
-    parts = vars(node).values()
-    flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
-    return 1 + sum(_nodes(item) for item in flat if isinstance(item, Node))
+def _inline_keys(declarator: ast.Declarator, names: Names) -> tuple[tuple[str, Type], ...]:
+    """Return the names and types of an inline's keys; a key without a name has an empty one."""
+    items = key_list(declarator) or ()
+    types = key_types(items, declarator.span, names, lambda node: constant_expression(node, names))
+    keys: list[tuple[str, Type]] = []
+    for number, (item, type_) in enumerate(zip(items, types, strict=True), 1):
+        name = item.declarator.name if isinstance(item, ast.TypeName) else ""
+        if name and any(name == known for known, _ in keys):
+            words = f"parameter is already declared in array prototype: {name}, parameter #{number}"
+            fail("D_DECL_PROTO_FORM", item.span, words)
+        keys.append((name, type_))
+    return tuple(keys)

@@ -6,6 +6,7 @@ check_operator.py, check_place.py and check_type.py. Actions and aggregations ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Values
 from typing import Final, NoReturn
 
@@ -37,6 +38,7 @@ from dlang.check_operator import (
 from dlang.check_place import (
     address_of,
     check_not_array,
+    converted_keys,
     declare,
     declare_array,
     dereference,
@@ -54,12 +56,14 @@ from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsu
 from dlang.layout import COPY_LIMIT
 from dlang.names import (
     DESCRIPTION_MACRO,
+    KeyedInline,
     Names,
     character_constant,
     expand_macro,
     integer_constant,
     macro_text,
 )
+from dlang.node import Node
 from dlang.program import (
     Allocate,
     Constant,
@@ -204,18 +208,20 @@ def find_aggregation(node: ast.AggregationName, names: Names) -> Aggregation:
 
 def _name(node: ast.Name, names: Names) -> Value:
     name = node.name
+    if name in names.keys:
+        return names.keys[name]
     variable = names.find(Scope.GLOBAL, name)
     if variable is not None:
         return Load(variable.type, variable)
     if name in names.inlines:
         # The expression itself, whatever type the inline was given.
-        return check_expression(names.inlines[name].value, names)
+        return with_keys(names.inlines[name].value, {}, names)
     known = builtins.VARIABLES.get(name) or names.constants.get(name)
     if known is not None:
         return known
     if name in builtins.NOT_COMPILED:
         unsupported(node.span, f"variable {name}")
-    if name in ("uregs", "args") or (Scope.GLOBAL, name) in names.arrays:
+    if name in ("uregs", "args") or (Scope.GLOBAL, name) in names.arrays or name in names.keyed_inlines:
         _array_as_scalar(name, node.span)
     kind = _kind_of_function(name)
     if kind:
@@ -254,6 +260,8 @@ def _index(node: ast.Index, names: Names) -> Value:
             return _register(node, names)
         case ast.Name(name="args"):
             _typed_argument(node, names)
+        case ast.Name(name=name) if name in names.keyed_inlines:
+            return _keyed_inline(names.keyed_inlines[name], node, name, names)
         case ast.Name(name=name) | ast.ScopedName(name=name) as base_node:
             scope = _scope_of(base_node)
             array = names.arrays.get((scope, name))
@@ -267,6 +275,37 @@ def _index(node: ast.Index, names: Names) -> Value:
     if len(node.indices) > 1:
         not_an_array(base, node)
     return index(base, check_expression(node.indices[0], names), node)
+
+
+MOST_INLINED: Final = 1000
+"""Operations that an inline may stand for."""
+
+
+def _keyed_inline(inline: KeyedInline, node: ast.Index, name: str, names: Names) -> Value:
+    """Return what `name[keys]` stands for. As in DTrace a key is evaluated wherever the inline names it."""
+    keys = [check_expression(key, names) for key in node.indices]
+    values = converted_keys(name, [type_ for _, type_ in inline.keys], keys, node)
+    bound = {key: value for (key, _), value in zip(inline.keys, values, strict=True)}
+    value = assignable(with_keys(inline.value, bound, names), inline.type, "=", node)
+    if node_count(value) > MOST_INLINED:
+        unsupported(node.span, f"an inline that stands for more than {MOST_INLINED} operations")
+    return value
+
+
+def with_keys(node: ast.Expression, keys: Mapping[str, Value], names: Names) -> Value:
+    """Return the value of an inline's expression, in which its keys have these values."""
+    around, names.keys = names.keys, keys
+    try:
+        return check_expression(node, names)
+    finally:
+        names.keys = around
+
+
+def node_count(node: Node) -> int:
+    """Count the nodes of a value; shared ones as often as they are used."""
+    parts = vars(node).values()
+    flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
+    return 1 + sum(node_count(item) for item in flat if isinstance(item, Node))
 
 
 def _scope_of(node: ast.Name | ast.ScopedName) -> Scope:
@@ -482,11 +521,15 @@ def _make_where_new(target: ast.Expression, type_: Type, names: Names) -> None:
 def _check_writable(operator: str, target: ast.Expression, node: ast.Expression, names: Names) -> None:
     if isinstance(target, ast.Index) and isinstance(target.base, ast.Name):
         target = target.base
-        if target.name not in ("uregs", "args"):
+        if target.name not in ("uregs", "args", *names.keyed_inlines):
             return
     if not isinstance(target, ast.Name):
         return
     name = target.name
+    if name in names.keys:
+        fail("D_OP_LVAL", node.span, f"operator {operator} requires modifiable lvalue as an operand")
+    if name in names.keyed_inlines:
+        fail("D_OP_WRITE", node.span, f"operator {operator} can only be applied to a writable variable")
     if name in builtins.VARIABLES or name in builtins.NOT_COMPILED or name in ("uregs", "args"):
         message = f"operator {operator} can only be applied to a writable variable"
         fail("D_OP_WRITE", node.span, message, f"{name} is a built-in variable")

@@ -80,7 +80,14 @@ def type_assigned(value: Value) -> Type:
 
 def element(array: AssociativeArray, keys: Sequence[Value], node: ast.Index) -> Element:
     """Return `array[keys]`, where the keys fit."""
-    name, expected = f"{array.name}[ ]", array.key_types
+    return Element(array.type, array, converted_keys(array.name, array.key_types, keys, node), node.span)
+
+
+def converted_keys(
+    name: str, expected: Sequence[Type], keys: Sequence[Value], node: ast.Index
+) -> tuple[Value, ...]:
+    """Return the keys of `name[keys]`, each as the type that is expected."""
+    name = f"{name}[ ]"
     if len(keys) != len(expected):
         argument_count(name, len(keys), len(expected), len(expected), node.span, "key")
     converted = []
@@ -89,7 +96,7 @@ def element(array: AssociativeArray, keys: Sequence[Value], node: ast.Index) -> 
             converted.append(held(assignable(key, wanted, "=", key_node)))
         except CompileError:
             prototype_mismatch(name, number, str(wanted), key.type, key_node.span, "key")
-    return Element(array.type, array, tuple(converted), node.span)
+    return tuple(converted)
 
 
 def key_type(key: Value, number: int, kind: str, span: Span) -> Type:

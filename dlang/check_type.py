@@ -105,7 +105,8 @@ def key_types(
             _subscript(span)
         type_ = declared_type(item.type, item.declarator, names, constant)
         if isinstance(type_, VoidType):
-            words = f"array prototype may not use parameter of type {type_}: (anonymous), parameter #{number}"
+            name = item.declarator.name or "(anonymous)"
+            words = f"array prototype may not use parameter of type {type_}: {name}, parameter #{number}"
             fail("D_DECL_PROTO_TYPE", item.span, words)
         found.append(type_)
     return tuple(found)

@@ -43,11 +43,18 @@ class Macros:
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """`inline type name = value;`: what is put in place of the name. `size` counts the nodes that this makes."""
+    """`inline type name = value;`: what is put in place of the name."""
+
+    value: ast.Expression
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedInline:
+    """`inline type name[type key, …] = value;`: what is put in place of `name[…]`, with values for the keys' names."""
 
     type: Type
+    keys: tuple[tuple[str, Type], ...]
     value: ast.Expression
-    size: int
 
 
 @dataclass(slots=True)
@@ -57,7 +64,8 @@ class Names:
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
     checked, None outside of clauses; `made` the global variable that the assignment just looked at
     makes. `stack_frames` is how many frames ustack() records, `most_frames` how many it
-    does at most. `most_speculations` is option nspec; `speculates`, `destructive`,
+    does at most. `keys` are the values of an inline's keys while its expression is checked.
+    `most_speculations` is option nspec; `speculates`, `destructive`,
     `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
 
@@ -68,6 +76,8 @@ class Names:
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
     arrays: dict[tuple[Scope, str], AssociativeArray] = field(default_factory=dict)
     inlines: dict[str, Inline] = field(default_factory=dict)
+    keyed_inlines: dict[str, KeyedInline] = field(default_factory=dict)
+    keys: Mapping[str, Value] = field(default_factory=dict)
     tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
     probe: str | None = None
     made: str | None = None
@@ -115,7 +125,8 @@ class Names:
 
     def is_taken(self, name: str) -> bool:
         """Say whether a name is D's own, an inline's, an enumerator's, or a global variable's."""
-        own = name in self.constants or name in self.inlines or name in builtins.VARIABLES
+        own = name in self.constants or name in builtins.VARIABLES
+        own = own or name in self.inlines or name in self.keyed_inlines
         function = name in ACTIONS or name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED
         function = function or any(name == each.value for each in AggregatingFunction)
         variable = (Scope.GLOBAL, name) in self.variables or (Scope.GLOBAL, name) in self.arrays
