@@ -14,8 +14,8 @@ from typing import Final
 
 from backend.engine import Plan, plan
 from backend.probes import Probes
-from dlang import probe_description
-from dlang.check import assemble, check
+from dlang import ast, probe_description
+from dlang.check import assemble, check_clause, check_declaration
 from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import DESCRIPTION_MACRO, Names, macro_text
 from dlang.parse import parse
@@ -27,6 +27,9 @@ from dlang.target import UnitKind
 _LONGEST_DESCRIPTION: Final = 4096
 _PID_PROVIDER: Final = re.compile(r"pid[0-9]+\Z")
 _ABSOLUTE, _RETURN = "-", "return"
+_NUMBER: Final = re.compile(r"[1-9][0-9]*(?!.*:)")
+_PLURALS: Final = {Level.PROVIDER: "providers", Level.MODULE: "modules", Level.FUNCTION: "functions"}
+"""What -P, -m and -f specify: no probe by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Compiled:
     unmatched: tuple[ProbeDescription, ...] = ()
 
 
+Match = tuple[ProbeDescription, Sequence[int]]
+"""A description of a program, and the IDs of the probes that it matches."""
+
+
 class FailedText(Exception):
     """A program text that does not compile: which, and why."""
 
@@ -70,24 +77,18 @@ def compile_texts(
     for text in texts:
         try:
             program = parse(text.source)
-            if not program.items and not empty_allowed:
+            found = _checked(program, text, names, probes, zero_allowed=zero_allowed)
+            if not found and not empty_allowed:
                 end = len(text.source.text)
                 fail("D_EMPTY", Span(end, end), "empty D program translation unit")
-            own = check(program, text.source, names)
-            found = [
-                (clause, description, probe_list)
-                for clause in own
-                for description, probe_list in _match_clause(
-                    clause, text, names, probes, zero_allowed=zero_allowed
-                )
-            ]
         except CompileError as error:
             raise FailedText(text, error.diagnostic) from None
-        clauses.extend(own)
-        for clause, description, probe_list in found:
-            descriptions.append(description)
-            enablings.append((Enabling(len(enablings), clause), probe_list))
-        matched.append(sum(len(probe_list) for _, _, probe_list in found))
+        clauses.extend(clause for clause, _ in found)
+        for clause, matches in found:
+            for description, probe_list in matches:
+                descriptions.append(description)
+                enablings.append((Enabling(len(enablings), clause), probe_list))
+        matched.append(sum(len(probe_list) for _, matches in found for _, probe_list in matches))
     listed = _each_once(chain.from_iterable(numbers for _, numbers in enablings), len(probes.names))
     later = [
         _kinds_later(description, numbers)
@@ -116,12 +117,34 @@ def _each_once(numbers: Iterable[int], end: int) -> Sequence[int]:
     return found
 
 
-def _match_clause(
-    clause: Clause, text: ProgramText, names: Names, probes: Probes, *, zero_allowed: bool
-) -> list[tuple[ProbeDescription, Sequence[int]]]:
-    """Return each of a clause's descriptions, with the IDs of its probes."""
-    found: list[tuple[ProbeDescription, Sequence[int]]] = []
-    for node in clause.descriptions:
+def _checked(
+    program: ast.Program, text: ProgramText, names: Names, probes: Probes, *, zero_allowed: bool
+) -> list[tuple[Clause, list[Match]]]:
+    """Return the typed clauses with what their descriptions match. As DTrace compiles a clause once for each of its
+    descriptions, the first is looked for before the clause is looked at."""
+    found = []
+    for item in program.items:
+        if not isinstance(item, ast.Clause):
+            check_declaration(item, names)
+            continue
+        first, *others = item.descriptions
+        matches = _match([first], text, names, probes, zero_allowed=zero_allowed)
+        clause = check_clause(item, text.source, names)
+        found.append((clause, matches + _match(others, text, names, probes, zero_allowed=zero_allowed)))
+    return found
+
+
+def _match(
+    descriptions: Sequence[ast.Description],
+    text: ProgramText,
+    names: Names,
+    probes: Probes,
+    *,
+    zero_allowed: bool,
+) -> list[Match]:
+    """Return each of the descriptions, with the IDs of its probes."""
+    found: list[Match] = []
+    for node in descriptions:
         description = _description(node.text, node.span, text.level, names)
         matched = probes.match(description, node.span)
         if not matched and not zero_allowed:
@@ -159,13 +182,15 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
         whole = DESCRIPTION_MACRO.sub(expanded, text)
         if len(whole) > _LONGEST_DESCRIPTION:
             fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": Invalid probe specification')
+        number = _NUMBER.match(whole) if level in _PLURALS else None
+        if number is not None:
+            message = f"probe identifier {number[0]} not permitted when specifying {_PLURALS[level]}"
+            fail("D_PDESC_INVAL", span, message)
         return probe_description.parse(whole, level)
     except CompileError as error:
         if error.diagnostic.tag != "D_MACRO_UNDEF":
             raise
         hint = error.diagnostic.hint
-        if tried == "target":
-            hint = "name the process: -p PID or -c COMMAND"
         reason = "Undefined macro variable in probe description"
         message = f'invalid probe description "{text}": {reason}'
         raise CompileError(

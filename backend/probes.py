@@ -204,9 +204,6 @@ class Probes:
         numbered = _PID_PROVIDER.match(description.provider)
         if numbered:
             return self._match_process(int(numbered[1]), description, span)
-        if description.provider == "pid":
-            message = "'pid' is not a valid provider"
-            fail("D_PROC_BADPROV", span, message, "pid$target, with -p or -c, or a process number behind it")
         if description.name.isdecimal() and not (
             description.provider or description.module or description.function
         ):
@@ -252,6 +249,8 @@ class Probes:
             # `libc` means libc.so.6.
             near = did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])
             return near or f"{description.module} is not loaded; with -Z its probes wait until it is"
+        if description.provider == "pid":
+            return "pid$target, with -p or -c, or a process number behind it"
         if description.provider in _OTHER_PROVIDERS:
             return f"provider {description.provider} is not supported by this version of dtrap"
         if description.module or description.function:
@@ -286,7 +285,8 @@ class Probes:
 
     def _match_process(self, pid: int, description: ProbeDescription, span: Span) -> Sequence[int]:
         if pid == 0:
-            fail("D_PROC_BADPID", span, "pid0 does not contain a valid pid")
+            hint = "name the process: -p PID or -c COMMAND"
+            fail("D_PROC_BADPID", span, "pid0 does not contain a valid pid", hint)
         # Symbols cost what a program without them need not pay.
         from backend import function_probes
 

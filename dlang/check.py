@@ -69,14 +69,19 @@ def check(program: ast.Program, source: Source, names: Names) -> tuple[Clause, .
     """Return the typed clauses of one program text; what it declares goes into `names`. Raises CompileError."""
     clauses = []
     for item in program.items:
-        match item:
-            case ast.Clause():
-                clauses.append(_clause(item, source, names))
-            case ast.Declaration():
-                _declaration(item, names)
-            case ast.Inline():
-                _inline(item, names)
+        if isinstance(item, ast.Clause):
+            clauses.append(check_clause(item, source, names))
+        else:
+            check_declaration(item, names)
     return tuple(clauses)
+
+
+def check_declaration(item: ast.Declaration | ast.Inline, names: Names) -> None:
+    """Add to `names` what a declaration or an inline says. Raises CompileError."""
+    if isinstance(item, ast.Inline):
+        _inline(item, names)
+    else:
+        _declaration(item, names)
 
 
 def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
@@ -97,7 +102,8 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
     )
 
 
-def _clause(node: ast.Clause, source: Source, names: Names) -> Clause:
+def check_clause(node: ast.Clause, source: Source, names: Names) -> Clause:
+    """Return a typed clause. Raises CompileError."""
     names.probe = node.descriptions[0].text
     body = Body(names, source)
     try:

@@ -184,7 +184,8 @@ def _aggregate(
     names = body.names
     body.order.check_aggregation(whole.span)
     if not isinstance(node, ast.Call) or node.function.name not in _AGGREGATING:
-        check_expression(node, names)
+        if not isinstance(node, ast.Assignment) or _aggregation_target(node.target) is None:
+            check_expression(node, names)
         message = f"@{name} must be assigned the result of an aggregating function"
         # `@` alone is what people write for the one that messages call `@_`.
         shown = "" if name == "_" else name
@@ -621,7 +622,14 @@ def _printa(node: ast.Call, bit: int, body: Body) -> PrintaAction:
 
 def _printed_aggregations(node: ast.Call, first: int, body: Body) -> Iterator[Aggregation]:
     for number, argument in enumerate(node.arguments[first:], first + 1):
-        if not isinstance(argument, ast.AggregationName):
-            _not_an_aggregation("D_PRINTA_AGGARG", node, number, check_expression(argument, body.names).type)
-        else:
-            yield find_aggregation(argument, body.names)
+        match argument:
+            case ast.AggregationName():
+                yield find_aggregation(argument, body.names)
+            case ast.Index(base=ast.AggregationName() as whole, indices=keys):
+                # DTrace reads the keys, and prints all the same.
+                for key in keys:
+                    check_expression(key, body.names)
+                yield find_aggregation(whole, body.names)
+            case _:
+                given = check_expression(argument, body.names).type
+                _not_an_aggregation("D_PRINTA_AGGARG", node, number, given)

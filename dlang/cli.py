@@ -259,10 +259,11 @@ class _Run:
     def go(self, texts: Sequence[ProgramText]) -> int:
         probes = Probes(self.traced.symbols_of, self.options.returns == "uretprobe")
         compiled = self._compile(texts, probes)
+        terminal = _Terminal(self._output())
         if self.line.mode is Mode.LIST:
             found = compiled.listed if texts else listed_by_default(probes)
-            sys.stdout.write(listing((number, probes.names[number]) for number in found))
-            sys.stdout.flush()
+            terminal.data(listing((number, probes.names[number]) for number in found))
+            terminal.flush()
             for description in compiled.unmatched:
                 _complain(f"failed to match {description}: No probe matches description")
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
@@ -271,15 +272,16 @@ class _Run:
                 sites = foreseen(plan, self._choice(plan), self.traced, self._engine_options())
                 self._report_coverage(sites, probes, traced=False)
             return 0
+        if any(compiled.matched) or self.options.zdefs or self.options.empty:
+            self._announce(texts, compiled)
         if not any(compiled.matched) and not self.options.zdefs:
             raise Failure("no probes matched")
-        self._announce(texts, compiled)
         if compiled.plan.program.destructive and not self.options.destructive:
             raise Failure("could not enable tracing: Destructive actions not allowed")
         sizes = self.options.bufsize, self.options.aggsize, self.options.dynvarsize
         if exceeds_buffers(compiled.plan.program, *sizes):
             raise Failure("could not enable tracing: Enabling exceeds size of buffer")
-        return self._trace(compiled, probes)
+        return self._trace(compiled, probes, terminal)
 
     def _compile(self, texts: Sequence[ProgramText], probes: Probes) -> Compiled:
         options = self.options
@@ -361,9 +363,8 @@ class _Run:
 
     # --- tracing
 
-    def _trace(self, compiled: Compiled, probes: Probes) -> int:
+    def _trace(self, compiled: Compiled, probes: Probes, terminal: _Terminal) -> int:
         options = self.options
-        terminal = _Terminal(self._output())
         session_options = SessionOptions(
             _output_options(options), options.statusrate_ns, options.droptags, _option_setter(options)
         )
@@ -463,7 +464,7 @@ class _Run:
             file = open(self.line.output, "a", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         except OSError as error:
             message = os.strerror(error.errno or errno.EIO)
-            raise Failure(f"failed to open {self.line.output} for write: {message}") from None
+            raise Failure(f"failed to open output file '{self.line.output}': {message}") from None
         self.traced.stack.push(_closing(file))
         return file
 

@@ -211,12 +211,8 @@ DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
 def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
     """Return the text of a macro inside a probe description."""
     if name == "target" and name not in names.macros.variables:
-        fail(
-            "D_MACRO_UNDEF",
-            span,
-            "macro variable $target is not defined",
-            "$target is the process of -p or -c",
-        )
+        # Process 0, which provider pid refuses.
+        return "0"
     value = expand_macro(ast.Macro(span, f"{'$$' if as_string else '$'}{name}"), names)
     match value:
         case ast.Integer(text=text):
@@ -259,7 +255,7 @@ def integer_constant(node: ast.Integer) -> Constant:
         value,
         decimal=not (hexadecimal or octal),
         unsigned="u" in suffix.lower(),
-        long="l" in suffix.lower(),
+        longs=suffix.lower().count("l"),
     )
     if type_ is None:
         message = f"integer constant {value:#x} cannot be represented in any built-in integral type"

@@ -139,7 +139,7 @@ def parse(source: Source) -> ast.Program:
     try:
         tree = _parser().parse(text, start=start)
     except lark.UnexpectedInput as error:
-        raise _syntax_error(error, text) from None
+        raise _syntax_error(error, text, in_script=source.name is not None) from None
     _check_depth(tree)
     try:
         return _Builder().transform(tree)
@@ -235,12 +235,12 @@ def _check_lexical(text: str) -> None:
         if match["string"] is not None and match["string_end"] != '"':
             if match["string_end"] == "\n":
                 _fail_behind("D_STR_NL", span, "newline encountered in string literal")
-            fail("D_SYNTAX", span, "end-of-file encountered before end of string literal")
+            fail("D_SYNTAX", span, 'syntax error near """', "the string does not end")
         if match["char"] is not None:
             if match["char_end"] == "\n":
                 _fail_behind("D_CHR_NL", span, "newline encountered in character constant")
             if match["char_end"] != "'":
-                fail("D_SYNTAX", span, "end-of-file encountered before end of character constant")
+                fail("D_SYNTAX", span, 'syntax error near "\'"', "the character constant does not end")
             if match["char"] == "":
                 fail("D_CHR_NULL", span, "empty character constant")
         if match["comment"] is not None:
@@ -258,7 +258,7 @@ def _fail_behind(tag: str, span: Span, message: str) -> NoReturn:
     raise CompileError(Diagnostic(tag, span, message, lines_on=1))
 
 
-def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
+def _syntax_error(error: lark.UnexpectedInput, text: str, *, in_script: bool) -> CompileError:
     """Return what DTrace says of a text that the grammar does not take, and what is probably wrong with it."""
     if isinstance(error, lark.UnexpectedCharacters):
         at: int = error.pos_in_stream  # type: ignore[assignment]  # None only in the class, for lark's stubs
@@ -266,7 +266,11 @@ def _syntax_error(error: lark.UnexpectedInput, text: str) -> CompileError:
             return _syntax(Span(at, at + 1), "syntax error near end-of-input")
         return _near(text, Span(at, at + 1), inside=True)
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
-        return _bodiless(error, text) or _declared_badly(error, text) or _unexpected(error.token, text)
+        return (
+            (_bodiless(error, text) if in_script else None)
+            or _declared_badly(error, text)
+            or _unexpected(error.token, text)
+        )
     accepts = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
     end = Span(len(text.rstrip()), len(text.rstrip()))
     if accepts >= {"LBRACE", "SLASH"} and "RBRACE" not in accepts:
@@ -282,7 +286,7 @@ def _bodiless(error: lark.UnexpectedToken, text: str) -> CompileError | None:
     """Return what DTrace says of a clause that goes on with neither a predicate nor actions."""
     start = len(text[: error.token.start_pos or 0].rstrip())
     accepts = set(error.accepts or error.expected or ())
-    if accepts == {"COMMA", "LBRACE", "SLASH"}:
+    if accepts >= {"LBRACE", "SLASH"}:
         message = "expected predicate and/or actions following probe description"
     elif accepts == {"LBRACE"} and text[:start].endswith("/"):
         message = "expected actions { } following probe description and predicate"

@@ -308,12 +308,16 @@ def wrap(value: int, type_: IntegerType) -> int:
     return value - (1 << bits) if type_.signed and value >> (bits - 1) else value
 
 
-def literal_type(value: int, *, decimal: bool, unsigned: bool, long: bool) -> IntegerType | None:
+def literal_type(value: int, *, decimal: bool, unsigned: bool, longs: int) -> IntegerType | None:
     """Return the type of an integer constant, or None where no type holds it (C17 6.4.4.1).
 
-    A decimal constant without `u` tries the signed types only.
+    `longs` is how many `l` it ends in. A decimal constant without `u` tries the signed types only.
     """
-    candidates = [LONG, UNSIGNED_LONG] if long else [INT, UNSIGNED_INT, LONG, UNSIGNED_LONG]
+    candidates = {
+        0: [INT, UNSIGNED_INT, LONG, UNSIGNED_LONG],
+        1: [LONG, UNSIGNED_LONG],
+        2: [LONG_LONG, UNSIGNED_LONG_LONG],
+    }[longs]
     for candidate in candidates:
         if unsigned and candidate.signed:
             continue

@@ -69,6 +69,12 @@ def test_no_match_is_allowed_on_request(tmp_path: Path) -> None:
         ("BEGIN { trace(nosuch); }", "[D_IDENT_UNDEF] in action list: failed"),
         ("BEGIN /nosuch/ { }", "[D_IDENT_UNDEF] in predicate: failed"),
         ("BEGIN { trace( }", "[D_SYNTAX] syntax error"),
+        ("BEGIN { trace(1e3); }", "[D_SYNTAX] floating-point constants are not permitted"),
+        ("BEGIN trace(1);", '[D_SYNTAX] syntax error near "("'),
+        ("BEGIN foo", "[D_PDESC_ZERO] probe description :::foo does not match any probes"),
+        ("BEGIN;", '[D_SYNTAX] syntax error near ";"'),
+        ('BEGIN { trace("a', '[D_SYNTAX] syntax error near """'),
+        ("BEGIN { trace('a", '[D_SYNTAX] syntax error near "\'"'),
         ('BEGIN { printf("%d"); }', "[D_PRINTF_ARG_PROTO] printf( ) prototype mismatch"),
         ("BEGIN { trace(1); commit(1); }", "[D_COMM_DREC] commit( ) may not follow"),
         ("BEGIN { tracemem(arg0, 0); }", "[D_TRACEMEM_SIZE] tracemem( ) argument #2 must be"),
@@ -80,6 +86,34 @@ def test_an_error_of_the_command_line_names_its_part_and_tag(
     run = run_dtrap(["-x", "errtags", "-n", program], tmp_path)
     assert run.stderr.startswith(f"dtrap: invalid probe specifier {program}: {place}")
     assert (run.stdout, run.status) == ("", 1)
+
+
+@pytest.mark.parametrize(("flag", "plural"), [("-f", "functions"), ("-m", "modules"), ("-P", "providers")])
+def test_a_number_names_no_function_module_or_provider(tmp_path: Path, flag: str, plural: str) -> None:
+    run = run_dtrap(["-x", "errtags", flag, "12 { }"], tmp_path)
+    words = f"[D_PDESC_INVAL] probe identifier 12 not permitted when specifying {plural}"
+    assert run.stderr.startswith(f"dtrap: invalid probe specifier 12 {{ }}: {words}\n")
+    assert (run.stdout, run.status) == ("", 1)
+
+
+def test_clauses_of_the_command_line_need_no_body(tmp_path: Path) -> None:
+    run = run_dtrap(["-n", "BEGIN BEGIN { exit(0); }"], tmp_path)
+    assert run.stderr == "dtrap: description 'BEGIN BEGIN ' matched 2 probes\n"
+    assert run.stdout.count(":BEGIN") == 2
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["-e"], ["-l"]])
+def test_an_output_file_that_cannot_be_opened_is_an_error(flags: list[str], tmp_path: Path) -> None:
+    run = run_dtrap(["-o", "no/such", *flags, "-n", "BEGIN { exit(0); }"], tmp_path)
+    assert run.stderr == "dtrap: failed to open output file 'no/such': No such file or directory\n"
+    assert (run.stdout, run.status) == ("", 1)
+
+
+def test_a_listing_goes_to_the_output_file(tmp_path: Path) -> None:
+    run = run_dtrap(["-l", "-o", "listed", "-n", "BEGIN"], tmp_path)
+    assert (run.stdout, run.stderr, run.status) == ("", "", 0)
+    assert "BEGIN" in (tmp_path / "listed").read_text()
 
 
 def _nested(levels: int) -> str:

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: An aggregation is not assigned what another one is.
+ * SECTION: Aggregations
+ */
+BEGIN { @a = @b = count(); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A program has clauses; declarations alone are none.
+ * SECTION: Programs
+ */
+int x;

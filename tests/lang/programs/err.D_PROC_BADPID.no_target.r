@@ -1,0 +1,4 @@
+dtrap: failed to compile script err.D_PROC_BADPID.no_target.d: [D_PROC_BADPID] line 5: pid0 does not contain a valid pid
+    pid$target:::entry { }
+    ^~~~~~~~~~~~~~~~~~
+    hint: name the process: -p PID or -c COMMAND
