@@ -47,7 +47,7 @@ def preprocess(content: bytes, path: str, program: str, arguments: Sequence[str]
         "-iquote",
         os.fspath(Path(path).parent),
         *arguments,
-        "-",
+        "/dev/stdin",
     ]
     try:
         run = subprocess.run(

@@ -38,7 +38,9 @@ from dlang.program import (
     Evaluate,
     ExitAction,
     FreopenAction,
+    Load,
     NormalizeAction,
+    Part,
     PrintaAction,
     PrintAction,
     PrintfAction,
@@ -107,6 +109,7 @@ class Body:
 
     def place(self, value: Value) -> RecordField:
         """Give a value its place in the record. What the consumer knows already takes no room there."""
+        value = _own_bytes(value)
         placed = RecordField(self.size, value)
         self.size += 0 if is_known_text(value) else stored_size(value.type, self.names.string_size)
         return placed
@@ -209,12 +212,25 @@ def _aggregate(
     return names.add_aggregate(known, keys, value, weight)
 
 
+_OF_AGGREGATIONS: Final = frozenset(["clear", "denormalize", "normalize", "trunc"])
+"""Actions whose aggregation is looked for before anything else is."""
+
+
 def _key(node: ast.Expression, names: Names) -> Value:
     """Return a key: an expression, or what ustack() and its like record."""
     if isinstance(node, ast.Call) and node.function.name in RECORDING:
         ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
         return recorded(node, names)
-    return held(check_expression(node, names))
+    return _own_bytes(held(check_expression(node, names)))
+
+
+def _own_bytes(value: Value) -> Value:
+    """Return a bit-field as an integer of as many bytes as it needs, as which DTrace records it."""
+    match value:
+        case Load(place=Part(bits=bits), type=IntegerType() as type_) if bits is not None:
+            size = next(size for size in (1, 2, 4, 8) if bits.width <= 8 * size)
+            return convert(value, IntegerType(type_.name, size, type_.signed))
+    return value
 
 
 def _check_same_function(known: Aggregation, function: AggregatingFunction, span: Span, names: Names) -> None:
@@ -401,6 +417,9 @@ def _check_same_parameters(known: Aggregation, found: tuple[int, ...], node: ast
 
 def _action(node: ast.Call, body: Body) -> Statement:
     row = ACTIONS[node.function.name]
+    match node.arguments:
+        case [ast.AggregationName() as operand, *_] if row.name in _OF_AGGREGATIONS:
+            find_aggregation(operand, body.names)
     row.check_count(len(node.arguments), node.span)
     body.order.check(row.name, node.span)
     body.names.destructive |= row.destructive

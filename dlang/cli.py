@@ -173,11 +173,13 @@ def _options(line: CommandLine) -> Options:
         options = from_environment(os.environ)
     except OptionError as error:
         raise Failure(f"failed to set option of the environment: {error.message}{_hint(error)}") from None
-    for name, value in line.settings:
+    for place, (name, value) in enumerate(line.settings):
         try:
             options = set_option(options, name, value)
         except OptionError as error:
-            raise Failure(f"failed to set -x {name}: {error.message}{_hint(error)}") from None
+            letter = line.short.get(place)
+            flag = f"-{letter} {value}" if letter else f"-x {name}"
+            raise Failure(f"failed to set {flag}: {error.message}{_hint(error)}") from None
     return options
 
 

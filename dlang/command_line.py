@@ -9,7 +9,7 @@ dtrace(1).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -85,6 +85,7 @@ class CommandLine:
     `settings` are options by name with their values, in order: those of -x, and those that the flags of
     FLAGS are short for. `targets` are the processes of -p and -c, in order. `operands` are $1 and so on. With Mode.LIST
     descriptions may match nothing.
+    `short` has the letters of flags other than -x, by the place of what they set in `settings`.
     `coverage_printed` and `coverage_file` are for --coverage and --coverage=FILE.
     """
 
@@ -97,6 +98,7 @@ class CommandLine:
     verbose: bool
     coverage_printed: bool = False
     coverage_file: str | None = None
+    short: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def wants_coverage(self) -> bool:
@@ -183,6 +185,7 @@ class _Draft:
     operands: list[str] = field(default_factory=list)
     coverage_printed: bool = False
     coverage_file: str | None = None
+    short: dict[int, str] = field(default_factory=dict)
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -258,6 +261,7 @@ def _switch(draft: _Draft, letter: str) -> None:
 def _with_argument(draft: _Draft, letter: str, argument: str) -> None:
     match letter:
         case "b":
+            draft.short[len(draft.settings)] = letter
             draft.settings.append(("bufsize", argument))
         case "c":
             draft.targets.append(TargetCommand(argument))
@@ -283,6 +287,7 @@ def _with_argument(draft: _Draft, letter: str, argument: str) -> None:
         case "U":
             draft.settings.append(("undef", argument))
         case "X":
+            draft.short[len(draft.settings)] = letter
             draft.settings.append(("stdc", argument))
         case "x":
             name, equals, value = argument.partition("=")
@@ -336,4 +341,5 @@ def _finished(draft: _Draft) -> CommandLine:
         draft.verbose,
         draft.coverage_printed,
         draft.coverage_file,
+        draft.short,
     )

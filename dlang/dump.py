@@ -43,9 +43,10 @@ def hex_dump(data: bytes) -> str:
 
 
 def bytes_text(data: bytes, width: int, *, quiet: bool = False) -> str:
-    """Return bytes whose type says nothing: text that zeros follow in a column, anything else as a hex dump."""
+    """Return bytes whose type says nothing: text that zeros follow, be it empty, in a column, anything else as a hex
+    dump."""
     text, zero, rest = data.partition(b"\0")
-    is_text = text and zero and not any(rest) and all(0x20 <= byte < 0x7F or 7 <= byte <= 13 for byte in text)
+    is_text = zero and not any(rest) and all(0x20 <= byte < 0x7F or 7 <= byte <= 13 for byte in text)
     if not is_text:
         return hex_dump(data)
     return printable(text) if quiet else f"  {padded(printable(text), width)}"

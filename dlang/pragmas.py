@@ -19,7 +19,7 @@ from dlang.options import OptionError, Options, refuse_in_program, set_option
 from dlang.parse import control_lines
 from dlang.source import LineMark, Source, Span
 
-PREPROCESSOR_INPUT: Final = "<stdin>"
+PREPROCESSOR_INPUT: Final = "/dev/stdin"
 """What the preprocessor calls its standard input."""
 
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+|"')

@@ -77,7 +77,7 @@ def test_error_option_that_comes_too_late(option: str) -> None:
 
 
 def test_lines_are_those_that_line_controls_name() -> None:
-    text = 'BEGIN\n{\n# 1 "other.h" 1\nx;\n# 4 "<stdin>" 2\n y;\n#line 9\n z; }\n#line x\n'
+    text = 'BEGIN\n{\n# 1 "other.h" 1\nx;\n# 4 "/dev/stdin" 2\n y;\n#line 9\n z; }\n#line x\n'
     source = Source(text, "script.d", line_marks(text))
     places = {word: Span(text.index(word), text.index(word) + 1) for word in "BxyZz" if word in text}
     found = {word: (source.file(span), source.line(span)) for word, span in places.items()}

@@ -75,6 +75,7 @@ def test_no_match_is_allowed_on_request(tmp_path: Path) -> None:
         ("BEGIN;", '[D_SYNTAX] syntax error near ";"'),
         ('BEGIN { trace("a', '[D_SYNTAX] syntax error near """'),
         ("BEGIN { trace('a", '[D_SYNTAX] syntax error near "\'"'),
+        ("BEGIN { panic(); }", "[D_UNKNOWN] panic() is not implemented (yet)"),
         ('BEGIN { printf("%d"); }', "[D_PRINTF_ARG_PROTO] printf( ) prototype mismatch"),
         ("BEGIN { trace(1); commit(1); }", "[D_COMM_DREC] commit( ) may not follow"),
         ("BEGIN { tracemem(arg0, 0); }", "[D_TRACEMEM_SIZE] tracemem( ) argument #2 must be"),
@@ -101,6 +102,14 @@ def test_clauses_of_the_command_line_need_no_body(tmp_path: Path) -> None:
     assert run.stderr == "dtrap: description 'BEGIN BEGIN ' matched 2 probes\n"
     assert run.stdout.count(":BEGIN") == 2
     assert run.status == 0
+
+
+@pytest.mark.parametrize("flags", [["-b", "zz"], ["-X", "z"], ["-x", "nspec=zz"]])
+def test_an_option_that_cannot_be_set_is_named_as_it_was_given(flags: list[str], tmp_path: Path) -> None:
+    run = run_dtrap([*flags, "-n", "BEGIN { exit(0); }"], tmp_path)
+    shown = " ".join(flags).removesuffix("=zz")
+    assert run.stderr.startswith(f"dtrap: failed to set {shown}: Invalid value for specified option\n")
+    assert (run.stdout, run.status) == ("", 1)
 
 
 @pytest.mark.parametrize("flags", [[], ["-e"], ["-l"]])

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: normalize() looks for its aggregation first.
+ * SECTION: Aggregations
+ */
+BEGIN { normalize(@a); @a = count(); }
