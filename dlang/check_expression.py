@@ -18,6 +18,7 @@ from dlang.actions import (
     RECORDING,
     SUBROUTINES,
     Function,
+    argument_count,
     prototype_mismatch,
 )
 from dlang.aggregations import WORD_MASK, AggregatingFunction, Aggregation
@@ -130,8 +131,10 @@ def check_expression(node: ast.Expression, names: Names) -> Value:
             return _name(node, names)
         case ast.ScopedName(scope=scope, name=name):
             variable = names.find(_SCOPES[scope], name)
-            if (_SCOPES[scope], name) in names.arrays:
-                _array_as_scalar(f"{scope}->{name}", node.span)
+            array = names.arrays.get((_SCOPES[scope], name))
+            if array is not None:
+                wanted = len(array.key_types)
+                argument_count(f"{name}[ ]", 0, wanted, wanted, node.span, "key")
             if variable is None:
                 fail("D_VAR_UNDEF", node.span, f"{scope}->{name} has not yet been declared or assigned")
             return Load(variable.type, variable)
@@ -401,6 +404,8 @@ def _step(node: ast.Step, names: Names) -> Value:
     operator = node.operator
     target = _target(node.operand, operator, node, names)
     _check_writable(operator, target, node, names)
+    if isinstance(target, ast.ScopedName) and (_scope_of(target), target.name) in names.arrays:
+        fail("D_OP_SCALAR", node.span, f"operator {operator} requires operand of scalar type")
     _make_where_new(target, TYPEDEFS["int64_t"], names)
     place = modifiable(check_expression(target, names), operator, node)
     amount = step_amount(place.type, operator, node)
@@ -447,6 +452,9 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     if operator != "=":
         return _compound(node, target, names)
     value = _assigned(node, target, names)
+    if isinstance(target, ast.ScopedName) and (_scope_of(target), target.name) in names.arrays:
+        words = f'operands have incompatible types: "associative array" = "{value.type}"'
+        fail("D_OP_INCOMPAT", node.span, words)
     if isinstance(value.type, VoidType | DynamicType):
         new = _is_new(target, names) if isinstance(target, ast.Name | ast.ScopedName) else False
         own = value.type if isinstance(value.type, VoidType) else "scalar"

@@ -68,8 +68,10 @@ def _no_such_type(words: tuple[str, ...], span: Span) -> NoReturn:
     kinds = [word for word in words if word not in _ATTRIBUTES]
     long = "long" in words or "short" in words
     prefix = "invalid type declaration:"
-    if "long" in words and "short" in words and not kinds:
-        fail("D_UNKNOWN", span, "failed to resolve type short long : Unknown type name")
+    repeated = any(words.count(word) > 1 for word in words if word != "long")
+    if not kinds and not repeated:
+        shown = "short long" if "short" in words else " ".join(words)
+        fail("D_UNKNOWN", span, f"failed to resolve type {shown} : Unknown type name")
     match kinds:
         case ["char"] if long:
             fail("D_DECL_CHARATTR", span, f"{prefix} short and long may not be used with char type")

@@ -278,7 +278,7 @@ def base_type(specifiers: tuple[str, ...]) -> IntegerType | FloatType | None:
     `unsigned`, `long int`, `unsigned long long int`, `signed char`, …; C17 6.7.2.
     """
     words = sorted(specifiers)
-    if len(words) > 1 and "int" in words and not {"char", "float", "double"} & set(words):
+    if len(words) > 1 and words.count("int") == 1 and not {"char", "float", "double"} & set(words):
         words.remove("int")
     if words in (["signed"], ["unsigned"]):
         words = ["int", *words]

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A type has a sign or none.
+ * SECTION: Declarations
+ */
+signed unsigned x;
+BEGIN { exit(0); }
