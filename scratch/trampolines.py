@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from scratch.displaced import SLOT_SIZE, OutOfLine, Way, leads_on, plan
 from scratch.instruction import Instruction, Kind, decode
+from scratch.overlaid import First
 from scratch.templates import signed
 from scratch.trampoline import (
     REACH,
@@ -38,16 +39,17 @@ class _Displaced:
 
     At the offsets in `relatives` are 32-bit distances: their values, for instructions that were just behind each
     other's copies. `ends`: how far the lowest and the highest address that they name, and their end, are from the
-    site. `comes_back`: a jump home follows.
+    site. `comes_back`: a jump home follows. `first`: the first of them.
     """
 
     code: bytes | None
     relatives: tuple[tuple[int, int], ...]
     ends: tuple[int, int]
     comes_back: bool
+    first: First
 
 
-_NOTHING: Final = _Displaced(b"", (), (0, 0), comes_back=True)
+_NOTHING: Final = _Displaced(b"", (), (0, 0), comes_back=True, first=First(0, leads_on=True))
 
 
 class Trampolines:
@@ -95,6 +97,10 @@ class Trampolines:
             made[end : end + 1] = _JUMP
             _INT.pack_into(made, end + 1, window.resume - (at + end + _JUMP_SIZE))
         return bytes(made)
+
+    def first(self, window: Window) -> First:
+        """Return the instruction at a window's start."""
+        return (self._leading(window) if window.lead else self._from_site(window)).first
 
     def locks(self, window: Window, call: ClauseCall) -> tuple[int, ...]:
         """Return the offsets of lock prefixes in the code."""
@@ -150,6 +156,7 @@ def _displace(code: bytes) -> _Displaced:
     relatives: list[tuple[int, int]] = []
     ends = [len(code)]
     known = comes_back = True
+    first: First | None = None
     at = 0
     while at < len(code):
         instruction = decode(code[at:], _HOME + at)
@@ -168,6 +175,8 @@ def _displace(code: bytes) -> _Displaced:
             known = False
         at += instruction.size
         comes_back = leads_on(instruction)
+        first = first or First(instruction.size, leads_on=comes_back)
+    assert first is not None
     return _Displaced(
-        bytes(made) if known else None, tuple(relatives), (min(ends), max(ends)), comes_back=comes_back
+        bytes(made) if known else None, tuple(relatives), (min(ends), max(ends)), comes_back, first
     )

@@ -71,7 +71,7 @@ def _settle(process: Process, tid: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError, ProcessGone):
         behind, points = ptrace.registers(tid).rip - 1, process.tracepoints
-        ours = points.was_int3(behind) or points.ends_copy(behind)
+        ours = process.was_int3(behind) or points.ends_copy(behind)
         if ours and signal_set(tid, "SigPnd:") & disposition.TRAP_BIT:
             ptrace.cont(tid)
             process.threads.held[tid] = process.threads.take(os.P_PID, tid)[1]
@@ -87,7 +87,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         case SignalStop(signal) if signal != SIGTRAP:
             number = signal
         case SignalStop() if process.is_trap(thread.tid, registers):
-            registers = replace(registers, rip=registers.rip - 1)
+            registers = replace(registers, rip=process.before_trap(registers))
         case SignalStop() if process.tracepoints.ends_copy(registers.rip - 1):
             pc -= 1
         case SignalStop() if not process.is_spent(thread.tid, registers):

@@ -19,6 +19,7 @@ import time
 from array import array
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
 
@@ -29,7 +30,8 @@ from backend.fasttrap import disposition, inject, leftovers, safety, signals, si
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.jump_arming import prepare_jumps
-from backend.fasttrap.jumps import Jumps, undo_others
+from backend.fasttrap.jump_space import recorded
+from backend.fasttrap.jumps import Jumps, Overlaid, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.made_sites import Verdict
 from backend.fasttrap.process import Installed, Process
@@ -53,6 +55,7 @@ from backend.linux.wait_status import (
 )
 from scratch import windows
 from scratch.displaced import Refuse, Way
+from scratch.instruction import registers_written
 from scratch.slots import NoFreeSpace
 
 VFORK_PATIENCE_S: Final = 2.0
@@ -177,6 +180,7 @@ class Engine:
         memory = Memory(pid)
         try:
             found = safety.find(pid, memory)
+            patches = chain.from_iterable(recorded(pid, memory).values())
             gate = inject.find_gate(pid, memory, [leftover.gate for leftover in found])
             points = Tracepoints(
                 memory,
@@ -184,7 +188,7 @@ class Engine:
                 [leftover.sites for leftover in found],
                 [leftover.start for leftover in found],
             )
-            self._process = Process(pid, threads, points, gate, self.control, Jumps(memory))
+            self._process = Process(pid, threads, points, gate, self.control, Jumps(memory, patches))
             threads.seize_all()
         except BaseException:
             memory.close()
@@ -380,7 +384,7 @@ class Engine:
                     self._cpu.follow(self.control.tid)
                 case Reason.ATTENTION:
                     self.control.attention = 0
-                    return self._keep_handler() or Called()
+                    return self._keep_handler() or self._look_at_jumps() or Called()
                 case Reason.INTERRUPTED:
                     return Called()
                 case Reason.NO_TRACEES:
@@ -399,6 +403,20 @@ class Engine:
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
                 upkeep.put_handler_back(process, process.threads.known[spare])
         return self.go()
+
+    def _look_at_jumps(self) -> Happening | None:
+        """Look whether another tool's uprobe has come to a jump which that would break, or gone from there."""
+        process = self.process
+        with contextlib.suppress(OSError):
+            found = process.jumps.look(procfs.with_memory(process.pid))
+            if not found:
+                return None
+            self.hold()
+            with contextlib.suppress(ProcessGone):
+                for site in found:
+                    self._trap_instead(site, process.jumps.way_out_of(site))
+            return self.go()
+        return None
 
     def _dispatch(self, tid: int, status: int) -> Happening | None:
         """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
@@ -506,9 +524,13 @@ class Engine:
         points = self.process.tracepoints
         site = registers.rip - 1
         place = points.table.index(site)
-        if place is None:  # an int3 of a tracer before us
-            ptrace.set_instruction_pointer(tid, site)
-            ptrace.cont(tid)
+        if place is None:
+            overlaid = self.process.jumps.overlaid(site)
+            if overlaid is not None and self.process.jumps.stands_at(overlaid.site):
+                self._give_way(thread, overlaid)
+            else:  # an int3 of a tracer before us, or where another thread has come by just now
+                ptrace.set_instruction_pointer(tid, self.process.before_trap(registers))
+                ptrace.cont(tid)
             return None
         if site in self.process.made and not self._is_still_ours(thread, site):
             return None
@@ -568,19 +590,50 @@ class Engine:
         """A displaced instruction of a window faults. The program's handler may return to it, in the middle of the
         window: all threads held, the jump gives way to a trap before the signal is delivered.
         """
-        threads = self.process.threads
-        threads.held[thread.tid] = fault.signal << 8 | 0x7F
-        if not self.process.jumps.stands_at(fault.site):
-            return  # another thread's fault has taken it away
+        self.process.threads.held[thread.tid] = fault.signal << 8 | 0x7F
+        if self.process.jumps.stands_at(fault.site):  # else another thread's fault has taken it away
+            self._hold_with(thread)
+            self._trap_instead(fault.site, fault.site)
+
+    def _give_way(self, thread: Thread, overlaid: Overlaid) -> None:
+        """Another tool's uprobe is over a jump, or was: the text comes back, so that the uprobe may go when it likes,
+        and a trap serves the site from then on, where nobody else is in the way.
+        """
+        threads, jumps = self.process.threads, self.process.jumps
+        threads.held[thread.tid] = SIGTRAP << 8 | 0x7F
+        if thread.blocks_trap:
+            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
+        self._hold_with(thread)
+        if jumps.stands_at(overlaid.site):
+            self._trap_instead(overlaid.site, overlaid.goes_to)
+
+    def _hold_with(self, thread: Thread) -> None:
+        """Hold all threads; this one is held already. Raises ProcessGone if it is killed meanwhile."""
         self.hold()
-        if thread.tid not in threads.held:
+        if thread.tid not in self.process.threads.held:
             raise ProcessGone(thread.tid)
-        tid = self.process.spare_thread()
+
+    def _trap_instead(self, site: int, address: int | None) -> None:
+        """Put a trap at an address in place of a site's jump. All threads are held. Raises ProcessGone.
+
+        If it is not the site, arguments may not be there what they were: where that is, or there is no such address,
+        the site is given up.
+        """
+        process = self.process
+        tid = process.spare_thread()
         if tid is None:
-            raise ProcessGone(self.process.pid)
-        with inject.seccomp_suspended(tid, OPTIONS):
-            self._prepare_traps(SiteBatch([Site(fault.site, self.process.jumps.withdraw(fault.site))]), tid)
-            self.process.tracepoints.insert()
+            raise ProcessGone(process.pid)
+        code = process.jumps.code_at(site)
+        number = process.jumps.withdraw(site)
+        if address not in (None, site) and self.control.whole_registers:
+            address = address if _ARGUMENTS.isdisjoint(registers_written(code)) else None
+        outcome: Way | Refuse = Refuse("")
+        if address is not None:
+            with inject.seccomp_suspended(tid, OPTIONS):
+                (outcome,) = self._prepare_traps(SiteBatch([Site(address, number)]), tid)
+                process.tracepoints.insert()
+        if isinstance(outcome, Refuse):
+            self._changed.append(number)
 
     def _foreign_trap(self, thread: Thread) -> None:
         """A SIGTRAP of the program's own. It enters its handler with every other thread held.
@@ -629,6 +682,9 @@ class Engine:
                 return False
         return not thread.guest
 
+
+_ARGUMENTS: Final = frozenset((7, 6, 2, 1, 8, 9))
+"""rdi, rsi, rdx, rcx, r8, r9."""
 
 _JUMPED: Final = {way: Jumped(way) for way in windows.Way}
 

@@ -9,7 +9,7 @@ after another was killed, knows from it what to put back into the text. Not here
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from backend.fasttrap.inject import Gate
@@ -18,15 +18,15 @@ from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import MappedRange
-from scratch.placement import Mapped, candidates_within
+from scratch.overlaid import Pins
+from scratch.packing import ALIGNMENT, Item, Spot, length_for, pack, phase_for
+from scratch.placement import LOWEST, Mapped, candidates_within
 from scratch.windows import JUMP_SIZE
 
 MAGIC: Final = b"dtrap: jumps, 2\0"
 """The first bytes of a region; the number is the version of the record."""
 PATCH_LIMIT: Final = JUMP_SIZE
 """Bytes of text that one patch may displace."""
-ALIGNMENT: Final = 16
-"""Of a trampoline: what processors fetch at once."""
 MOST_REGIONS: Final = 1024
 """Each costs the process a mapping, of which the kernel allows 65,530."""
 
@@ -34,6 +34,8 @@ _HEAD = struct.Struct("<16sQQ")
 _ENTRY = struct.Struct(f"<QB{PATCH_LIMIT}s{PATCH_LIMIT}s")
 _RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
 _TRIES = 8
+_PREFERRED = 64
+"""Addresses that are considered before any will do."""
 _WIDE = 1 << 30
 """Trampolines whose jumps reach farther than that share a region if such a stretch suits all of them."""
 _NARROW = PAGE_SIZE
@@ -80,21 +82,26 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Trampolines of at most `size` bytes, anywhere in [low, high) of `within`, which displace `patches` stretches
-    of text.
+    """A trampoline of at most `size` bytes, anywhere in [low, high) of `within`, which displaces `patches` stretches
+    of text. The distance to it from `end`, where its jump ends, should have `pins`.
     """
 
     within: tuple[int, int]
     size: int
     patches: int
+    end: int = 0
+    pins: Pins | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where a trampoline is to be written, `at`, and the region that is in."""
+    """Where a trampoline is to be written, `at`, and the region that is in. Its jump leads to `landing`: there, or to
+    where a stone is to be (`scratch.packing`).
+    """
 
     region: Region
     at: int
+    landing: int
 
 
 def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Room | None]:
@@ -106,14 +113,19 @@ def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Room | None
     found: list[Room | None] = [None] * len(needs)
     occupied = taken(tid)
     for group in _most_useful([*_narrow_groups(needs), *_groups(needs)]):
-        region = _map([needs[place] for place, _ in group], group[0][1], group[-1][1], occupied, tid, gate)
-        if region is None:
+        members = [needs[place] for place, _ in group]
+        fixed = [at for _, at in group]
+        made = (
+            _map_fixed(members, fixed, occupied, tid, gate)
+            if fixed[0]
+            else _map(members, occupied, tid, gate)
+        )
+        if made is None:
             continue
+        region, spots = made
         occupied.append(Mapped(region.start, region.start + region.size))
-        at = region.code
-        for place, fixed in group:
-            found[place] = Room(region, fixed or at)
-            at += -(-needs[place].size // ALIGNMENT) * ALIGNMENT
+        for (place, _), spot in zip(group, spots, strict=True):
+            found[place] = Room(region, spot.at, spot.landing)
     return found
 
 
@@ -128,23 +140,59 @@ def _most_useful(groups: list[_Group]) -> Iterator[_Group]:
     yield from (groups[place] for place in sorted(by_use[:MOST_REGIONS]))
 
 
+def _map_fixed(
+    members: Sequence[Need], fixed: Sequence[int], occupied: Sequence[Mapped], tid: int, gate: Gate
+) -> tuple[Region, list[Spot]] | None:
+    """Map a region for trampolines that have these addresses, ascending."""
+    record, capacity = _record_of(members)
+    low = fixed[0] // PAGE_SIZE * PAGE_SIZE
+    size = record + whole_pages(fixed[-1] + members[-1].size - low)
+    start = low - record
+    if start not in candidates_within(occupied, (start, start + size), size) or not map_at(
+        tid, gate, start, size
+    ):
+        return None
+    return Region(start, size, capacity, low), [Spot(at, at) for at in fixed]
+
+
 def _map(
-    members: Sequence[Need], first: int, last: int, occupied: Sequence[Mapped], tid: int, gate: Gate
-) -> Region | None:
-    """Map a region for trampolines, from `first` to `last` where they have their addresses."""
-    capacity = sum(need.patches for need in members)
-    record = whole_pages(_HEAD.size + capacity * _ENTRY.size)
-    if first:
-        low = first // PAGE_SIZE * PAGE_SIZE
-        high = low + whole_pages(last + members[-1].size - low)
-        size = record + high - low
-    else:
-        low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
-        size = record + whole_pages(sum(need.size + ALIGNMENT for need in members))
-    for address in islice(candidates_within(occupied, (low - record, high), size), _TRIES):
-        if map_at(tid, gate, address, size):
-            return Region(address, size, capacity, address + record)
+    members: Sequence[Need], occupied: Sequence[Mapped], tid: int, gate: Gate
+) -> tuple[Region, list[Spot]] | None:
+    """Map a region for trampolines that may be anywhere in it."""
+    record, capacity = _record_of(members)
+    items = [Item(need.size, need.end, need.pins) for need in members]
+    length = length_for(items)
+    size = record + length
+    low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
+    preferred = (start - record for start in _preferred(items, length, low, high))
+    free = (start for start in preferred if start in candidates_within(occupied, (start, start + size), size))
+    for start in islice(chain(free, candidates_within(occupied, (low - record, high), size)), _TRIES):
+        if map_at(tid, gate, start, size):
+            return Region(start, size, capacity, start + record), pack(items, start + record, length)
     return None
+
+
+def _record_of(members: Sequence[Need]) -> tuple[int, int]:
+    """Return how many bytes the record of a region for these takes, and how many patches it may have."""
+    capacity = sum(need.patches for need in members)
+    return whole_pages(_HEAD.size + capacity * _ENTRY.size), capacity
+
+
+def _preferred(items: Sequence[Item], length: int, low: int, high: int) -> Iterator[int]:
+    """Yield addresses for `length` bytes in [low, high) where the pins of all can be had, except perhaps for that of
+    the highest byte, which the first has; those are tried first that are nearest to it.
+    """
+    if all(item.pins is None for item in items):
+        return
+    step = 1 << 24
+    best = min(item.end for item in items) + (0xCD << 24) - (1 << 32) - length
+    best -= (best - phase_for(items)) % step
+    if best < LOWEST:
+        best += ((low + high) // 2 - best) // step * step
+    for number in range(_PREFERRED):
+        start = best + (number + 1) // 2 * (step if number % 2 else -step)
+        if max(low, LOWEST) <= start <= high - length:
+            yield start
 
 
 def _narrow_groups(needs: Sequence[Need]) -> Iterator[_Group]:

@@ -16,19 +16,27 @@ from dataclasses import dataclass
 from backend.columns import ascending
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.jump_space import Need, Patch, Region, map_regions, recorded, retire
-from backend.fasttrap.text import PAGE_SIZE, by_page
+from backend.fasttrap.jump_space import Need, Patch, Region, Room, map_regions, recorded, retire
+from backend.fasttrap.text import INT3, PAGE_SIZE, by_page
 from backend.fasttrap.tracee import Memory
+from backend.linux.scattered import MOST, read_bytes
+from scratch.displaced import jump, leads_on
+from scratch.instruction import Instruction, decode
+from scratch.overlaid import First, pins, survives, traps
 from scratch.trampoline import LOCK, UNLOCKED, ClauseCall, Place, build
 from scratch.trampolines import Trampolines
 from scratch.window_table import WindowTable
-from scratch.windows import Window
+from scratch.windows import JUMP_SIZE, Window
 
 CHANGED = "its code is not what its file has"
 IN_USE = "a thread was in the middle of its first instructions"
 NO_ROOM = "no memory is left that a jump could reach"
 
 
+_GAP = 256
+"""Bytes between trampolines that are written with them; no page is touched for that."""
+_MOST_LEAD = 32
+"""More than a window's start is before its site."""
 _PREPARED, _IN_PLACE, _GONE = 0, 1, 2
 
 
@@ -41,11 +49,25 @@ class Wanted:
     identifier: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overlaid:
+    """What a thread has met that has executed an int3 in the middle of the jump of `site`: another tool's uprobe is
+    over it, or was (`scratch.overlaid`). It goes on at `home` when the text is back. `goes_to` is where a trap serves
+    the site from then on: at it, or, if that is where the uprobe is, behind its instruction.
+    """
+
+    site: int
+    home: int
+    goes_to: int
+
+
 class Jumps:
     """What is in place, and what is prepared: a row for each jump that there ever was."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, former: Iterable[Patch] = ()) -> None:
+        """`former`: those of tracers before us. Threads may be behind an int3 in them and not know it yet."""
         self._memory = memory
+        self._former = dict(_overlaid_formerly(former))
         self._code = Trampolines()
         self.regions: list[Region] = []
         self.alone = False
@@ -57,6 +79,8 @@ class Jumps:
         self._windows = WindowTable()
         self._starts = array("Q")
         """Where the trampolines are: ascending within a region."""
+        self._landings = array("i")
+        """How far from there their jumps lead: to a stone, or not at all."""
         self._identifiers = array("Q")
         self._states = bytearray()
         self._prepared = 0
@@ -66,6 +90,9 @@ class Jumps:
         self._spares: dict[int, int] = {}
         """The rows of short jumps, by the address of the padding that they use."""
         self._calls: Callable[[int], ClauseCall | str] = _nothing
+        self._exposed: list[int] = []
+        """The rows whose jump does not survive another tool's uprobe by itself."""
+        self._looked_at = 0
 
     # --- making them
 
@@ -92,40 +119,43 @@ class Jumps:
             for place in able:
                 answers[place] = str(error)
             return answers
-        of_region: dict[int, tuple[Region, list[tuple[int, int]]]] = {}
+        of_region: dict[int, list[tuple[Room, int]]] = {}
         for place, room in zip(able, rooms, strict=True):
             if room is None:
                 answers[place] = NO_ROOM
             else:
-                of_region.setdefault(room.region.start, (room.region, []))[1].append((room.at, place))
-        for region, places in of_region.values():
-            self._fill(region, [(at, wanted[place]) for at, place in sorted(places)])
+                of_region.setdefault(room.region.start, []).append((room, place))
+        for members in of_region.values():
+            members.sort(key=_at)
+            self._fill([(room, wanted[place]) for room, place in members])
         return answers
 
     def _need(self, wanted: Wanted) -> Need:
         window = wanted.window
         size = self._code.size(window, wanted.call)
-        return Need(self._code.reach(window), size, 2 if window.spare else 1)
+        pinned = pins(window, self._code.first(window))
+        return Need(
+            self._code.reach(window), size, 2 if window.spare else 1, window.start + JUMP_SIZE, pinned
+        )
 
-    def _fill(self, region: Region, members: Sequence[tuple[int, Wanted]]) -> None:
-        """Write the trampolines of a new region, each with its address, ascending, and its record."""
+    def _fill(self, members: Sequence[tuple[Room, Wanted]]) -> None:
+        """Write the trampolines of a new region, ascending, and its record."""
+        region = members[0][0].region
         first = len(self._starts)
-        begin, code = members[0][0], bytearray()
         record = bytearray()
         unlocked = array("I")
-        for at, wanted in members:
-            window = wanted.window
-            if at - (begin + len(code)) > PAGE_SIZE:
-                self._memory.write(begin, bytes(code))
-                begin, code = at, bytearray()
-            code += b"\xcc" * (at - (begin + len(code)))
-            trampoline = len(code)
-            code += self._code.code(window, at, wanted.call)
+        pieces: dict[int, bytes] = {}
+        for room, wanted in members:
+            window, at = wanted.window, room.at
+            code = bytearray(self._code.code(window, at, wanted.call))
             if self.alone:
                 for lock in self._code.locks(window, wanted.call):
-                    code[trampoline + lock : trampoline + lock + 1] = UNLOCKED
+                    code[lock : lock + 1] = UNLOCKED
                     unlocked.append(at + lock - region.start)
-            for patch in _patches(window, at):
+            pieces[at] = bytes(code)
+            if room.landing != at:
+                pieces[room.landing] = jump(room.landing, at)
+            for patch in _patches(window, room.landing):
                 record += patch.pack()
             known = self._row(window.site)
             if known is not None:  # of a library that has been unloaded since
@@ -134,9 +164,10 @@ class Jumps:
                 self._spares[window.spare] = len(self._starts)
             self._windows.add(window.site, window)
             self._starts.append(at)
+            self._landings.append(room.landing - at)
             self._identifiers.append(wanted.identifier)
             self._states.append(_PREPARED)
-        self._memory.write(begin, bytes(code))
+        _write(self._memory, pieces)
         self._memory.write(region.start, region.record(record))
         self.regions.append(region)
         self._unlocked.append((region.start, unlocked))
@@ -146,10 +177,13 @@ class Jumps:
         """Write the jumps that were prepared. All threads are held."""
         self._order = ascending(self._windows.sites)
         for row in range(self._prepared, len(self._starts)):
-            patches = self._windows.window(row).patches(self._starts[row])
-            for address, written in reversed(patches):  # what a short jump leads to comes before it
-                self._memory.write(address, written)
+            window = self._windows.window(row)
+            patches = _patches(window, self._starts[row] + self._landings[row])
+            for patch in reversed(patches):  # what a short jump leads to comes before it
+                self._memory.write(patch.address, patch.written)
             self._states[row] = _IN_PLACE
+            if not survives(patches[0].original, patches[0].written, self._code.first(window)):
+                self._exposed.append(row)
         self._prepared = len(self._starts)
 
     def lock(self) -> None:
@@ -171,7 +205,7 @@ class Jumps:
         """
         row = self._row(site)
         assert row is not None, hex(site)
-        restore(self._memory, _patches(self._windows.window(row), self._starts[row]))
+        restore(self._memory, self._patches_of(row))
         self._states[row] = _GONE
         return self._identifiers[row]
 
@@ -189,7 +223,10 @@ class Jumps:
     def _all_patches(self) -> Iterator[Patch]:
         for row in self._order:
             if self._states[row] == _IN_PLACE:
-                yield from _patches(self._windows.window(row), self._starts[row])
+                yield from self._patches_of(row)
+
+    def _patches_of(self, row: int) -> tuple[Patch, ...]:
+        return _patches(self._windows.window(row), self._starts[row] + self._landings[row])
 
     # --- asking
 
@@ -197,6 +234,12 @@ class Jumps:
         """Tell whether the jump of a site is in place."""
         row = self._row(site)
         return row is not None and self._states[row] == _IN_PLACE
+
+    def code_at(self, site: int) -> bytes:
+        """Return the text over which the jump of a site is."""
+        row = self._row(site)
+        assert row is not None, hex(site)
+        return self._windows.window(row).text
 
     def sites_over(self, addresses: Iterable[int]) -> list[int]:
         """Return the sites whose window one of these addresses is in, other than where its jump is."""
@@ -213,6 +256,54 @@ class Jumps:
                     if address != window.start and any(start <= address < end for start, end in taken):
                         found.add(window.site)
         return sorted(found)
+
+    def overlaid(self, address: int) -> Overlaid | None:
+        """Return what a thread has met that has executed an int3 at this address in the middle of a jump, which may
+        have been withdrawn since.
+        """
+        sites = self._windows.sites
+        place = bisect_left(self._order, address - JUMP_SIZE, key=sites.__getitem__)
+        while place < len(self._order) and sites[self._order[place]] < address + _MOST_LEAD:
+            row = self._order[place]
+            window = self._windows.window(row)
+            if window.start < address < window.start + JUMP_SIZE:
+                patch, first = self._patches_of(row)[0], self._code.first(window)
+                found = traps(window.start, patch.original, patch.written, first)
+                if address == found.behind:
+                    return Overlaid(window.site, address, window.site if window.lead else address)
+                if address == found.before:
+                    return Overlaid(window.site, window.start, window.site)
+            place += 1
+        return self._former.get(address)
+
+    def look(self, pid: int) -> list[int]:
+        """Return sites over whose jump another tool's uprobe is, or was, as far as such a jump does not survive that by
+        itself: of MOST jumps at a time. Raises OSError if the process is gone.
+        """
+        start = self._looked_at if self._looked_at < len(self._exposed) else 0
+        rows = [row for row in self._exposed[start : start + MOST] if self._states[row] == _IN_PLACE]
+        windows = [self._windows.window(row) for row in rows]
+        now = read_bytes(pid, [window.start for window in windows])
+        self._looked_at = start + MOST
+        found = []
+        for window, byte in zip(windows, now, strict=False):
+            if byte in (INT3, window.text[0]):
+                found.append(window.site)
+        if len(now) < len(rows):  # its library has been unloaded
+            self._exposed.remove(rows[len(now)])
+        return found
+
+    def way_out_of(self, site: int) -> int | None:
+        """Return where a trap may serve a site over whose jump another tool's uprobe may be: there, or if that is where
+        the uprobe is, behind its instruction, unless something else may come by there.
+        """
+        row = self._row(site)
+        assert row is not None, hex(site)
+        window = self._windows.window(row)
+        if window.lead or self._memory.read(site, 1)[0] != INT3:
+            return site
+        first = self._code.first(window)
+        return site + first.size if first.leads_on and first.size < window.size else None
 
     def contains(self, pc: int) -> bool:
         """Tell whether a thread with this pc is in a region of trampolines."""
@@ -256,21 +347,47 @@ class Jumps:
         return [row for row in found if row is not None]
 
 
+def _overlaid_formerly(patches: Iterable[Patch]) -> Iterator[tuple[int, Overlaid]]:
+    """Yield where jumps of others have int3s, and what it means to a thread to have met them."""
+    for patch in patches:
+        first = decode(patch.original, patch.address)
+        if isinstance(first, Instruction):
+            found = traps(patch.address, patch.original, patch.written, First(first.size, leads_on(first)))
+            for trap, home in ((found.behind, found.behind), (found.before, patch.address)):
+                yield trap, Overlaid(patch.address, home, home)
+
+
 def _nothing(number: int) -> str:
     return f"nothing is known of site {number}"
+
+
+def _at(member: tuple[Room, int]) -> int:
+    return member[0].at
+
+
+def _write(memory: Memory, pieces: dict[int, bytes]) -> None:
+    """Write pieces of code, by address, together with what lies between neighbours."""
+    begin, code = 0, bytearray()
+    for at in sorted(pieces):
+        gap = at - (begin + len(code))
+        if code and gap <= _GAP:
+            code += b"\xcc" * gap
+        else:
+            memory.write(begin, bytes(code))
+            begin, code = at, bytearray()
+        code += pieces[at]
+    memory.write(begin, bytes(code))
 
 
 def _start(bounds: tuple[int, int, int, int]) -> int:
     return bounds[0]
 
 
-def _patches(window: Window, trampoline: int) -> tuple[Patch, ...]:
-    """Return what a window's jump displaces, the bytes at its site first."""
+def _patches(window: Window, landing: int) -> tuple[Patch, ...]:
+    """Return what a window's jump to an address displaces, the bytes at its start first."""
     return tuple(
         Patch(address, original, written)
-        for (address, original), (_, written) in zip(
-            window.originals, window.patches(trampoline), strict=True
-        )
+        for (address, original), (_, written) in zip(window.originals, window.patches(landing), strict=True)
     )
 
 
@@ -289,8 +406,10 @@ def _objection(window: Window, occupied: Sequence[int], text: "_Text") -> str | 
 class _Text:
     """Memory that doesn't change meanwhile, read a page at a time."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, former: Iterable[Patch] = ()) -> None:
+        """`former`: those of tracers before us. Threads may be behind an int3 in them and not know it yet."""
         self._memory = memory
+        self._former = dict(_overlaid_formerly(former))
         self._page = -1
         self._content = b""
 
@@ -316,14 +435,16 @@ class _Text:
 def restore(memory: Memory, patches: Iterable[Patch]) -> None:
     """Put displaced bytes back wherever the jump still stands, or a part of it.
 
-    Other bytes are the program's own change (a library unloaded, another in its place), and stay.
+    Other bytes are the program's own change (a library unloaded, another in its place), and stay; so does an int3 over
+    the first one, a uprobe of the kernel's, which puts back what it has displaced by itself.
     """
     text = _Text(memory)
     for patch in patches:
         now = text.read(patch.address, len(patch.original))
-        both = zip(now, patch.original, patch.written, strict=False)
+        overlaid = now[:1] == bytes((INT3,)) != patch.written[:1]
+        both = list(zip(now, patch.original, patch.written, strict=False))[overlaid:]
         if len(now) == len(patch.original) and all(byte in (old, new) for byte, old, new in both):
-            memory.write(patch.address, patch.original)
+            memory.write(patch.address + overlaid, patch.original[overlaid:])
 
 
 def undo_others(pid: int, memory: Memory) -> None:

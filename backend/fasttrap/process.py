@@ -97,7 +97,7 @@ class Process:
             registers = ptrace.registers(tid)
             if not self.is_trap(tid, registers):
                 return False
-            ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+            ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
         except ProcessLookupError:
             return False
         return True
@@ -130,10 +130,21 @@ class Process:
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
         site, points = registers.rip - 1, self.tracepoints
-        if not points.was_int3(site) or ptrace.signal_info(tid).code != SI_KERNEL:
+        if not self.was_int3(site) or ptrace.signal_info(tid).code != SI_KERNEL:
             return False
         # Where we have given up, an int3 that stands is the program's.
         return site not in self.made.gone or self.made.verdict(site, points.memory) is not Verdict.NOT_OURS
+
+    def was_int3(self, address: int) -> bool:
+        """Tell whether an int3 of ours, or of a tracer before us, is at this address or was, be it in the middle of a
+        jump.
+        """
+        return self.tracepoints.was_int3(address) or self.jumps.overlaid(address) is not None
+
+    def before_trap(self, registers: Registers) -> int:
+        """Return where a thread that has executed an int3 of ours goes on when that is gone."""
+        overlaid = self.jumps.overlaid(registers.rip - 1)
+        return registers.rip - 1 if overlaid is None else overlaid.home
 
     def is_spent(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP is back at its site already, put there by a tracer that was killed
@@ -224,7 +235,7 @@ class Process:
                     return tid
                 registers = ptrace.registers(tid)
                 if self.is_trap(tid, registers) or self.tracepoints.ends_copy(registers.rip - 1):
-                    ptrace.set_registers(tid, replace(registers, rip=registers.rip - 1))
+                    ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
                 elif self._waits_for_trap(tid) and self.is_spent(tid, registers):
                     pass
                 elif isinstance(decode(self.threads.held[tid]), SignalStop):

@@ -156,12 +156,14 @@ _PLAIN = (Kind.COMMON, Kind.RIP_RELATIVE)
 
 
 def plain_window(address: int, code: bytes) -> Window | None:
-    """The window of a function that begins with 5 bytes of instructions that may lie anywhere, and that nothing
-    enters in the middle.
+    """The window of a function that begins with 5 bytes of instructions that may lie anywhere, or a jump of 5 bytes,
+    and that nothing enters in the middle.
     """
     end = 0
     while end < 5:
         instruction = decode(code[end:], address + end)
+        if isinstance(instruction, Instruction) and instruction.kind is Kind.JMP and instruction.size == 5:
+            return Window(address, end + 5, code[: end + 5])
         if not isinstance(instruction, Instruction) or instruction.kind not in _PLAIN:
             return None
         end += instruction.size
