@@ -7,7 +7,8 @@ the stones of many jumps find room between each other where trampolines would no
 Pure: numbers in, numbers out.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
@@ -21,6 +22,9 @@ ALIGNMENT: Final = 16
 _SPARE_PAGES: Final = 16
 """Pages that stones may touch beyond those that are needed anyhow."""
 _LOW, _SECOND, _THIRD = 0xFF, 0xFF00, 0xFF0000
+_STEP: Final = 1 << 8
+"""Distance between places for what has its lowest byte fixed."""
+_MOST_TRIED: Final = 32
 _FINE: Final = 8
 """Distance between places that are tried for a stone that may be anywhere in a window of 64 KiB."""
 
@@ -34,7 +38,7 @@ class Item:
     pins: Pins | None
 
     @property
-    def needs_stone(self) -> bool:
+    def is_picky(self) -> bool:
         return self.pins is not None and self.pins.mask & (_SECOND | _THIRD) != 0
 
 
@@ -65,20 +69,25 @@ def pack(items: Sequence[Item], start: int, length: int) -> list[Spot]:
 
     Pins that can't be had there are left out.
     """
-    stretch = _Stretch(start, length, _content(items))
+    stretch = _Stretch(start, length, _content(items), _windows(items))
+    picky = [(place, item) for place, item in enumerate(items) if item.is_picky]
     landings: dict[int, int] = {}
-    stones = [(place, item) for place, item in enumerate(items) if item.needs_stone]
-    for place, item in sorted(stones, key=lambda one: _pins(one[1]).mask & _SECOND == 0):
-        landing = stretch.stone(item.end, _pins(item))
+    for place, item in sorted(picky, key=lambda one: _pins(one[1]).mask & _SECOND == 0):
+        landing = stretch.stone(item.size, item.end, _pins(item))
         if landing is not None:
             landings[place] = landing
+    spots = {
+        place: Spot(landing, landing)
+        for place, landing in landings.items()
+        if stretch.instead_of_stone(landing, items[place].size)
+    }
     stretch.close()
-    spots: dict[int, Spot] = {}
-    for place, item in enumerate(items):
-        if item.pins is not None and not item.needs_stone and item.pins.mask & _LOW:
-            at = stretch.step(item.size, item.end + item.pins.value)
-            if at is not None:
-                spots[place] = Spot(at, at)
+    steps = [
+        (place, item.size, (item.end + item.pins.value) % _STEP)
+        for place, item in enumerate(items)
+        if item.pins is not None and not item.is_picky and item.pins.mask & _LOW
+    ]
+    spots |= {place: Spot(at, at) for place, at in stretch.steps(steps)}
     for place, item in enumerate(items):
         if place not in spots:
             at = stretch.anywhere(item.size)
@@ -96,6 +105,11 @@ def _content(items: Sequence[Item]) -> int:
     return _whole_pages(sum(item.size + ALIGNMENT for item in items))
 
 
+def _windows(items: Sequence[Item]) -> int:
+    """Return how many stretches of 64 KiB there are that some of these items must be in."""
+    return len({item.end >> 16 for item in items if item.is_picky and not _pins(item).mask & _SECOND})
+
+
 def _whole_pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
@@ -105,54 +119,63 @@ class _Stretch:
     those that find no other place.
     """
 
-    def __init__(self, start: int, length: int, content: int) -> None:
+    def __init__(self, start: int, length: int, content: int, windows: int) -> None:
         self._start = start
         self._taken = bytearray(length)
         self._last = length - content
-        self._pages: set[int] = set()
-        """Numbers of those that have a stone, later of all that may be used."""
         self._needed = content // PAGE
         self._most_pages = self._needed + _SPARE_PAGES
-        self._steps: dict[int, int] = {}
-        """Where to look next for places whose lowest byte is this."""
-        self._opened = self._last
-        """The beginning of the pages that have been added for these."""
+        self._pages = set(range(min(max(self._needed - windows, 0), self._last // PAGE)))
+        """Numbers of those that are used, or will be."""
         self._next = 0
 
-    def stone(self, end: int, pins: Pins) -> int | None:
-        """Take a place for a stone at a distance with these pins from `end`, in a page that has one already if that can
-        be; None where there is none.
+    def stone(self, size: int, end: int, pins: Pins) -> int | None:
+        """Take a place for a stone at a distance with these pins from `end`, rather in a page that is used anyhow, and
+        where a trampoline of `size` bytes would have room; None where there is none.
         """
-        chosen = None
-        for at in self._landings(end - self._start, pins):
-            if self._taken.find(1, at, at + STONE_SIZE) >= 0:
+        best: tuple[bool, bool, int] | None = None
+        for at in islice(self._landings(end - self._start, pins), _MOST_TRIED):
+            taken = self._taken.find(1, at, at + size)
+            if 0 <= taken < at + STONE_SIZE:
                 continue
-            if self._pages.issuperset(_pages_of(at)):
-                chosen = at
+            opens = not self._pages.issuperset(_pages_of(at, STONE_SIZE))
+            if opens and len(self._pages) >= self._most_pages:
+                continue
+            if best is None or (opens, taken >= 0) < best[:2]:
+                best = opens, taken >= 0, at
+            if best[:2] == (False, False):
                 break
-            if chosen is None and len(self._pages) < self._most_pages:
-                chosen = at
-        if chosen is None:
+        if best is None:
             return None
-        self._pages.update(_pages_of(chosen))
-        self._take(chosen, STONE_SIZE)
-        return self._start + chosen
+        self._pages.update(_pages_of(best[2], STONE_SIZE))
+        self._take(best[2], STONE_SIZE)
+        return self._start + best[2]
+
+    def instead_of_stone(self, landing: int, size: int) -> bool:
+        """Take the place for a trampoline that a stone was to have, if there is room."""
+        at = landing - self._start
+        if self._taken.find(1, at + STONE_SIZE, at + size) >= 0:
+            return False
+        self._take(at, size)
+        return True
 
     def _landings(self, end: int, pins: Pins) -> Iterator[int]:
         """Yield places for a stone, those first that are likely to be near others'."""
         if pins.mask & _SECOND:
             assert pins.mask == _LOW | _SECOND, pins
-            yield from range((end + pins.value) % (1 << 16), self._last, 1 << 16)
+            yield from range((end + pins.value) % (1 << 16), self._last - STONE_SIZE, 1 << 16)
             return
         step = 1 << 8 if pins.mask & _LOW else _FINE
         low = (end + (pins.value & _THIRD)) % (1 << 24)
         for window in (low - (1 << 24), low):
+            if not -(1 << 16) < window < self._last:
+                continue
             common = -(-window // (1 << 16)) * (1 << 16) + PAGE // 2
             common = common if common < window + (1 << 16) else common - (1 << 16)
             first = window + (pins.value & _LOW)
             up = range(first + -(-(common - first) // step) * step, window + (1 << 16), step)
             down = range(up.start - step, first - 1, -step)
-            yield from (at for at in chain(up, down) if 0 <= at < self._last)
+            yield from (at for at in chain(up, down) if 0 <= at <= self._last - STONE_SIZE)
 
     def close(self) -> None:
         """Have no more stones, and trampolines in as few pages as possible."""
@@ -162,52 +185,62 @@ class _Stretch:
             if page not in self._pages:
                 self._taken[page * PAGE : (page + 1) * PAGE] = b"\1" * PAGE
 
-    def step(self, size: int, end: int) -> int | None:
-        """Take a place whose lowest byte is that of `end`; None where there is none."""
-        lowest = (end - self._start) % (1 << 8)
-        at = self._free(self._steps.get(lowest, lowest), size, 1 << 8, self._last)
-        while at is None and self._open():
-            at = self._free(self._opened + lowest, size, 1 << 8, self._last)
-        if at is None:
-            return None
-        self._steps[lowest] = at + (1 << 8)
-        self._take(at, size)
-        return self._start + at
+    def steps(self, wanted: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:
+        """Take places for trampolines, as long as there are any: of each its number, its size, and the lowest byte of
+        its address. At each place comes the one for which the least has to be left free.
+        """
+        waiting: dict[int, list[tuple[int, int]]] = {}
+        for number, size, byte in wanted:
+            waiting.setdefault((byte - self._start) % _STEP, []).append((number, size))
+        lowest, at = sorted(waiting), 0
+        while lowest:
+            free = self._taken.find(0, at, self._last)
+            if free < 0:
+                page = self._open()
+                if page is None:
+                    return
+                at = page * PAGE
+                continue
+            next_ = bisect_left(lowest, free % _STEP) % len(lowest)
+            byte = lowest[next_]
+            number, size = waiting[byte][-1]
+            at = free + (byte - free) % _STEP
+            taken = self._taken.find(1, free, min(at + size, self._last))
+            if taken >= 0 or at + size > self._last:
+                at = taken if taken >= 0 else self._last
+                continue
+            self._take(at, size)
+            yield number, self._start + at
+            at += size
+            waiting[byte].pop()
+            if not waiting[byte]:
+                del lowest[next_]
 
-    def _open(self) -> bool:
-        """Add a page; False if there are as many as there may be."""
+    def _open(self) -> int | None:
+        """Add a page and return its number; None if there are as many as there may be."""
         page = next((page for page in range(self._last // PAGE) if page not in self._pages), None)
         if page is None or len(self._pages) >= self._most_pages:
-            return False
+            return None
         self._pages.add(page)
         self._taken[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
-        self._opened = min(self._opened, page * PAGE)
-        return True
+        return page
 
     def anywhere(self, size: int) -> int:
         """Take the next place that there is."""
-        at = self._free(self._next, size, ALIGNMENT, len(self._taken))
-        assert at is not None, "no room for a trampoline"
+        at = self._next
+        while (taken := self._taken.find(1, at, at + size)) >= 0:
+            free = self._taken.find(0, taken)
+            assert free >= 0, "no room for a trampoline"
+            at = -(-free // ALIGNMENT) * ALIGNMENT
+        assert at + size <= len(self._taken), "no room for a trampoline"
         self._next = -(-(at + size) // ALIGNMENT) * ALIGNMENT
         self._take(at, size)
         return self._start + at
-
-    def _free(self, at: int, size: int, step: int, end: int) -> int | None:
-        """Return the first free place before `end` at a multiple of `step` from `at` on."""
-        while at + size <= end:
-            taken = self._taken.find(1, at, at + size)
-            if taken < 0:
-                return at
-            behind = self._taken.find(0, taken, end)
-            if behind < 0:
-                return None
-            at += -(-(behind - at) // step) * step
-        return None
 
     def _take(self, at: int, size: int) -> None:
         self._taken[at : at + size] = b"\1" * size
 
 
-def _pages_of(at: int) -> tuple[int, int]:
-    """Return the numbers of the pages that a stone is in."""
-    return at // PAGE, (at + STONE_SIZE - 1) // PAGE
+def _pages_of(at: int, size: int) -> tuple[int, int]:
+    """Return the numbers of the first and the last page that so many bytes are in: no more than a page."""
+    return at // PAGE, (at + size - 1) // PAGE
