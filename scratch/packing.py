@@ -24,6 +24,9 @@ _SPARE_PAGES: Final = 16
 _LOW, _SECOND, _THIRD = 0xFF, 0xFF00, 0xFF0000
 _STEP: Final = 1 << 8
 """Distance between places for what has its lowest byte fixed."""
+_WINDOW: Final = 1 << 16
+_FILLED: Final = 0.8
+"""How much of a page is filled, usually."""
 _MOST_TRIED: Final = 32
 _FINE: Final = 8
 """Distance between places that are tried for a stone that may be anywhere in a window of 64 KiB."""
@@ -39,7 +42,13 @@ class Item:
 
     @property
     def is_picky(self) -> bool:
+        """Whether little but a stone is sure to find room."""
         return self.pins is not None and self.pins.mask & (_SECOND | _THIRD) != 0
+
+    @property
+    def has_window(self) -> bool:
+        """Whether it has to be in 64 KiB of each 16 MiB."""
+        return self.pins is not None and self.pins.mask & _THIRD != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +64,33 @@ def length_for(items: Sequence[Item]) -> int:
     content = _content(items)
     if all(item.pins is None for item in items):
         return content
-    ends = [item.end for item in items]
-    return _whole_pages(min(max(ends) - min(ends), _THIRD) + (1 << 17)) + 2 * content
+    ends = [item.end for item in items if item.has_window]
+    span = min(max(ends) - min(ends), _THIRD) + _WINDOW if ends else 0
+    return _whole_pages(span + _WINDOW) + 2 * content
 
 
-def phase_for(items: Sequence[Item]) -> int:
-    """Return what the start of a stretch should be, modulo 1 << 24, to have room for all stones."""
-    return (min(item.end for item in items) + 0xCC0000) % (1 << 24) // PAGE * PAGE
+def phase_for(items: Sequence[Item]) -> int | None:
+    """Return what the start of a stretch should be, modulo 1 << 24, to have all windows; None if there is none."""
+    ends = [item.end for item in items if item.has_window]
+    return (min(ends) + 0xCC0000) % (1 << 24) // PAGE * PAGE if ends else None
+
+
+def parted(items: Sequence[Item]) -> tuple[list[int], list[int]]:
+    """Part items, by their places, between a stretch for those that have windows, which several such stretches can't
+    have near each other, and one for the others. Where the windows leave room in their pages, others fill it.
+    """
+    with_windows = [place for place, item in enumerate(items) if item.has_window]
+    room = int(_FILLED * PAGE * _windows(items)) - sum(items[place].size for place in with_windows)
+    first, others = set(with_windows), []
+    for place, item in enumerate(items):
+        if place in first:
+            continue
+        if room >= item.size and (item.pins is None or item.pins.mask == _LOW):
+            first.add(place)
+            room -= item.size
+        else:
+            others.append(place)
+    return sorted(first), others
 
 
 def pack(items: Sequence[Item], start: int, length: int) -> list[Spot]:
@@ -72,7 +101,7 @@ def pack(items: Sequence[Item], start: int, length: int) -> list[Spot]:
     stretch = _Stretch(start, length, _content(items), _windows(items))
     picky = [(place, item) for place, item in enumerate(items) if item.is_picky]
     landings: dict[int, int] = {}
-    for place, item in sorted(picky, key=lambda one: _pins(one[1]).mask & _SECOND == 0):
+    for place, item in sorted(picky, key=lambda one: one[1].has_window):
         landing = stretch.stone(item.size, item.end, _pins(item))
         if landing is not None:
             landings[place] = landing
@@ -106,8 +135,8 @@ def _content(items: Sequence[Item]) -> int:
 
 
 def _windows(items: Sequence[Item]) -> int:
-    """Return how many stretches of 64 KiB there are that some of these items must be in."""
-    return len({item.end >> 16 for item in items if item.is_picky and not _pins(item).mask & _SECOND})
+    """Return how many windows there are, more or less."""
+    return len({item.end // _WINDOW for item in items if item.has_window})
 
 
 def _whole_pages(size: int) -> int:

@@ -17,9 +17,9 @@ import contextlib
 import os
 import time
 from array import array
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, compress
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
 
@@ -413,8 +413,7 @@ class Engine:
                 return None
             self.hold()
             with contextlib.suppress(ProcessGone):
-                for site in found:
-                    self._trap_instead(site, process.jumps.way_out_of(site))
+                self._trap_instead({site: process.jumps.way_out_of(site) for site in found})
             return self.go()
         return None
 
@@ -593,7 +592,7 @@ class Engine:
         self.process.threads.held[thread.tid] = fault.signal << 8 | 0x7F
         if self.process.jumps.stands_at(fault.site):  # else another thread's fault has taken it away
             self._hold_with(thread)
-            self._trap_instead(fault.site, fault.site)
+            self._trap_instead({fault.site: fault.site})
 
     def _give_way(self, thread: Thread, overlaid: Overlaid) -> None:
         """Another tool's uprobe is over a jump, or was: the text comes back, so that the uprobe may go when it likes,
@@ -605,7 +604,7 @@ class Engine:
             ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
         self._hold_with(thread)
         if jumps.stands_at(overlaid.site):
-            self._trap_instead(overlaid.site, overlaid.goes_to)
+            self._trap_instead({overlaid.site: overlaid.goes_to})
 
     def _hold_with(self, thread: Thread) -> None:
         """Hold all threads; this one is held already. Raises ProcessGone if it is killed meanwhile."""
@@ -613,8 +612,8 @@ class Engine:
         if thread.tid not in self.process.threads.held:
             raise ProcessGone(thread.tid)
 
-    def _trap_instead(self, site: int, address: int | None) -> None:
-        """Put a trap at an address in place of a site's jump. All threads are held. Raises ProcessGone.
+    def _trap_instead(self, places: Mapping[int, int | None]) -> None:
+        """Put traps in place of jumps: by site, at which address. All threads are held. Raises ProcessGone.
 
         If it is not the site, arguments may not be there what they were: where that is, or there is no such address,
         the site is given up.
@@ -623,17 +622,21 @@ class Engine:
         tid = process.spare_thread()
         if tid is None:
             raise ProcessGone(process.pid)
-        code = process.jumps.code_at(site)
-        number = process.jumps.withdraw(site)
-        if address not in (None, site) and self.control.whole_registers:
-            address = address if _ARGUMENTS.isdisjoint(registers_written(code)) else None
-        outcome: Way | Refuse = Refuse("")
-        if address is not None:
-            with inject.seccomp_suspended(tid, OPTIONS):
-                (outcome,) = self._prepare_traps(SiteBatch([Site(address, number)]), tid)
-                process.tracepoints.insert()
-        if isinstance(outcome, Refuse):
-            self._changed.append(number)
+        sites: list[Site] = []
+        for site, address in places.items():
+            first = process.jumps.code_at(site)
+            number = process.jumps.withdraw(site)
+            moved = address != site and self.control.whole_registers
+            if address is None or (moved and not _ARGUMENTS.isdisjoint(registers_written(first))):
+                self._changed.append(number)
+            else:
+                sites.append(Site(address, number))
+        with inject.seccomp_suspended(tid, OPTIONS):
+            sites.sort(key=lambda site: site.address)
+            outcomes = self._prepare_traps(SiteBatch(sites), tid)
+            process.tracepoints.insert()
+        refused = (isinstance(outcome, Refuse) for outcome in outcomes)
+        self._changed += [site.identifier for site in compress(sites, refused)]
 
     def _foreign_trap(self, thread: Thread) -> None:
         """A SIGTRAP of the program's own. It enters its handler with every other thread held.

@@ -7,7 +7,7 @@ after another was killed, knows from it what to put back into the text. Not here
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
@@ -19,7 +19,7 @@ from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import MappedRange
 from scratch.overlaid import Pins
-from scratch.packing import ALIGNMENT, Item, Spot, length_for, pack, phase_for
+from scratch.packing import ALIGNMENT, Item, Spot, length_for, pack, parted, phase_for
 from scratch.placement import LOWEST, Mapped, candidates_within
 from scratch.windows import JUMP_SIZE
 
@@ -34,6 +34,9 @@ _HEAD = struct.Struct("<16sQQ")
 _ENTRY = struct.Struct(f"<QB{PATCH_LIMIT}s{PATCH_LIMIT}s")
 _RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
 _TRIES = 8
+_HIGHEST_PINNED = (0xCC << 24) - (1 << 32)
+"""The least distance whose highest byte is an int3."""
+_WINDOWS_APART = 1 << 24
 _PREFERRED = 64
 """Addresses that are considered before any will do."""
 _WIDE = 1 << 30
@@ -112,7 +115,7 @@ def map_regions(needs: Sequence[Need], tid: int, gate: Gate) -> list[Room | None
     """
     found: list[Room | None] = [None] * len(needs)
     occupied = taken(tid)
-    for group in _most_useful([*_narrow_groups(needs), *_groups(needs)]):
+    for group in _most_useful([*_narrow_groups(needs), *_parted(_groups(needs), needs)]):
         members = [needs[place] for place, _ in group]
         fixed = [at for _, at in group]
         made = (
@@ -160,13 +163,16 @@ def _map(
 ) -> tuple[Region, list[Spot]] | None:
     """Map a region for trampolines that may be anywhere in it."""
     record, capacity = _record_of(members)
-    items = [Item(need.size, need.end, need.pins) for need in members]
+    items = [_item(need) for need in members]
     length = length_for(items)
     size = record + length
     low, high = max(need.within[0] for need in members), min(need.within[1] for need in members)
-    preferred = (start - record for start in _preferred(items, length, low, high))
-    free = (start for start in preferred if start in candidates_within(occupied, (start, start + size), size))
-    for start in islice(chain(free, candidates_within(occupied, (low - record, high), size)), _TRIES):
+    preferred = (
+        start
+        for within in _preferred(items, length, low, high)
+        for start in candidates_within(occupied, (within[0] - record, within[1]), size)
+    )
+    for start in islice(chain(preferred, candidates_within(occupied, (low - record, high), size)), _TRIES):
         if map_at(tid, gate, start, size):
             return Region(start, size, capacity, start + record), pack(items, start + record, length)
     return None
@@ -178,21 +184,24 @@ def _record_of(members: Sequence[Need]) -> tuple[int, int]:
     return whole_pages(_HEAD.size + capacity * _ENTRY.size), capacity
 
 
-def _preferred(items: Sequence[Item], length: int, low: int, high: int) -> Iterator[int]:
-    """Yield addresses for `length` bytes in [low, high) where the pins of all can be had, except perhaps for that of
-    the highest byte, which the first has; those are tried first that are nearest to it.
+def _preferred(items: Sequence[Item], length: int, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges in [low, high) in which `length` bytes should be for the pins of all items; those first where they
+    have what the highest byte is pinned to.
     """
     if all(item.pins is None for item in items):
         return
-    step = 1 << 24
-    best = min(item.end for item in items) + (0xCD << 24) - (1 << 32) - length
-    best -= (best - phase_for(items)) % step
-    if best < LOWEST:
-        best += ((low + high) // 2 - best) // step * step
+    ends = [item.end for item in items]
+    first, last = max(ends) + _HIGHEST_PINNED, min(ends) + _HIGHEST_PINNED + _WINDOWS_APART
+    phase = phase_for(items)
+    if phase is None:
+        yield max(low, first), min(high, last)
+        return
+    near = last - length if last - length >= LOWEST else (low + high) // 2
+    near -= (near - phase) % _WINDOWS_APART
     for number in range(_PREFERRED):
-        start = best + (number + 1) // 2 * (step if number % 2 else -step)
-        if max(low, LOWEST) <= start <= high - length:
-            yield start
+        start = near + (number + 1) // 2 * (_WINDOWS_APART if number % 2 else -_WINDOWS_APART)
+        if low <= start <= high - length:
+            yield start, start + length
 
 
 def _narrow_groups(needs: Sequence[Need]) -> Iterator[_Group]:
@@ -232,6 +241,18 @@ def _groups(needs: Sequence[Need]) -> Iterator[_Group]:
         (low, high), room = both, room + need.size + ALIGNMENT
     if group:
         yield group
+
+
+def _parted(groups: Iterable[_Group], needs: Sequence[Need]) -> Iterator[_Group]:
+    """Yield groups, those parted that go better to two regions."""
+    for group in groups:
+        for places in parted([_item(needs[place]) for place, _ in group]):
+            if places:
+                yield [group[place] for place in places]
+
+
+def _item(need: Need) -> Item:
+    return Item(need.size, need.end, need.pins)
 
 
 def _width(need: Need) -> int:

@@ -26,7 +26,7 @@ PINS = (
 def start_for(items: list[Item], length: int) -> int:
     """Where all pins can be had: 832 MiB below the text, as the highest byte demands."""
     best = min(item.end for item in items) + (0xCD << 24) - (1 << 32) - length
-    return best - (best - phase_for(items)) % (1 << 24)
+    return best - (best - (phase_for(items) or 0)) % (1 << 24)
 
 
 def distance(item: Item, spot: Spot) -> int:
