@@ -1,8 +1,8 @@
 """What a tracer with jumps or int3s has in a process, or has left there: for uprobes, which must not get into its way.
 
-A uprobe over a jump would be the end of the process: the kernel executes the instruction that the file has there,
-and goes on behind it, which is in the middle of the jump. So what was left is cleared away before uprobes are placed,
-and where another dtrap is at work there are none on its jumps.
+A uprobe over a jump is in its way at best (`scratch.overlaid`), and without a tracer the end of the process: the kernel
+executes the instruction that the file has there, and goes on behind it, which is in the middle of the jump. So what was
+left is cleared away before uprobes are placed, and where another dtrap is at work there are none on its jumps.
 """
 
 from __future__ import annotations

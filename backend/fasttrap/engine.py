@@ -149,7 +149,9 @@ class Engine:
         return self._released
 
     def take_changed(self) -> list[int]:
-        """Return the identifiers of sites that were given up since the last time: the program has changed the code."""
+        """Return the identifiers of sites that were given up since the last time: the program, or another tool, has
+        changed the code.
+        """
         changed, self._changed = self._changed, []
         return changed
 

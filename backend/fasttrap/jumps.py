@@ -91,7 +91,7 @@ class Jumps:
         """The rows of short jumps, by the address of the padding that they use."""
         self._calls: Callable[[int], ClauseCall | str] = _nothing
         self._exposed: list[int] = []
-        """The rows whose jump does not survive another tool's uprobe by itself."""
+        """The rows of jumps that have to be looked at: where another tool's uprobe comes, nobody tells us."""
         self._looked_at = 0
 
     # --- making them
@@ -182,7 +182,10 @@ class Jumps:
             for patch in reversed(patches):  # what a short jump leads to comes before it
                 self._memory.write(patch.address, patch.written)
             self._states[row] = _IN_PLACE
-            if not survives(patches[0].original, patches[0].written, self._code.first(window)):
+            first, at_start = self._code.first(window), patches[0]
+            # Nobody comes out behind what leads elsewhere: only a look tells that it is not counted any more.
+            unseen = not first.leads_on and at_start.original[0] != at_start.written[0]
+            if unseen or not survives(at_start.original, at_start.written, first):
                 self._exposed.append(row)
         self._prepared = len(self._starts)
 
@@ -277,8 +280,8 @@ class Jumps:
         return self._former.get(address)
 
     def look(self, pid: int) -> list[int]:
-        """Return sites over whose jump another tool's uprobe is, or was, as far as such a jump does not survive that by
-        itself: of MOST jumps at a time. Raises OSError if the process is gone.
+        """Return sites over whose jump another tool's uprobe is, or was, where no thread would tell us, or would
+        survive it: of MOST jumps at a time. Raises OSError if the process is gone.
         """
         start = self._looked_at if self._looked_at < len(self._exposed) else 0
         rows = [row for row in self._exposed[start : start + MOST] if self._states[row] == _IN_PLACE]

@@ -59,8 +59,8 @@ class Tracer:
         self.killed_by: int | None = None
         """The signal that the process has died of, once that is known."""
         self.changed: list[int] = []
-        """Identifiers of sites that were given up, since the program has changed the code there; whoever looks takes
-        them.
+        """Identifiers of sites that were given up, since the program, or another tool, has changed the code there;
+        whoever looks takes them.
         """
         self.moved: Callable[[str], None] = _stay
         """Called with the path of the file that the clauses' memory is in from then on."""

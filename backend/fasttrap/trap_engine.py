@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from backend.process_symbols import Symbols
     from backend.stack_tables import ProcessRows
 
-_CHANGED: Final = "the program has changed the code there"
+_CHANGED: Final = "the program, or another tool's uprobe, has changed the code there"
 _NO_URETPROBE: Final = Unserved("a uretprobe, which only the kernel has: not with returns=uretprobe")
 _ENDED: Final = Unserved("the process had ended")
 _WAYS: Final = {
