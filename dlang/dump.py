@@ -43,13 +43,13 @@ def hex_dump(data: bytes) -> str:
 
 
 def bytes_text(data: bytes, width: int, *, quiet: bool = False) -> str:
-    """Return bytes whose type says nothing: text that zeros follow, be it empty, in a column, anything else as a hex
-    dump."""
+    """Return bytes whose type says nothing: text that zeros follow, be it empty, in a column, and so, even in quiet
+    mode, bytes that are text to the last; anything else as a hex dump.
+    """
     text, zero, rest = data.partition(b"\0")
-    is_text = zero and not any(rest) and all(0x20 <= byte < 0x7F or 7 <= byte <= 13 for byte in text)
-    if not is_text:
+    if any(rest) or not all(0x20 <= byte < 0x7F or 7 <= byte <= 13 for byte in text):
         return hex_dump(data)
-    return printable(text) if quiet else f"  {padded(printable(text), width)}"
+    return printable(text) if quiet and zero else f"  {padded(printable(text), width)}"
 
 
 # --- print() ------------------------------------------------------------------------------------------------

@@ -244,10 +244,19 @@ _TYPEDEFS: Final = (
     ("ptrdiff_t", 8, True), ("uchar_t", 1, False), ("ushort_t", 2, False), ("uint_t", 4, False),
     ("ulong_t", 8, False), ("longlong_t", 8, True), ("u_longlong_t", 8, False), ("pid_t", 4, True),
     ("id_t", 4, True), ("uid_t", 4, False), ("gid_t", 4, False), ("ipaddr_t", 4, False),
-    # Some of the kernel's, which DTrace for Linux knows all: those that are no names for variables.
+    # Some of the kernel's, which DTrace for Linux knows all.
     ("__s8", 1, True), ("__s16", 2, True), ("__s32", 4, True), ("__s64", 8, True),
     ("__u8", 1, False), ("__u16", 2, False), ("__u32", 4, False), ("__u64", 8, False),
+    ("__be16", 2, False), ("__be32", 4, False), ("__be64", 8, False),
+    ("__le16", 2, False), ("__le32", 4, False), ("__le64", 8, False),
+    ("s8", 1, True), ("s16", 2, True), ("s32", 4, True), ("s64", 8, True),
+    ("u8", 1, False), ("u16", 2, False), ("u32", 4, False), ("u64", 8, False),
+    ("u_int8_t", 1, False), ("u_int16_t", 2, False), ("u_int32_t", 4, False), ("u_int64_t", 8, False),
+    ("ushort", 2, False), ("uint", 4, False), ("ulong", 8, False), ("u_short", 2, False), ("u_int", 4, False),
     ("bool", 1, False), ("dev_t", 4, False), ("mode_t", 2, False), ("off_t", 8, True), ("loff_t", 8, True),
+    ("ino_t", 8, False), ("nlink_t", 4, False), ("blkcnt_t", 8, False), ("sector_t", 8, False),
+    ("clock_t", 8, True), ("suseconds_t", 8, True), ("timer_t", 4, True), ("clockid_t", 4, True),
+    ("key_t", 4, True), ("sa_family_t", 2, False),
 )  # fmt: skip
 
 TYPEDEFS: Final = {name: IntegerType(name, size, signed) for name, size, signed in _TYPEDEFS}

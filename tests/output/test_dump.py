@@ -25,10 +25,13 @@ def test_hex_dump_has_sixteen_bytes_a_line() -> None:
     assert hex_dump(data) == _HEADING + first + second
 
 
-def test_bytes_are_text_only_if_zeros_follow_it() -> None:
+def test_bytes_are_text_if_nothing_but_zeros_follows_it() -> None:
     assert bytes_text(b"ok\0\0", 4) == "  ok  "
     assert bytes_text(b"ok\0\0", 4, quiet=True) == "ok"
-    for data in (b"full", b"ok\0x", b"\0\0\0\0", b"\x01\0\0\0"):
+    assert bytes_text(b"\0\0\0\0", 4, quiet=True) == ""
+    for quiet in (False, True):
+        assert bytes_text(b"ok", 4, quiet=quiet) == "  ok  "
+    for data in (b"ok\0x", b"\x01\0\0\0", b"o\x1b"):
         assert bytes_text(data, 4).startswith(_HEADING)
 
 

@@ -1,0 +1,4 @@
+  aB aB aB                           x
+y
+                               z                                
+  aB aB aB                                                          1
