@@ -151,11 +151,11 @@ def check_name(description: ProbeDescription, span: Span) -> None:
     """Raise CompileError (D_PROC_NAME, D_PROC_LIB) for a probe name that can't be any."""
     name = description.name
     if description.function == ABSOLUTE:
-        if description.module != MAIN_PROGRAM:
-            fail("D_PROC_LIB", span, "only the a.out module is valid with the '-' function")
         if not _OFFSET.match(name):
             message = "only individual addresses may be specified with the '-' function"
             fail("D_PROC_NAME", span, message, "an address of the process, hexadecimal, without 0x")
+        if description.module != MAIN_PROGRAM:
+            fail("D_PROC_LIB", span, "only the a.out module is valid with the '-' function")
     elif not (name in (ENTRY, RETURN) or is_glob(name) or _OFFSET.match(name)):
         hint = "entry, return, or an offset: hexadecimal digits without 0x"
         fail("D_PROC_NAME", span, f"'{name}' is an invalid probe name", hint)

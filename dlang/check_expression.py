@@ -24,6 +24,7 @@ from dlang.actions import (
 from dlang.aggregations import WORD_MASK, AggregatingFunction, Aggregation
 from dlang.check_operator import (
     arithmetic,
+    as_text,
     assignable,
     check_compound,
     choice,
@@ -629,7 +630,8 @@ def _call(node: ast.Call, names: Names) -> Value:
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
         goes_on = name == "strtok" and number == 1
-        is_null = is_zero(argument) and (goes_on or parameter.is_pointer)
+        takes_null = goes_on or parameter.is_pointer or isinstance(parameter.type, StringType)
+        is_null = is_zero(argument) and takes_null
         if not parameter.accepts(argument.type) and not is_null:
             span = node.arguments[number - 1].span
             prototype_mismatch(f"{name}( )", number, parameter.text, argument.type, span)
@@ -650,8 +652,15 @@ def _call(node: ast.Call, names: Names) -> Value:
             limit = arguments[1] if len(arguments) > 1 else None
             return CopyInString(STRING, arguments[0], limit, node.span)
         case "strlen":
-            return StringLength(TYPEDEFS["size_t"], to_string(arguments[0], node), node.span)
+            return StringLength(TYPEDEFS["size_t"], _text_of(arguments[0], node), node.span)
     return _subroutine(subroutine, arguments, node, names)
+
+
+def _text_of(argument: Value, node: ast.Call) -> Value:
+    """Return an argument as a string, which 0 is as well: what is done with that is a fault."""
+    text = as_text(argument, node)
+    assert text is not None, "the parameter accepts text only"
+    return text
 
 
 _TOKENS_LEFT: Final = "what strtok() has left"
@@ -666,11 +675,11 @@ def _subroutine(
     names.speculates |= subroutine.name == "speculation"
     if subroutine.name == "strtok":
         rest = names.find(Scope.CLAUSE, _TOKENS_LEFT) or names.declare(Scope.CLAUSE, _TOKENS_LEFT, STRING)
-    converted = []
+    converted: list[Value] = []
     for argument, parameter in zip(arguments, subroutine.parameters, strict=False):
         if isinstance(parameter.type, StringType):
-            if not is_zero(argument):
-                converted.append(to_string(argument, node))
+            if not (is_zero(argument) and subroutine.name == "strtok" and not converted):
+                converted.append(_text_of(argument, node))
         else:
             assert parameter.type is not None
             converted.append(convert(argument, parameter.type))
