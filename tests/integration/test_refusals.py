@@ -170,3 +170,19 @@ def test_set_user_id_program_is_traced_or_refused_in_words(triggers: Triggers, t
     program.chmod(0o755 | stat.S_ISUID)
     result = run("-q", "-n", COUNT, "-c", str(program))
     assert counts(result.stdout) == {"work": 3}, result
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ("pid$target::-:", "[D_PROC_NAME] only individual addresses may be specified with the '-' function"),
+        (
+            "pid$target::-:10*",
+            "[D_PROC_NAME] only individual addresses may be specified with the '-' function",
+        ),
+        ("pid$target:libc.so.6:-:10", "[D_PROC_LIB] only the a.out module is valid with the '-' function"),
+    ],
+)
+def test_what_the_function_of_all_addresses_can_not_have(description: str, words: str) -> None:
+    result = run("-x", "errtags", "-n", description, "-c", "true")
+    assert (result.status, words in result.stderr) == (1, True)
