@@ -20,7 +20,7 @@ from dlang.aggregations import DISTRIBUTIONS, KeyValue, signed_result, to_signed
 from dlang.distribution import distribution_text
 from dlang.escape import c_escaped, printable, until_zero
 from dlang.printf_format import LARGEST_FIELD, Conversion, Format, Star, Style, Text, result_type
-from dlang.symbol_text import AddressNames
+from dlang.symbol_text import AddressNames, stack_text
 from dlang.types import FloatType, IntegerType, PointerType, StringType, SymbolPart, SymbolType, Type
 
 NANOSECONDS: Final = 1_000_000_000
@@ -114,8 +114,10 @@ def _value(part: Conversion, layout: _Layout, typed: TypedValue, names: AddressN
         return f"%{flags}{layout.width or ''}{precision}{part.kind.radix}" % floating(value)
     if isinstance(value, bytes):
         if style is Style.STACK:
-            # The width is the frames' indentation; DTrace takes it with `-` only.
-            return names.stack(value, layout.width if "-" in layout.flags else None)
+            # With `-` the width is the frames' indentation, else that of each; option stackindent has no say.
+            left = "-" in layout.flags
+            lines = [frame[:most] if left else layout.fill(frame[:most]) for frame in names.frames(value)]
+            return stack_text(lines, layout.width if left else 0)
         text = until_zero(value)
         if style is Style.ESCAPED_STRING:
             # DTrace shows the zero that ends it as well, unless an array has none.

@@ -7,6 +7,7 @@ d-language.md §12. Results go to `output.py` and `printf_render.py`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -75,10 +76,9 @@ class AddressNames:
             case _:
                 return address
 
-    def stack(self, raw: bytes, indent: int | None = None) -> str:
+    def stack(self, raw: bytes) -> str:
         """Return a newline, then a line for each frame."""
-        blanks = " " * (self.indent if indent is None else indent)
-        return "\n" + "".join(f"{blanks}{frame}\n" for frame in self.frames(raw))
+        return stack_text(self.frames(raw), self.indent)
 
     def frames(self, raw: bytes) -> list[str]:
         """Return the text of each frame of a stack."""
@@ -91,6 +91,11 @@ class AddressNames:
 
     def _locate(self, address: int, *, returned: bool = False) -> Location | None:
         return None if self.resolver is None else self.resolver.locate(address, returned=returned)
+
+
+def stack_text(frames: Iterable[str], indent: int) -> str:
+    """Return a newline, then a line for each frame behind so many blanks."""
+    return "\n" + "".join(f"{' ' * indent}{frame}\n" for frame in frames)
 
 
 def _whole(address: int, location: Location | None) -> str:
