@@ -17,7 +17,16 @@ from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.site_batch import Site, SiteBatch
 from backend.linux import pidfd, procfs
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
-from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, load_address, tell_go, text_of, trigger
+from tests.fasttrap.tracing import (
+    Tracing,
+    function_offsets,
+    is_traced,
+    libc_of,
+    load_address,
+    tell_go,
+    text_of,
+    trigger,
+)
 from tests.harness.triggers import Triggers
 
 KILLS = 100
@@ -30,7 +39,7 @@ def wait_until_untraced(pid: int) -> None:
     """Wait until no thread has a tracer: the end of a tracer is not announced to those that aren't its
     parent.
     """
-    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(pid)):
+    while any(map(is_traced, procfs.threads(pid))):
         time.sleep(0.001)
 
 

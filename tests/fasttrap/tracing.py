@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from backend.errors import CannotInject
+from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap.engine import Ended, Happening
 from backend.fasttrap.inject import Gate, Syscall, call
 from backend.fasttrap.site_batch import Site
@@ -280,6 +280,14 @@ def tell_go(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("!")
     process.stdin.flush()
+
+
+def is_traced(tid: int) -> bool:
+    """Whether a thread has a tracer. One that has ended has none."""
+    try:
+        return procfs.status(tid).tracer_pid != 0
+    except ProcessGone:
+        return False
 
 
 def output(process: subprocess.Popen[str]) -> IO[str]:

@@ -36,6 +36,7 @@ from tests.fasttrap.tracing import (
     count_at,
     counts_file,
     function_offsets,
+    is_traced,
     libc_of,
     load_address,
     output,
@@ -245,7 +246,7 @@ def _end(dtrap: int, victim: Victim) -> None:
 def _check_lives(target: Target) -> None:
     """Raise TargetHarmed unless the program is untraced, runs, and has computed right so far."""
     deadline = time.monotonic() + PATIENCE_S
-    while any(procfs.status(tid).tracer_pid for tid in procfs.threads(target.process.pid)):
+    while any(map(is_traced, procfs.threads(target.process.pid))):
         if time.monotonic() > deadline:
             raise TargetHarmed("it is still traced")
         time.sleep(_LOOK_S)
