@@ -6,7 +6,7 @@ from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import ProcessGone
-from backend.fasttrap import disposition, safety, signals, upkeep, way_out
+from backend.fasttrap import disposition, safety, signals, trap_mask, upkeep, way_out
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -99,8 +99,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
     if route and resume:
         registers = signals.resumed(registers, resume)
     ptrace.set_registers(thread.tid, registers)
-    if thread.blocks_trap:
-        ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
+    trap_mask.give_back(thread)
     if thread.finishing is not None or thread.late:
         signals.send_waiting(thread, process.pid)
     ptrace.detach(thread.tid, number or signals.recall_waiting(thread))

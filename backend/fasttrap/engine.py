@@ -26,7 +26,16 @@ from typing import Final, Protocol, assert_never
 from backend.columns import Coded
 from backend.command_start import run_to_entry
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
-from backend.fasttrap import disposition, inject, leftovers, safety, signals, sigtrap, upkeep, way_out
+from backend.fasttrap import (
+    disposition,
+    inject,
+    leftovers,
+    safety,
+    signals,
+    trap_mask,
+    upkeep,
+    way_out,
+)
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.jump_arming import prepare_jumps
@@ -38,6 +47,7 @@ from backend.fasttrap.process import Installed, Process
 from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, Route, Tracepoints
+from backend.fasttrap.watched import watched_sites
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
@@ -197,10 +207,9 @@ class Engine:
             raise
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
+        threads.seize_guests()
         undo_others(pid, memory)
         leftovers.recall(self.process, found)
-        for thread in threads.known.values():
-            self.process.note_mask(thread)
         leftovers.put_right(self.process, found)
 
     def arm(self, sites: SiteBatch, *, traps: bool = True) -> Sequence[Outcome]:
@@ -227,7 +236,7 @@ class Engine:
             for site in demoted:
                 to_trap.add(site.address, site.identifier)
             ways = iter(self._prepare_traps(to_trap, tid))
-            process.tracepoints.insert()
+            process.tracepoints.insert(process.watched.first)
             process.jumps.insert()
         outcomes: Coded[Outcome] = Coded()
         for place, reason in enumerate(reasons):
@@ -241,30 +250,35 @@ class Engine:
 
     def _spare_thread(self) -> int:
         """Return a held thread in whose name calls can be injected. While all of the process's own wait for children of
-        vfork the children go on, for they alone can end that.
+        vfork the children go on, for they alone can end that; before the first int3 also while one that has SIGTRAP
+        blocked does.
 
         Raises ProcessGone, and CannotInject where they take too long.
         """
         process = self.process
         deadline = time.monotonic() + VFORK_PATIENCE_S
-        while (tid := process.spare_thread()) is None:
+        while True:
+            tid = process.spare_thread()
+            is_late = time.monotonic() > deadline
+            if tid is not None and (process.tracepoints.table or is_late or trap_mask.can_be_told(process)):
+                return tid
             if all(thread.guest for thread in process.threads.known.values()):
                 raise ProcessGone(process.pid)
-            if time.monotonic() > deadline:
+            if is_late:
                 raise CannotInject(process.pid, "all its threads wait for children of vfork")
             for held in list(process.threads.held):
                 self._resume(process.threads, held)
             time.sleep(_VFORK_LOOK_S)
             self.hold()
-        return tid
 
     def _prepare_traps(self, sites: SiteBatch, tid: int) -> Sequence[Way | Refuse]:
         """Make everything ready for int3s at sites."""
         process, points = self.process, self.process.tracepoints
         if not sites and not process.loads:
             return []
-        if not points.table:
-            process.watched = sigtrap.watched_sites(process.pid)
+        is_first = not points.table
+        if is_first:
+            process.watched = watched_sites(process.pid)
         wanted = process.brought | process.watched.returns
         extra = [
             address
@@ -290,6 +304,9 @@ class Engine:
         process.bring_all()
         process.made.tell(points.table)
         process.secure(tid)
+        if is_first:
+            upkeep.secure_guests(process)
+            trap_mask.take_over_held(process)
         ways = iter(outcomes)
         found: Coded[Way | Refuse] = Coded()
         for place in range(len(sites)):
@@ -340,18 +357,33 @@ class Engine:
         """
         status = threads.held.pop(tid, None)
         threads.inside_call.discard(tid)
+        threads.before_vfork.discard(tid)
         return None if status is None else self._dispatch(tid, status)
 
     def hold(self) -> None:
         """Stop every thread where it is."""
         known = set(self.process.threads.known)
         self.process.threads.hold_all()
+        self._take_in(known)
+
+    def _take_in(self, known: Set[int]) -> None:
+        """Meet the new ones among the held threads, and drop those that have ended of the ones known before."""
         for tid in known - set(self.process.threads.known):
             self.process.forget(tid)
         for tid in [tid for tid in self.process.threads.held if tid not in self.process.threads.known]:
             with contextlib.suppress(ProcessLookupError, ProcessGone):
                 if not self._meet(tid):
                     self.process.threads.held.pop(tid)
+
+    def _await_maker(self, tid: int) -> None:
+        """Of a new thread or child at its first stop: wait until it is known who has made it. What stops meanwhile is
+        held, in turn for `serve` to resume.
+        """
+        threads = self.process.threads
+        threads.has_come(tid)
+        known = set(threads.known)
+        threads.await_maker(tid)
+        self._take_in(known)
 
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
@@ -436,10 +468,11 @@ class Engine:
     ) -> Happening | None:
         with contextlib.suppress(ProcessLookupError, ProcessGone):
             if tid not in self.process.threads.known:
-                self.process.threads.has_come(tid)
+                self._await_maker(tid)
                 if not self._meet(tid):
                     return None
             thread = self.process.threads.known[tid]
+            trap_mask.take_over(self.process, thread)
             if self.process.jumps.regions and (place := way_out.bring_out(self.process, thread, meaning)):
                 if isinstance(place, way_out.Fault):
                     self._fault(thread, place)
@@ -455,7 +488,7 @@ class Engine:
                     ptrace.listen(tid)
                 case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
                     born = ptrace.event_message(tid)
-                    self.process.threads.expect(born)
+                    self.process.threads.expect(born, tid)
                     self.process.note_birth(born)
                     ptrace.cont(tid)
                 case EventStop(Event.EXEC):
@@ -480,7 +513,7 @@ class Engine:
         else:
             upkeep.free_child(self.process, tid)
             return False
-        self.process.note_mask(self.process.threads.known[tid])
+        trap_mask.inherit(self.process, self.process.threads.known[tid])
         return True
 
     def _executed(self, thread: Thread) -> Happening | None:
@@ -488,12 +521,11 @@ class Engine:
         gone.
         """
         ignored = self.process.sigtrap.safe and self.process.sigtrap.program.handler == disposition.IGNORE
+        former = ptrace.event_message(thread.tid)
         if thread.guest:
-            if ignored and not thread.has_own_action:
-                inject.finish_call(thread.tid)
-                upkeep.ignore_again(thread.tid)
-            ptrace.detach(thread.tid)
+            upkeep.free_guest(self.process, thread)
             return None if self.process.forget(thread.tid) else Ended()
+        trap_mask.give_back(replace(self.process.threads.known.get(former, thread), tid=thread.tid))
         self.process.tracepoints.memory.close()
         ptrace.set_options(self.process.pid, OPTIONS & ~Option.TRACECLONE)
         try:
@@ -541,8 +573,7 @@ class Engine:
             points.table.hits[place] += 1
             address = self.control.show(at_site.to_bytes())
             self._hit(points.table.identifiers[place], address, self.process.pid, tid)
-        if thread.blocks_trap:
-            ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | disposition.TRAP_BIT)
+        trap_mask.block_again(self.process, tid)
         answered = None
         if site in self.process.watched.settings:
             answered = upkeep.note_setting(self.process, thread, at_site)
@@ -581,8 +612,7 @@ class Engine:
         if verdict is Verdict.NOT_OURS:
             self._foreign_trap(thread)
             return False
-        if thread.blocks_trap:
-            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
+        trap_mask.block_again(process, thread.tid)
         ptrace.set_instruction_pointer(thread.tid, site)
         ptrace.cont(thread.tid)
         return False
@@ -602,8 +632,7 @@ class Engine:
         """
         threads, jumps = self.process.threads, self.process.jumps
         threads.held[thread.tid] = SIGTRAP << 8 | 0x7F
-        if thread.blocks_trap:
-            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | disposition.TRAP_BIT)
+        trap_mask.block_again(self.process, thread.tid)
         self._hold_with(thread)
         if jumps.stands_at(overlaid.site):
             self._trap_instead({overlaid.site: overlaid.goes_to})
@@ -636,7 +665,7 @@ class Engine:
         with inject.seccomp_suspended(tid, OPTIONS):
             sites.sort(key=lambda site: site.address)
             outcomes = self._prepare_traps(SiteBatch(sites), tid)
-            process.tracepoints.insert()
+            process.tracepoints.insert(process.watched.first)
         refused = (isinstance(outcome, Refuse) for outcome in outcomes)
         self._changed += [site.identifier for site in compress(sites, refused)]
 
@@ -646,6 +675,9 @@ class Engine:
         Otherwise one of them could meet an int3 of ours with SIGTRAP blocked, and the kernel forget the handler, just
         before it looks for it: the process would die. The threads stay held, in turn for `serve` to resume.
         """
+        if trap_mask.must_stay_pending(self.process, thread):
+            self._keep_pending(thread)
+            return
         if not upkeep.others_may_spoil(self.process, thread):
             upkeep.foreign_trap(self.process, thread)
             return
@@ -662,6 +694,16 @@ class Engine:
         if isinstance(decode(status), Exited | Killed):
             raise TraceeEnded(thread.tid, status)
         threads.held[thread.tid] = status
+
+    def _keep_pending(self, thread: Thread) -> None:
+        """A SIGTRAP that was sent has stopped a thread for which the program has blocked it."""
+        threads = self.process.threads
+        threads.held[thread.tid] = PLAIN_STOP
+        self.hold()
+        if thread.tid not in threads.held:
+            raise ProcessGone(thread.tid)
+        threads.held[thread.tid] = PLAIN_STOP  # and not the signal's stop, which the loop had left there
+        trap_mask.keep_pending(self.process, thread)
 
     def _route(self, tid: int, place: int) -> Route | None:
         """Return the copy for a thread's hit; None if it needs a chunk, and the process can have no more

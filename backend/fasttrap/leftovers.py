@@ -37,8 +37,10 @@ def put_right(process: Process, found: Sequence[Leftover]) -> None:
     for leftover in found:
         # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
         points.defuse(leftover.start)
-        if leftover.is_armed:
-            points.take_over(leftover.start, leftover.displaced(points.memory))
+    armed = [leftover for leftover in found if leftover.is_armed]
+    displaced = {site: byte for each in armed for site, byte in each.displaced(points.memory).items()}
+    ranked = {site: rank for each in armed for site, rank in each.ranked.items()}
+    points.take_over([each.start for each in armed], displaced, sorted(ranked, key=ranked.__getitem__))
     tid = process.spare_thread()
     if tid is not None:
         with (

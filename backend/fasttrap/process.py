@@ -11,15 +11,17 @@ from signal import SIGTRAP
 from typing import Protocol
 
 from backend.errors import ProcessGone, TraceeEnded
-from backend.fasttrap import disposition, inject, safety, signals, text
+from backend.fasttrap import inject, safety, signals, text
+from backend.fasttrap.disposition import Action
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Jumps
 from backend.fasttrap.loop import Control
 from backend.fasttrap.made_sites import MadeSites, Verdict
-from backend.fasttrap.sigtrap import Sigtrap, Watched
+from backend.fasttrap.sigtrap import Sigtrap
 from backend.fasttrap.site_batch import SiteBatch
 from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads, signal_set
 from backend.fasttrap.tracepoints import Tracepoints
+from backend.fasttrap.watched import Watched
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import EventStop, SignalStop, decode
@@ -87,7 +89,9 @@ class Process:
     repeating: set[int] = field(default_factory=set)
     """Threads that may come back to a site from a signal handler (`Thread.repeats`)."""
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
-    """Threads that have SIGTRAP blocked."""
+    """Threads for which the kernel has SIGTRAP blocked: see trap_mask."""
+    own_actions: dict[int, Action] = field(default_factory=dict)
+    """What guests have set for SIGTRAP since they were made, each for itself; what the kernel has is the process's."""
 
     def __post_init__(self) -> None:
         self.threads.at_trap = self._step_back
@@ -177,7 +181,7 @@ class Process:
             return
         may_open = all(not procfs.status(each).seccomp for each in self.threads.known)
         handler = safety.write(
-            points.memory, points.space.regions, points.displaced, self.made, may_open=may_open
+            points.memory, points.space.regions, points.displaced, self.made, self.watched, may_open=may_open
         )
         self.sigtrap.install(tid, self.gate, points.memory, handler)
 
@@ -209,7 +213,8 @@ class Process:
     def restore_text(self, memory: Memory) -> None:
         """Take our int3s away in the process's memory, or in a copy of it; all threads that use it are stopped."""
         displaced, strangers = self.tracepoints.displaced, self.made.strangers(memory)
-        text.restore(memory, displaced.without(strangers) if strangers else displaced)
+        ours = displaced.without(strangers) if strangers else displaced
+        text.restore(memory, ours, self.watched.last)
 
     def give_up(self, site: int) -> None:
         """Leave a site to the program, which has put other code there."""
@@ -221,7 +226,10 @@ class Process:
         """Return a held thread of the process in whose name calls can be injected: its stop loses nothing
         by that.
         """
-        held = [tid for tid in self.threads.held if not self.threads.known[tid].guest]
+        threads = self.threads
+        held = [
+            tid for tid in threads.held if not threads.known[tid].guest and tid not in threads.before_vfork
+        ]
         for tid in held:
             meaning = decode(self.threads.held[tid])
             if not isinstance(meaning, SignalStop | EventStop) and tid not in self.threads.inside_call:
@@ -248,19 +256,8 @@ class Process:
         meaning = decode(self.threads.held[tid])
         return isinstance(meaning, SignalStop) and meaning.signal == SIGTRAP
 
-    def note_mask(self, thread: Thread) -> None:
-        """Take over from the kernel whether a thread has SIGTRAP blocked: at its first stop, before any
-        trap of ours.
-        """
-        with contextlib.suppress(ProcessLookupError):
-            mask = ptrace.signal_mask(thread.tid)
-            self.block(thread.tid, blocked=mask & disposition.TRAP_BIT != 0)
-
-    def block(self, tid: int, *, blocked: bool) -> None:
-        """Note whether a thread has SIGTRAP blocked, for the loop too."""
-        thread = self.threads.known.get(tid)
-        if thread is not None:
-            thread.blocks_trap = blocked
+    def block_in_kernel(self, tid: int, *, blocked: bool) -> None:
+        """Note whether the kernel has SIGTRAP blocked in a thread, for the loop too."""
         if blocked != (tid in self.blocked):
             self.blocked = array(
                 "I", [*self.blocked, tid] if blocked else (n for n in self.blocked if n != tid)
@@ -331,5 +328,6 @@ class Process:
         self.unusual.discard(tid)
         self.repeating.discard(tid)
         self._tell_loop()
-        self.block(tid, blocked=False)
+        self.block_in_kernel(tid, blocked=False)
+        self.own_actions.pop(tid, None)
         return any(not thread.guest for thread in self.threads.known.values())

@@ -7,8 +7,9 @@ program has set for SIGTRAP. All this is written before the first int3, by `writ
 
 - by the handler, in force as long as the program has none of its own (`sigtrap`). It never runs as long as there
   is a tracer. A thread that meets an int3 when there is none writes all displaced bytes back, through
-  /proc/self/mem, and goes on. Where that can't be opened it goes on in the site's copy, or if there is none yet
-  waits for somebody to put the text in order;
+  /proc/self/mem, and goes on. Other threads run meanwhile: what lets them block SIGTRAP comes last (`Watched.rank`).
+  Where that can't be opened it goes on in the site's copy, or if there is none yet waits for somebody to put the
+  text in order;
 - by the next tracer, dtrap as the guardian or another one on another day: `find`.
 """
 
@@ -24,6 +25,7 @@ from backend.fasttrap.made_sites import WITNESS_BYTES, MadeSites, Witness, stand
 from backend.fasttrap.scratch_space import GATE_OFFSET, TABLE_ENTRY_SIZE, Region
 from backend.fasttrap.text import INT3, PAGE_SIZE, Displaced
 from backend.fasttrap.tracee import Memory
+from backend.fasttrap.watched import Watched
 from backend.linux import procfs
 
 _HANDLER: Final = bytes.fromhex(
@@ -35,46 +37,52 @@ _HANDLER: Final = bytes.fromhex(
     "488d1de2ffffff"  #            lea    home,%rbx
     "4939de"  # find:      cmp    %rbx,%r14
     "7209"  #            jb     elsewhere
-    "4c3bb3c8010000"  #            cmp    END(%rbx),%r14
+    "4c3bb308020000"  #            cmp    END(%rbx),%r14
     "7221"  #            jb     out                                it has been sent to its copy
-    "488bbbe0010000"  # elsewhere: mov    TABLE(%rbx),%rdi
-    "488b8be8010000"  #            mov    COUNT(%rbx),%rcx
+    "488bbb20020000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8b28020000"  #            mov    COUNT(%rbx),%rcx
     "e305"  #            jrcxz  next
     "f248af"  #            repnz  scas %es:(%rdi),%rax             among the sites of this region?
     "740d"  #            je     ours
-    "488b9bd0010000"  # next:      mov    NEXT(%rbx),%rbx
+    "488b9b10020000"  # next:      mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "75d1"  #            jne    find
     "c3"  # out:       ret
     "498987a8000000"  # ours:      mov    %rax,RIP(%r15)           back to the site
-    "482bbbe0010000"  #            sub    TABLE(%rbx),%rdi
+    "482bbb20020000"  #            sub    TABLE(%rbx),%rdi
     "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
-    "803d8401000000"  #            cmpb   $0x0,may_open
-    "0f84e6000000"  #            je     copy
-    "488d3d2f010000"  #            lea    path,%rdi
+    "803dc401000000"  #            cmpb   $0x0,may_open
+    "0f8410010000"  #            je     copy
+    "488d3d77010000"  #            lea    path,%rdi
     "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
     "31d2"  #            xor    %edx,%edx
     "b802000000"  #            mov    $0x2,%eax
     "0f05"  #            syscall
     "85c0"  #            test   %eax,%eax
-    "0f88c9000000"  #            js     copy
+    "0f88f3000000"  #            js     copy
     "4189c5"  #            mov    %eax,%r13d
-    "488d1d67ffffff"  #            lea    home,%rbx
-    "80bbd801000000"  # region:    cmpb   $0x0,ARMED(%rbx)
-    "0f8491000000"  #            je     after
-    "4c8ba3e0010000"  #            mov    TABLE(%rbx),%r12
+    "4531c9"  #            xor    %r9d,%r9d                        the sites in order of their ranks
+    "488d1d64ffffff"  # rank:      lea    home,%rbx
+    "80bb1802000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "0f84ab000000"  #            je     after
+    "4c8ba320020000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
-    "4c3b83e8010000"  # site:      cmp    COUNT(%rbx),%r8
-    "735c"  #            jae    healed
+    "4c3b8328020000"  # site:      cmp    COUNT(%rbx),%r8
+    "7370"  #            jae    healed
+    "488b8b28020000"  #            mov    COUNT(%rbx),%rcx
+    "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx             behind table and displaced bytes: the ranks
+    "4c01e1"  #            add    %r12,%rcx
+    "46380c01"  #            cmp    %r9b,(%rcx,%r8)
+    "7557"  #            jne    on
     "4f8b14c4"  #            mov    (%r12,%r8,8),%r10              the site, as a file offset
     "4889e6"  #            mov    %rsp,%rsi
     "ba08000000"  #            mov    $0x8,%edx
     "b811000000"  #            mov    $0x11,%eax                   pread64: what stands there, as far as it goes
-    "e8b5000000"  #            call   some
+    "e8c8000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
     "753b"  #            jne    on
-    "488b93f8010000"  #            mov    WITNESSES(%rbx),%rdx      if the program may change it: is it ours?
+    "488b9338020000"  #            mov    WITNESSES(%rbx),%rdx     if the program may change it: is it ours?
     "4885d2"  #            test   %rdx,%rdx
     "7417"  #            je     write
     "4c89c1"  #            mov    %r8,%rcx
@@ -84,23 +92,28 @@ _HANDLER: Final = bytes.fromhex(
     "48330424"  #            xor    (%rsp),%rax
     "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb3e8010000"  # write:     mov    COUNT(%rbx),%rsi
+    "488bb328020000"  # write:     mov    COUNT(%rbx),%rsi
     "498d34f4"  #            lea    (%r12,%rsi,8),%rsi             behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
-    "e86f000000"  #            call   one
+    "e882000000"  #            call   one
     "49ffc0"  # on:        inc    %r8
-    "eb9b"  #            jmp    site
-    "4883bbf801000000"  # healed:    cmpq   $0x0,WITNESSES(%rbx)            of those some may be left
+    "eb87"  #            jmp    site
+    "4183f903"  # healed:    cmp    $0x3,%r9d
+    "7522"  #            jne    after
+    "4883bb3802000000"  #            cmpq   $0x0,WITNESSES(%rbx)   of those some may be left
     "7518"  #            jne    after
     "c6042400"  #            movb   $0x0,(%rsp)                    this region has no int3 any more
-    "4c8d93d8010000"  #            lea    ARMED(%rbx),%r10
+    "4c8d9318020000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
-    "e848000000"  #            call   one
-    "488b9bd0010000"  # after:     mov    NEXT(%rbx),%rbx
+    "e855000000"  #            call   one
+    "488b9b10020000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
-    "0f8552ffffff"  #            jne    region
+    "0f8538ffffff"  #            jne    region
+    "41ffc1"  #            inc    %r9d
+    "4183f903"  #            cmp    $0x3,%r9d
+    "0f8624ffffff"  #            jbe    rank
     "4489ef"  #            mov    %r13d,%edi
     "b803000000"  #            mov    $0x3,%eax                    close
     "0f05"  #            syscall
@@ -126,26 +139,32 @@ _HANDLER: Final = bytes.fromhex(
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x18A
-_PATH_OFFSET: Final = 0x1A8
+_RESTORER_OFFSET: Final = 0x1B4
+_PATH_OFFSET: Final = 0x1F0
 _PATH: Final = b"/proc/self/mem\0"
 
-_RECORD_OFFSET: Final = 0x1C0
+_RECORD_OFFSET: Final = 0x200
 _RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
-it), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program changes none of these
-sites: behind the displaced bytes two words for each site, what stands there from the int3 on, and which bits of that
-tell that it is ours (`made_sites`).
+it, and their ranks), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program
+changes none of these sites: behind the ranks two words for each site, what stands there from the int3 on, and which
+bits of that tell that it is ours (`made_sites`).
 """
-_MAGIC: Final = b"dtrap 2\0"
+_MAGIC: Final = b"dtrap 3\0"
 _WITNESS: Final = struct.Struct("<2Q")
-_ARMED_OFFSET: Final = 0x1D8
-_PROGRAM_OFFSET: Final = 0x200
+_ARMED_OFFSET: Final = 0x218
+_PROGRAM_OFFSET: Final = 0x240
 """At home: the disposition of SIGTRAP that the program has set."""
 
 
 def write(
-    memory: Memory, regions: Sequence[Region], displaced: Displaced, made: MadeSites, *, may_open: bool
+    memory: Memory,
+    regions: Sequence[Region],
+    displaced: Displaced,
+    made: MadeSites,
+    watched: Watched,
+    *,
+    may_open: bool,
 ) -> Action:
     """Write handler and records for sites about to be armed; return the handler's disposition.
 
@@ -162,6 +181,7 @@ def write(
             table = array("Q", region.sites).tobytes()
             # In place of what was given up an int3 stands for itself: whoever puts it back changes nothing.
             table += bytes(INT3 if site in made.gone else displaced[site] for site in region.sites)
+            table += bytes(watched.rank(site) for site in region.sites)
             witnesses = region.table + len(table) if any(site in made for site in region.sites) else 0
             if witnesses:
                 table += b"".join(_witness(site, displaced, made) for site in region.sites)
@@ -205,7 +225,8 @@ def forget(memory: Memory, start: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and,
+    """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and the
+    ranks that these have in putting them back, and,
     where the program may change the sites, their witnesses.
     `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler, and `program` is what
     the program has set for SIGTRAP.
@@ -214,10 +235,16 @@ class Leftover:
     start: int
     sites: Sequence[int]
     displaced_bytes: bytes
+    ranks: bytes
     witnesses: Sequence[Witness]
     is_armed: bool
     handler: Action | None
     program: Action
+
+    @property
+    def ranked(self) -> dict[int, int]:
+        """The ranks of sites that are to be put in order after the others."""
+        return {site: rank for site, rank in zip(self.sites, self.ranks, strict=True) if rank}
 
     @property
     def gate(self) -> int:
@@ -257,9 +284,10 @@ def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
             continue
         raw = memory.read(table, TABLE_ENTRY_SIZE * count) if count else b""
         sites = array("Q", raw[: 8 * count])
-        witnesses = [Witness(*row) for row in _WITNESS.iter_unpack(raw[9 * count :])] if witnessed else []
+        witnesses = [Witness(*row) for row in _WITNESS.iter_unpack(raw[10 * count :])] if witnessed else []
         handler = Action(start, _FLAGS, start + _RESTORER_OFFSET) if header.startswith(_HANDLER) else None
         program = Action.from_bytes(header[_PROGRAM_OFFSET:])
         displaced = raw[8 * count : 9 * count]
-        yield Leftover(start, sites, displaced, witnesses, bool(armed), handler, program)
+        ranks = raw[9 * count : 10 * count]
+        yield Leftover(start, sites, displaced, ranks, witnesses, bool(armed), handler, program)
         start = region_end

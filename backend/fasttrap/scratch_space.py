@@ -40,7 +40,7 @@ HEADER_SIZE = PAGE_SIZE
 """The first page of a region is for neither sites nor threads: the safety handler (`safety`) lives there, from
 SPARE_OFFSET on there are slots for copies that are needed for a moment, and from GATE_OFFSET on a gate (`inject`)."""
 
-TABLE_ENTRY_SIZE = 8 + 1 + 16
+TABLE_ENTRY_SIZE = 8 + 1 + 1 + 16
 """Address, displaced byte, and where the program may change the site its witness."""
 
 SPARE_OFFSET = 1024

@@ -45,7 +45,8 @@ where other signals have si_addr.
 _MOST_REPEATS = 32
 """Handlers in each other, of one thread; those that never return are forgotten by and by."""
 
-_SI_TKILL = -6
+SI_TKILL = -6
+"""si_code of a signal sent to one thread."""
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
 
@@ -274,7 +275,7 @@ def _put_first_info_back(thread: Thread, number: int) -> None:
     """If the signal that stopped the thread is one that we sent anew, let it carry the siginfo that it came
     with first.
     """
-    if ptrace.signal_info(thread.tid).code == _SI_TKILL:
+    if ptrace.signal_info(thread.tid).code == SI_TKILL:
         for waiting in thread.waiting:
             if waiting.signal == number:
                 thread.waiting.remove(waiting)

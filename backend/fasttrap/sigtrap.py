@@ -13,21 +13,19 @@ but it runs with SIGTRAP unblocked, so that int3s in it, and in the return from 
 """
 
 import errno
-import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from signal import SIGKILL, SIGSTOP
 
-from backend.fasttrap.disposition import DEFAULT, SIGSET_SIZE, TRAP_BIT, Action, read_action, write_action
+from backend.fasttrap.disposition import DEFAULT, SIGSET_SIZE, Action, read_action, write_action
 from backend.fasttrap.inject import SYSCALL_INSTRUCTION, Gate
 from backend.fasttrap.safety import Leftover, note_program
 from backend.fasttrap.tracee import Memory
-from backend.linux import procfs
 from backend.linux.ptrace import Registers
-from scratch.encoding import Undecodable, parse
 
 RT_SIGPROCMASK, RT_SIGRETURN = 14, 15
-SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
+_NEVER_BLOCKED = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
 
 
 class Sigtrap:
@@ -80,17 +78,9 @@ class Sigtrap:
         """Answer a program's rt_sigaction for SIGTRAP from the book; return what the kernel is to be given,
         if anything.
 
-        `registers` as at the `syscall` instruction. Raises OSError(EFAULT) or OSError(EINVAL) as the call
-        would.
+        See exchange_action.
         """
-        if registers.r10 != SIGSET_SIZE:
-            raise OSError(errno.EINVAL, "sigsetsize")
-        try:
-            new = Action.from_bytes(memory.read(registers.rsi, Action.SIZE)) if registers.rsi else None
-            if registers.rdx:
-                memory.write(registers.rdx, self.program.to_bytes())
-        except (OSError, struct.error):
-            raise OSError(errno.EFAULT, "sigaction") from None
+        new = exchange_action(registers, memory, self.program)
         if new is None:
             return None
         self.program = new
@@ -100,25 +90,46 @@ class Sigtrap:
         return self.safety if self.safe else new.unblocked()
 
 
-def mask_after(registers: Registers, memory: Memory, *, blocked: bool) -> bool:
-    """Tell whether SIGTRAP is blocked after the rt_sigprocmask that the registers describe, if it was
-    `blocked` before.
+def exchange_action(registers: Registers, memory: Memory, current: Action) -> Action | None:
+    """Do for a program what its rt_sigaction would do in its memory, and return what it sets, if anything.
+
+    `registers` as at the `syscall` instruction. Raises OSError(EFAULT) or OSError(EINVAL) as the call would.
     """
-    if not registers.rsi or registers.r10 != SIGSET_SIZE:
-        return blocked
+    if registers.r10 != SIGSET_SIZE:
+        raise OSError(errno.EINVAL, "sigsetsize")
     try:
-        named = int.from_bytes(memory.read(registers.rsi, SIGSET_SIZE), "little") & TRAP_BIT != 0
+        new = Action.from_bytes(memory.read(registers.rsi, Action.SIZE)) if registers.rsi else None
+        if registers.rdx:
+            memory.write(registers.rdx, current.to_bytes())
+    except (OSError, struct.error):
+        raise OSError(errno.EFAULT, "sigaction") from None
+    return new
+
+
+def mask_after(registers: Registers, memory: Memory, mask: int) -> int | None:
+    """Return the signal mask after the rt_sigprocmask that the registers describe, if it was `mask` before; None if the
+    kernel will refuse the call.
+    """
+    if registers.r10 != SIGSET_SIZE:
+        return None
+    if not registers.rsi:
+        return mask
+    try:
+        raw = memory.read(registers.rsi, SIGSET_SIZE)
     except OSError:
-        return blocked
+        return None
+    if len(raw) < SIGSET_SIZE:
+        return None
+    named = int.from_bytes(raw, "little") & ~_NEVER_BLOCKED
     match registers.rdi & 0xFFFF_FFFF:
         case 0:  # SIG_BLOCK
-            return blocked or named
+            return mask | named
         case 1:  # SIG_UNBLOCK
-            return blocked and not named
+            return mask & ~named
         case 2:  # SIG_SETMASK
             return named
         case _:
-            return blocked
+            return None
 
 
 def returned(registers: Registers, result: int) -> Registers:
@@ -134,42 +145,6 @@ def returned(registers: Registers, result: int) -> Registers:
     )
 
 
-_CANDIDATE = re.compile(rb"\xb8[\x0d\x0e]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
-# The literal comes first: that is what makes the search fast, and libraries have 100 MB of text.
-_SIGRETURN = re.compile(
-    rb"\x0f\x05(?:(?<=\xb8\x0f\x00\x00\x00\x0f\x05)|(?<=\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05))"
-)
-_LARGEST_TEXT = 1 << 27
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Addresses of `syscall` instructions whose execution the engine must see: see `sites`."""
-
-    settings: frozenset[int] = frozenset()
-    """Those of rt_sigaction and rt_sigprocmask."""
-    returns: frozenset[int] = frozenset()
-    """Those of rt_sigreturn, with which every signal handler returns."""
-
-
-def watched_sites(pid: int) -> Watched:
-    """Find the `syscall` instructions to be watched in the executable files that the process has mapped.
-
-    They are known by `mov $13,%eax`, `mov $14,%eax` or `mov $15,%rax` with nothing but a few whole
-    instructions, and for the last nothing at all, between it and the `syscall`.
-    """
-    settings, returns = set(), set()
-    for mapping in procfs.mappings(pid):
-        if mapping.executable and mapping.readable and mapping.inode and mapping.size_bytes <= _LARGEST_TEXT:
-            code = procfs.read_memory(pid, mapping.start, mapping.size_bytes)
-            returns |= {mapping.start + match.start() for match in _SIGRETURN.finditer(code)}
-            for match in _CANDIDATE.finditer(code):
-                offset = _next_syscall(code, match.start())
-                if offset is not None:
-                    settings.add(mapping.start + offset)
-    return Watched(frozenset(settings), frozenset(returns))
-
-
 _RIP_IN_FRAME, _RSP_IN_FRAME = 0xA8, 0xA0
 """Of the ucontext that rsp points to at rt_sigreturn: gregs[REG_RIP] and gregs[REG_RSP]."""
 
@@ -180,17 +155,3 @@ def returns_to(registers: Registers, memory: Memory) -> tuple[int, int]:
     """
     rsp, rip = struct.unpack("2Q", memory.read(registers.rsp + _RSP_IN_FRAME, 16))
     return rip, rsp
-
-
-_FEW = 6
-
-
-def _next_syscall(code: bytes, offset: int) -> int | None:
-    for _ in range(_FEW):
-        if code.startswith(SYSCALL_INSTRUCTION, offset):
-            return offset
-        encoding = parse(code[offset : offset + 15])
-        if isinstance(encoding, Undecodable):
-            return None
-        offset += encoding.size
-    return None

@@ -86,14 +86,16 @@ def insert(memory: Memory, addresses: Iterable[int]) -> None:
         memory.write(address, _INT3_BYTE)
 
 
-def restore(memory: Memory, displaced: Mapping[int, int]) -> None:
-    """Put the displaced bytes back wherever our int3 still stands; a page that was unmapped meanwhile is
-    passed over.
+def restore(memory: Memory, displaced: Mapping[int, int], last: Sequence[int] = ()) -> None:
+    """Put the displaced bytes back wherever our int3 still stands, those at `last` after all others, in that order; a
+    page that was unmapped meanwhile is passed over.
 
     A byte that is no int3 any more is the program's own change (a library unloaded, another in its place),
     and stays. Bytes between are not written, as in `insert`.
     """
-    for first, run in by_page(sorted(displaced)):
+    late = [address for address in last if address in displaced]
+    soon = sorted(displaced.keys() - late) if late else sorted(displaced)
+    for first, run in (*by_page(soon), *((address, [address]) for address in late)):
         try:
             code = memory.read(first, run[-1] + 1 - first)
             for address in run:

@@ -8,6 +8,7 @@ thread that traces.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from signal import SIGTRAP
@@ -15,6 +16,7 @@ from signal import SIGTRAP
 from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option, SignalInfo
+from backend.linux.threads import share_memory
 from backend.linux.wait_status import Event, EventStop, Exited, Killed, decode
 
 WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
@@ -27,6 +29,7 @@ PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 """The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
 
 
+_LOOK_S = 0.0001
 _TRAP_STOP = SIGTRAP << 8 | 0x7F
 
 
@@ -89,10 +92,9 @@ class Thread:
     run_s: float = 0.0
     """How long it was let run on last, in seconds, from `ran_from`: see way_out."""
     ran_from: int = 0
+    mask_known: bool = False
     blocks_trap: bool = False
-    """SIGTRAP is in its signal mask, and put back there after each trap."""
-    has_own_action: bool = False
-    """A guest for which the kernel has what the program set for SIGTRAP, not the safety handler."""
+    """The program has blocked SIGTRAP in it: see trap_mask."""
 
     @property
     def usual(self) -> bool:
@@ -124,8 +126,11 @@ class Threads:
         """
         self.inside_call: set[int] = set()
         """Held threads that are in the middle of a system call (fork and the like), which must end first."""
+        self.before_vfork: set[int] = set()
+        """Held threads that will wait for their child of vfork: their system call ends when that lets them go."""
         self._expected: set[int] = set()
         self._early: set[int] = set()
+        self._born_blocking: set[int] = set()
 
     def seize_all(self) -> None:
         """Seize every thread of the process that isn't ours yet, until no new one appears, and hold them all.
@@ -149,11 +154,32 @@ class Threads:
         if not self.known:
             raise ProcessGone(self.pid)
 
+    def seize_guests(self) -> None:
+        """Seize and hold the children of vfork that run in the memory of the process, which is held."""
+        while True:
+            waiting = [tid for tid in self.known if tid not in self.held]
+            made = {child for tid in waiting for child in procfs.children(self.pid, tid)}
+            new = [child for child in made - self.known.keys() if self._shares_memory(child)]
+            for child in new:
+                with contextlib.suppress(ProcessLookupError):
+                    _seize(child)
+                    self.known[child] = Thread(child, guest=True)
+            if not new:
+                return
+            self.hold_all()
+
+    def _shares_memory(self, child: int) -> bool:
+        try:
+            return share_memory(procfs.with_memory(self.pid), child)
+        except OSError:
+            return False
+
     def hold_all(self) -> None:
         """Stop every thread that runs; one that ends meanwhile is forgotten, one that appears is held as
         well.
 
-        A thread blocked by vfork can't be stopped before its child lets it go, and isn't waited for.
+        A thread blocked by vfork can't be stopped before its child lets it go, and isn't waited for. One that is on its
+        way there is looked at again.
         """
         for tid in self.known:
             if tid not in self.held:
@@ -161,12 +187,15 @@ class Threads:
                     ptrace.interrupt(tid)
         while self._expected or any(tid not in self.held and not _in_vfork(tid) for tid in self.known):
             try:
-                tid, status = self.take(os.P_ALL, 0)
+                taken = self._take(os.P_ALL, 0, os.WNOHANG)
             except ChildProcessError:
                 self.known.clear()
                 self._expected.clear()
                 return
-            self._hold(tid, status)
+            if taken is None:
+                time.sleep(_LOOK_S)
+            else:
+                self._hold(*taken)
 
     def take(self, kind: int, tid: int) -> tuple[int, int]:
         """Wait for the next stop or end, of any tracee (os.P_ALL) or of one (os.P_PID, its tid); return whose
@@ -175,8 +204,14 @@ class Threads:
         The signal that stopped a tracee is gone as soon as its status is taken, and so would be its trap if we
         were killed then: `at_trap` puts the thread back before. Raises ChildProcessError if there is none.
         """
-        looked = os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD)
-        assert looked is not None, "waits"
+        taken = self._take(kind, tid, 0)
+        assert taken is not None, "waits"
+        return taken
+
+    def _take(self, kind: int, tid: int, options: int) -> tuple[int, int] | None:
+        looked = os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD | options)
+        if looked is None:
+            return None
         trapped = looked.si_code == os.CLD_TRAPPED and looked.si_status == SIGTRAP
         is_back = trapped and self.at_trap(looked.si_pid)
         found, status = os.waitpid(looked.si_pid, WALL_OF_THIS_THREAD)
@@ -187,10 +222,10 @@ class Threads:
             case Exited() | Killed():
                 self.forget(tid)
                 return
-            case EventStop(Event.FORK | Event.VFORK | Event.CLONE):
+            case EventStop(Event.FORK | Event.VFORK | Event.CLONE as event):
                 with contextlib.suppress(ProcessLookupError):
-                    self.expect(ptrace.event_message(tid))
-                self.inside_call.add(tid)
+                    self.expect(ptrace.event_message(tid), tid)
+                (self.before_vfork if event is Event.VFORK else self.inside_call).add(tid)
                 status = PLAIN_STOP
         if tid not in self.known and tid not in self.held:
             self.has_come(tid)
@@ -203,12 +238,34 @@ class Threads:
         else:
             self._early.add(tid)
 
-    def expect(self, tid: int) -> None:
-        """Note that the kernel announced `tid`, whose first stop has come or will."""
+    def expect(self, tid: int, maker: int) -> None:
+        """Note that the kernel announced `tid`, whose first stop has come or will, and who has made it."""
+        if maker in self.known and self.known[maker].blocks_trap:
+            self._born_blocking.add(tid)
         if tid in self._early:
             self._early.remove(tid)
         elif tid not in self.known:
             self._expected.add(tid)
+
+    def await_maker(self, tid: int) -> None:
+        """Of a thread whose first stop has come: wait until it has been announced, if it hasn't. What else stops
+        meanwhile is held.
+        """
+        if tid not in self._early:
+            return
+        # Its stop, if the loop has left it there to be taken by resuming it.
+        os.waitpid(tid, os.WNOHANG | WALL_OF_THIS_THREAD)
+        while tid in self._early and self.known.keys() - self.held.keys():
+            found, status = self.take(os.P_ALL, 0)
+            self._hold(found, status)
+            if found == tid:  # it has been killed
+                return
+
+    def is_born_blocking(self, tid: int) -> bool:
+        """Tell, once, whether a thread or child was made by one that had SIGTRAP blocked."""
+        blocks = tid in self._born_blocking
+        self._born_blocking.discard(tid)
+        return blocks
 
     def forget(self, tid: int) -> None:
         """Drop a thread that has ended or is no longer ours.
@@ -218,7 +275,9 @@ class Threads:
         self.known.pop(tid, None)
         self.held.pop(tid, None)
         self.inside_call.discard(tid)
+        self.before_vfork.discard(tid)
         self._expected.discard(tid)
+        self._born_blocking.discard(tid)
 
 
 def _seize(tid: int) -> None:

@@ -12,7 +12,7 @@ thread finds there when it must leave the copy early. Such hits come to the engi
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from backend.columns import Coded
@@ -164,8 +164,10 @@ class Tracepoints:
         self._prepared = prepared.addresses
         return answers
 
-    def insert(self) -> None:
-        """Write the int3s that were prepared."""
+    def insert(self, first: Sequence[int] = ()) -> None:
+        """Write the int3s that were prepared, those at `first` before all others, in that order."""
+        prepared = set(self._prepared) if first else set()
+        text.insert(self.memory, [address for address in first if address in prepared])
         text.insert(self.memory, self._prepared)
         self._prepared = array("Q")
 
@@ -320,10 +322,13 @@ class Tracepoints:
                 return stopping
         return None
 
-    def take_over(self, region_start: int, displaced: dict[int, int]) -> None:
-        """Take away the int3s that another tracer, gone by now, has noted in a region of its own."""
-        text.restore(self.memory, displaced)
-        safety.forget(self.memory, region_start)
+    def take_over(self, regions: Iterable[int], displaced: Mapping[int, int], last: Sequence[int]) -> None:
+        """Take away the int3s that another tracer, gone by now, has noted in regions of its own, which begin there;
+        those at `last` after all others.
+        """
+        text.restore(self.memory, displaced, last)
+        for start in regions:
+            safety.forget(self.memory, start)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was."""

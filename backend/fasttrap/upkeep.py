@@ -10,11 +10,13 @@ import errno
 from signal import SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import disposition, inject, safety, signals, sigtrap
+from backend.fasttrap import disposition, inject, safety, signals, sigtrap, trap_mask
+from backend.fasttrap.disposition import Action
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
 from backend.linux import ptrace
 from backend.linux.ptrace import Registers
+from backend.linux.wait_status import Event, EventStop, decode
 
 
 def deliver(process: Process, thread: Thread, number: int) -> None:
@@ -89,26 +91,43 @@ def note_setting(process: Process, thread: Thread, registers: Registers) -> Regi
     """At rt_sigaction or rt_sigprocmask: keep the book on SIGTRAP. Return registers if the call has been
     answered from it.
     """
-    memory = process.tracepoints.memory
     if registers.rax == sigtrap.RT_SIGPROCMASK:
-        blocked = sigtrap.mask_after(registers, memory, blocked=thread.blocks_trap)
-        if thread.blocks_trap and not blocked and not thread.guest:
+        was_blocked = thread.tid in process.blocked
+        answered = trap_mask.exchange(process, thread, registers)
+        if was_blocked and thread.tid not in process.blocked and not thread.guest:
             process.handler_lost = process.sigtrap.safe  # by this very trap
-        process.block(thread.tid, blocked=blocked)
+        return answered
     if registers.rax != inject.Syscall.RT_SIGACTION or registers.rdi & 0xFFFFFFFF != SIGTRAP:
         return None
-    if thread.guest:
-        if process.sigtrap.safe and not thread.has_own_action:
-            _write_action(process, thread, process.sigtrap.program)
-            thread.has_own_action = True
+    if thread.guest and not process.sigtrap.safe:
         return None
+    memory = process.tracepoints.memory
     try:
-        new = process.sigtrap.exchange(registers, memory)
+        if thread.guest:
+            new = _note_own_action(process, thread, registers)
+        else:
+            new = process.sigtrap.exchange(registers, memory)
     except OSError as error:
         return sigtrap.returned(registers, -(error.errno or errno.EFAULT))
     if new is not None:
         _write_action(process, thread, new)
     return sigtrap.returned(registers, 0)
+
+
+def _note_own_action(process: Process, guest: Thread, registers: Registers) -> Action | None:
+    """Answer a guest's rt_sigaction for SIGTRAP; return what the kernel is to be given. It keeps the safety handler,
+    also where posix_spawn takes all handlers away: the guest is among our int3s until it executes a program.
+    """
+    current = _own_action(process, guest)
+    new = sigtrap.exchange_action(registers, process.tracepoints.memory, current)
+    if new is None:
+        return None
+    process.own_actions[guest.tid] = new
+    return new.unblocked() if new.is_handler else None
+
+
+def _own_action(process: Process, guest: Thread) -> Action:
+    return process.own_actions.get(guest.tid, process.sigtrap.program)
 
 
 def _write_action(process: Process, thread: Thread, action: disposition.Action) -> None:
@@ -131,7 +150,37 @@ def free_child(process: Process, child: int) -> None:
         return
     finally:
         memory.close()
+    if process.threads.is_born_blocking(child):
+        trap_mask.block(child)
     ptrace.detach(child)
+
+
+def secure_guests(process: Process) -> None:
+    """Give the safety handler to guests that were made before it was there: they have a table of their own."""
+    safety, threads = process.sigtrap.safety, process.threads
+    if safety is None or not process.sigtrap.safe:
+        return
+    for guest in [thread for thread in threads.known.values() if thread.guest]:
+        if _can_be_called(process, guest):
+            with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+                _write_action(process, guest, safety)
+
+
+def _can_be_called(process: Process, guest: Thread) -> bool:
+    """Tell whether calls can be made in a guest's name: it is held, in our memory still, and not inside a call."""
+    status = process.threads.held.get(guest.tid)
+    if status is None or guest.tid in process.threads.inside_call | process.threads.before_vfork:
+        return False
+    return decode(status) != EventStop(Event.EXEC)
+
+
+def free_guest(process: Process, guest: Thread) -> None:
+    """Let a guest go, which has just executed a program."""
+    if process.sigtrap.safe and _own_action(process, guest).handler == disposition.IGNORE:
+        inject.finish_call(guest.tid)
+        ignore_again(guest.tid)
+    trap_mask.give_back(guest)
+    ptrace.detach(guest.tid)
 
 
 def ignore_again(tid: int) -> None:
@@ -151,9 +200,9 @@ def restore_guests(process: Process) -> None:
     """Let the kernel have what the program set for SIGTRAP in guests, which have their own table."""
     with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
         for guest in [thread for thread in process.threads.known.values() if thread.guest]:
-            if guest.tid in process.threads.held and not guest.has_own_action and process.sigtrap.safe:
-                memory = process.tracepoints.memory
-                disposition.write_action(guest.tid, process.gate, memory, process.sigtrap.program)
+            if _can_be_called(process, guest) and process.sigtrap.safe:
+                memory, action = process.tracepoints.memory, _own_action(process, guest)
+                disposition.write_action(guest.tid, process.gate, memory, action)
 
 
 def restore(process: Process, tid: int) -> None:

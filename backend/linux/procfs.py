@@ -135,6 +135,14 @@ def with_memory(pid: int) -> int:
         return pid
 
 
+def children(pid: int, tid: int) -> list[int]:
+    """Return the child processes that one thread of a process has made, none if it has ended."""
+    try:
+        return [int(child) for child in _read(pid, f"task/{tid}/children").split()]
+    except ProcessGone:
+        return []
+
+
 def has_exited(tid: int) -> bool:
     """Tell whether a thread is a zombie, as the first one of a process may be while others live."""
     try:

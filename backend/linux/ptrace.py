@@ -37,6 +37,7 @@ class Request(IntEnum):
     SEIZE = 0x4206
     INTERRUPT = 0x4207
     LISTEN = 0x4208
+    PEEKSIGINFO = 0x4209
     GETSIGMASK = 0x420A
     SETSIGMASK = 0x420B
 
@@ -250,6 +251,27 @@ def signal_mask(tid: int) -> int:
     mask = ctypes.c_uint64()
     _request(Request.GETSIGMASK, tid, _MASK_SIZE, ctypes.byref(mask))
     return mask.value
+
+
+class _PeekSigInfo(ctypes.Structure):
+    """`struct ptrace_peeksiginfo_args`. Source: include/uapi/linux/ptrace.h."""
+
+    _fields_ = (("off", ctypes.c_uint64), ("flags", ctypes.c_uint32), ("nr", ctypes.c_int32))
+
+
+_PEEKSIGINFO_SHARED = 1
+
+
+def has_shared_pending(tid: int) -> bool:
+    """Tell whether a signal for the whole process of the tracee is pending."""
+    call = libc().ptrace
+    call.restype = ctypes.c_long
+    wanted = _PeekSigInfo(0, _PEEKSIGINFO_SHARED, 1)
+    raw = ctypes.create_string_buffer(SignalInfo.SIZE)
+    found = call(ctypes.c_long(Request.PEEKSIGINFO), ctypes.c_int(tid), ctypes.byref(wanted), raw)
+    if found < 0:
+        raise last_error(f"PTRACE_PEEKSIGINFO of {tid}")
+    return bool(found)
 
 
 def set_signal_mask(tid: int, mask: int) -> None:

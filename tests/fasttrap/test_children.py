@@ -1,9 +1,10 @@
 """Children: forked ones are left clean, those that share the memory don't count, exec ends the old probes."""
 
+import signal
 from collections import Counter
 
 from backend.fasttrap.engine import Executed
-from tests.fasttrap.tracing import Tracing, libc_of, traced
+from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, output, tell_go, traced, trigger
 from tests.harness.triggers import Triggers
 
 ROUNDS = 5
@@ -35,3 +36,19 @@ def test_exec_ends_the_probes_and_the_new_program_is_held_for_new_ones(triggers:
         tracing.tracer.go()
         tracing.wait_end()
         assert tracing.hits == {"main": 1}
+
+
+def test_process_that_makes_threads_and_children_all_the_time_can_be_attached_to(triggers: Triggers) -> None:
+    """In whatever stop of vfork it is met; the endless trigger ends at the first wrong result of a thread or child."""
+    program = triggers.path("endless")
+    functions = [name for name in function_offsets(program) if name.startswith("first_")]
+    with trigger(program, "1") as process:
+        tell_go(process)
+        for _ in range(20):
+            with Tracing() as tracing:
+                tracing.tracer.attach(process.pid)
+                tracing.arm(program, functions)
+                tracing.tracer.go()
+                tracing.tracer.detach()
+            process.send_signal(signal.SIGUSR1)
+            assert output(process).readline().startswith("well ")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.fasttrap import disposition, inject, safety, sigtrap, text
+from backend.fasttrap import disposition, inject, safety, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
 from backend.fasttrap.made_sites import MadeSites
@@ -16,6 +16,7 @@ from backend.fasttrap.scratch_space import Region
 from backend.fasttrap.site_batch import MadeText
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory
+from backend.fasttrap.watched import Watched, watched_sites
 from backend.linux import procfs, ptrace
 from tests.harness.triggers import Triggers
 
@@ -108,7 +109,7 @@ def test_int3s_come_and_go_page_by_page(sleeper: int) -> None:
 
 
 def test_watched_calls_are_found_in_the_c_library() -> None:
-    found = sigtrap.watched_sites(os.getpid())
+    found = watched_sites(os.getpid())
     assert found.settings
     assert found.returns
     for address in found.settings | found.returns:
@@ -147,7 +148,7 @@ def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
     for site in sites if case == "made" else ():
         made.take(MadeText(site, b"\x90\xb8\x07\0\0\0\xc3"), site)
     displaced = text.Displaced(sites, bytes((NOP, NOP)))
-    action = safety.write(memory, [region], displaced, made, may_open=may_open)
+    action = safety.write(memory, [region], displaced, made, Watched(), may_open=may_open)
     memory.write(region.slot(sites[0]), copy)
     memory.write(page + 2048, action.to_bytes())
     image = tmp_path / "image"

@@ -18,6 +18,7 @@ EXPECTED = {
     "hr": "first: handled\nraised: handled\nhandled 1\n",
     "h3": "first: handled\nint3: handled\nhandled 1\n",
     "hb": "first: handled blocked\nunblocked: handled\nhandled 0\n",
+    "ibr": "first: ignored blocked\nraised: ignored blocked\nunblocked: ignored\nhandled 0\n",
 }
 
 

@@ -1,0 +1,142 @@
+"""SIGTRAP in the signal masks of the traced threads: what the program has set, and what the kernel is told.
+
+As long as int3s stand, the kernel has SIGTRAP unblocked in every thread. One that meets an int3 with SIGTRAP blocked
+loses the process its handler for SIGTRAP, and without a tracer its life; and the C library blocks all signals
+wherever it makes or ends a thread. What the program has set is in `Thread.blocks_trap`: the tracer answers each
+rt_sigprocmask that SIGTRAP has a part in from that (`exchange`), threads and children inherit it (`inherit`), and
+those that leave us get it back (`give_back`).
+
+Once a SIGTRAP is sent to a process that has it blocked, it has to be pending there, where sigwait, signalfd and
+sigpending find it. Then the kernel has it blocked as well (`block_in_kernel`), and it is blocked anew after each trap.
+"""
+
+import contextlib
+import errno
+import os
+from signal import SIGTRAP
+
+from backend.fasttrap import signals, sigtrap
+from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
+from backend.fasttrap.process import Process
+from backend.fasttrap.tracee import Thread, signal_set
+from backend.linux import ptrace
+from backend.linux.ptrace import Registers
+
+
+def can_be_told(process: Process) -> bool:
+    """Before the first int3: tell whether SIGTRAP can be unblocked wherever it is blocked. It can't in a thread that
+    waits for its child of vfork, and posix_spawn waits with all signals blocked.
+    """
+    waiting = process.threads.known.keys() - process.threads.held.keys()
+    return not any(signal_set(tid, "SigBlk:") & TRAP_BIT for tid in waiting)
+
+
+def take_over_held(process: Process) -> None:
+    """Before the first int3: take the masks of all held threads over from the kernel."""
+    for tid in process.threads.held:
+        with contextlib.suppress(ProcessLookupError):
+            take_over(process, process.threads.known[tid])
+
+
+def take_over(process: Process, thread: Thread) -> None:
+    """Take the mask of a thread, stopped before it has met an int3, over from the kernel, unless that has been done."""
+    if thread.mask_known or not process.tracepoints.table:
+        return
+    thread.mask_known = True
+    mask = ptrace.signal_mask(thread.tid)
+    thread.blocks_trap = mask & TRAP_BIT != 0
+    if not thread.blocks_trap:
+        return
+    if (signal_set(thread.tid, "SigPnd:") | signal_set(thread.tid, "ShdPnd:")) & TRAP_BIT:
+        process.block_in_kernel(thread.tid, blocked=True)
+    else:
+        ptrace.set_signal_mask(thread.tid, mask & ~TRAP_BIT)
+
+
+def inherit(process: Process, thread: Thread) -> None:
+    """Note whether a thread or child at its first stop has SIGTRAP blocked, as who has made it had."""
+    is_born_blocking = process.threads.is_born_blocking(thread.tid)
+    with contextlib.suppress(ProcessLookupError):
+        take_over(process, thread)
+        thread.blocks_trap |= is_born_blocking
+
+
+def exchange(process: Process, thread: Thread, registers: Registers) -> Registers | None:
+    """Answer a program's rt_sigprocmask, which is what `registers` are about to do, if SIGTRAP is in the mask before or
+    after; return the registers behind it. None if the kernel may do it.
+    """
+    tid, memory = thread.tid, process.tracepoints.memory
+    in_kernel = ptrace.signal_mask(tid) & ~TRAP_BIT
+    mask = in_kernel | TRAP_BIT if thread.blocks_trap else in_kernel
+    new = sigtrap.mask_after(registers, memory, mask)
+    if new is None or not (mask | new) & TRAP_BIT:
+        return None
+    result = 0
+    if registers.rdx:
+        try:
+            memory.write(registers.rdx, mask.to_bytes(SIGSET_SIZE, "little"))
+        except OSError as error:
+            result = -(error.errno or errno.EFAULT)
+    thread.blocks_trap = new & TRAP_BIT != 0
+    if not thread.blocks_trap:
+        process.block_in_kernel(tid, blocked=False)
+    told = new if tid in process.blocked else new & ~TRAP_BIT
+    answered = sigtrap.returned(registers, result)
+    # If we are killed in between, a thread may rather have missed to block its signals than block them for ever.
+    if in_kernel & ~told:
+        ptrace.set_signal_mask(tid, told)
+        ptrace.set_registers(tid, answered)
+    else:
+        ptrace.set_registers(tid, answered)
+        ptrace.set_signal_mask(tid, told)
+    if told & ~in_kernel and ptrace.has_shared_pending(tid):
+        _let_others_look(process, tid)
+    return answered
+
+
+def _let_others_look(process: Process, tid: int) -> None:
+    """Have the other threads look for signals of the process: the one that the kernel has chosen for one of these may
+    have just blocked it, and a mask that is set from outside tells them nothing.
+    """
+    for other in process.threads.known:
+        if other != tid and other not in process.threads.held:
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.interrupt(other)
+
+
+def block_again(process: Process, tid: int) -> None:
+    """After a trap of ours, which has unblocked SIGTRAP: have the kernel block it again where it had."""
+    if tid in process.blocked:
+        block(tid)
+
+
+def must_stay_pending(process: Process, thread: Thread) -> bool:
+    """Of a thread that a SIGTRAP has stopped: tell whether that has been sent while it had SIGTRAP blocked."""
+    is_hidden = thread.blocks_trap and not thread.guest and thread.tid not in process.blocked
+    return is_hidden and ptrace.signal_info(thread.tid).code <= 0
+
+
+def keep_pending(process: Process, thread: Thread) -> None:
+    """Let the SIGTRAP that has stopped a thread wait where the program has blocked it, in the kernel. The process is
+    held, and the signal will not be passed on to the thread.
+    """
+    for tid in process.threads.held:
+        with contextlib.suppress(ProcessLookupError):
+            if process.threads.known[tid].blocks_trap:
+                process.block_in_kernel(tid, blocked=True)
+                block(tid)
+    if ptrace.signal_info(thread.tid).code == signals.SI_TKILL:
+        signals.put_off(thread, process.tracepoints, process.pid)
+    else:
+        os.kill(process.pid, SIGTRAP)
+
+
+def give_back(thread: Thread) -> None:
+    """Have the kernel block SIGTRAP, where the program has, in a thread that leaves us."""
+    if thread.blocks_trap:
+        block(thread.tid)
+
+
+def block(tid: int) -> None:
+    """Have the kernel block SIGTRAP in a stopped thread."""
+    ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | TRAP_BIT)
