@@ -1,10 +1,12 @@
 """What dtrap does when its tracer has been killed: it seizes the process itself, and leaves it at once, in order.
 
 Threads that were stopped at an int3, or meet one meanwhile, are in the safety handler (`safety`). Those in scratch
-memory go on from there; it stays mapped for ever.
+memory go on from there; it stays mapped for ever. All that is done in a thread which ends then: with it the kernel lets
+go of whoever could not be stopped, since it waited for its child of vfork.
 """
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 from backend.errors import ProcessGone
 from backend.fasttrap.engine import Engine
@@ -16,6 +18,11 @@ def rescue(pid: int) -> None:
 
     Raises PermissionError if somebody else traces it by now.
     """
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_seize_and_leave, pid).result()
+
+
+def _seize_and_leave(pid: int) -> None:
     engine = Engine(HotLoop())
     with contextlib.suppress(ProcessGone):
         engine.attach(pid)
