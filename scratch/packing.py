@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import Final
 
 from scratch.overlaid import Pins
-from scratch.placement import PAGE
+from scratch.placement import PAGE, whole_pages
 
 STONE_SIZE: Final = 5
 ALIGNMENT: Final = 16
@@ -66,7 +66,7 @@ def length_for(items: Sequence[Item]) -> int:
         return content
     ends = [item.end for item in items if item.has_window]
     span = min(max(ends) - min(ends), _THIRD) + _WINDOW if ends else 0
-    return _whole_pages(span + _WINDOW) + 2 * content
+    return whole_pages(span + _WINDOW) + 2 * content
 
 
 def phase_for(items: Sequence[Item]) -> int | None:
@@ -131,16 +131,12 @@ def _pins(item: Item) -> Pins:
 
 def _content(items: Sequence[Item]) -> int:
     """Return how many bytes, in whole pages, are enough for these trampolines anywhere."""
-    return _whole_pages(sum(item.size + ALIGNMENT for item in items))
+    return whole_pages(sum(item.size + ALIGNMENT for item in items))
 
 
 def _windows(items: Sequence[Item]) -> int:
     """Return how many windows there are, more or less."""
     return len({item.end // _WINDOW for item in items if item.has_window})
-
-
-def _whole_pages(size: int) -> int:
-    return -(-size // PAGE) * PAGE
 
 
 class _Stretch:

@@ -90,3 +90,8 @@ def _gaps(mapped: Iterable[Mapped]) -> Iterator[tuple[int, int]]:
         yield free, mapping.start - (STACK_MARGIN if mapping.growth is Growth.DOWN else 0)
         free = max(free, mapping.end + (MARGIN if mapping.growth is Growth.UP else 0))
     yield free, HIGHEST
+
+
+def whole_pages(size: int) -> int:
+    """Round a number of bytes up to whole pages."""
+    return -(-size // PAGE) * PAGE

@@ -42,6 +42,7 @@ from backend.linux.shared_memory import SharedMemory
 from backend.symbols import read_functions
 from backend.symbols_elf import bytes_image, read_elf
 from dlang.layout import PLACE_PROBE
+from scratch.placement import whole_pages
 from scratch.trampoline import ClauseCall, InlineCount, Shards, UnitCall
 
 _NONE, _READ_WRITE, _READ_EXECUTE = 0, 3, 5
@@ -124,7 +125,10 @@ class Installed:
     def spans(self) -> tuple[tuple[int, int], ...]:
         """Start and end of what the process has of ours: the code, the memory."""
         size = self.regions.size + self.regions.places[RECORDS][1]
-        return (self.code, self.code + _pages(len(self.inside.image.content))), (self.base, self.base + size)
+        return (self.code, self.code + whole_pages(len(self.inside.image.content))), (
+            self.base,
+            self.base + size,
+        )
 
     def unit_call(self, number: int) -> ClauseCall | str:
         """Return what the trampoline of a site, by its number, is to do; or why its clauses can't run there.
@@ -255,7 +259,7 @@ def install(
 
     ring = regions.places[RECORDS][1]
     whole = regions.size + ring
-    code_size = _pages(len(inside.image.content))
+    code_size = whole_pages(len(inside.image.content))
     code = inject(Syscall.MMAP, 0, code_size, _READ_EXECUTE, _PRIVATE | _ANONYMOUS, -1, 0)
     process.write(code, b"dtrap\0")
     theirs = call(tid, gate, Syscall.MEMFD_CREATE, code, _CLOEXEC | _NOEXEC_SEAL)
@@ -296,7 +300,3 @@ def _copy(memory: SharedMemory, fd: int) -> None:
             page = memory.bytes[offset : offset + mmap.PAGESIZE]
             if page != empty:
                 os.pwrite(fd, page, offset)
-
-
-def _pages(size: int) -> int:
-    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -13,14 +13,14 @@ from itertools import chain, islice
 from typing import Final
 
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.scratch_space import map_at, taken, whole_pages
+from backend.fasttrap.scratch_space import map_at, taken
 from backend.fasttrap.text import PAGE_SIZE
 from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import MappedRange
 from scratch.overlaid import Pins
 from scratch.packing import ALIGNMENT, Item, Spot, length_for, pack, parted, phase_for
-from scratch.placement import LOWEST, Mapped, candidates_within
+from scratch.placement import LOWEST, Mapped, candidates_within, whole_pages
 from scratch.windows import JUMP_SIZE
 
 MAGIC: Final = b"dtrap: jumps, 2\0"

@@ -370,10 +370,11 @@ def _at(member: tuple[Room, int]) -> int:
 
 def _write(memory: Memory, pieces: dict[int, bytes]) -> None:
     """Write pieces of code, by address, together with what lies between neighbours."""
-    begin, code = 0, bytearray()
-    for at in sorted(pieces):
+    first, *others = sorted(pieces)
+    begin, code = first, bytearray(pieces[first])
+    for at in others:
         gap = at - (begin + len(code))
-        if code and gap <= _GAP:
+        if gap <= _GAP:
             code += b"\xcc" * gap
         else:
             memory.write(begin, bytes(code))
@@ -409,10 +410,8 @@ def _objection(window: Window, occupied: Sequence[int], text: "_Text") -> str | 
 class _Text:
     """Memory that doesn't change meanwhile, read a page at a time."""
 
-    def __init__(self, memory: Memory, former: Iterable[Patch] = ()) -> None:
-        """`former`: those of tracers before us. Threads may be behind an int3 in them and not know it yet."""
+    def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._former = dict(_overlaid_formerly(former))
         self._page = -1
         self._content = b""
 

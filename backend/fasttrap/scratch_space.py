@@ -27,7 +27,7 @@ from backend.fasttrap.tracee import Memory
 from backend.linux import procfs
 from backend.linux.procfs import RemoteAddr
 from scratch.displaced import SLOT_SIZE
-from scratch.placement import REACH, Growth, Mapped, candidates
+from scratch.placement import REACH, Growth, Mapped, candidates, whole_pages
 from scratch.slots import Pool
 
 CLUSTER = 1 << 30
@@ -194,8 +194,3 @@ def _refused(tid: int, result: int) -> CannotInject:
 
 _GROWTH = {"[heap]": Growth.UP, "[stack]": Growth.DOWN}
 _TRIES = 8
-
-
-def whole_pages(size: int) -> int:
-    """Round a number of bytes up to whole pages."""
-    return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE

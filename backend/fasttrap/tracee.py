@@ -30,6 +30,7 @@ PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 
 
 _LOOK_S = 0.0001
+"""Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
 _TRAP_STOP = SIGTRAP << 8 | 0x7F
 
 

@@ -7,13 +7,11 @@ import random
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from backend.errors import TracerDied
-from backend.fasttrap.jumps import IN_USE
-from backend.fasttrap.tracepoints import Jumped, NotJumped
+from backend.fasttrap.tracepoints import Jumped
 from backend.linux import procfs
 from scratch.trampoline import UNLOCKED
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
@@ -21,6 +19,7 @@ from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
 from tests.fasttrap.tracing import (
     Traced,
     Tracing,
+    arm_jumps,
     function_offsets,
     load_address,
     tell_go,
@@ -102,18 +101,6 @@ def test_children_run_right_and_uncounted(triggers: Triggers) -> None:
         assert run.tracing.hits == {"probed": 10, "status_of": 20}
 
 
-def arm_jumps(tracing: Tracing, pid: int, program: Path) -> None:
-    """Have jumps at both sites: where a thread was in the middle of a window, once more when it has gone on."""
-    tracing.tracer.attach(pid)
-    outcomes = tracing.arm(program, JUMPED).values()
-    while any(isinstance(each, NotJumped) and each.reason == IN_USE for each in outcomes):
-        tracing.tracer.detach()
-        tracing.tracer.attach(pid)
-        outcomes = tracing.arm(program, JUMPED).values()
-    assert {type(outcome) for outcome in outcomes} == {Jumped}
-    tracing.tracer.go()
-
-
 def test_detach_restores_the_text(triggers: Triggers) -> None:
     program = triggers.path("endless")
     with trigger(program, "4") as process:
@@ -121,7 +108,7 @@ def test_detach_restores_the_text(triggers: Triggers) -> None:
         tell_go(process)
         for _ in range(3):
             with Tracing(jumps=True) as tracing:
-                arm_jumps(tracing, process.pid, program)
+                arm_jumps(tracing, process.pid, program, JUMPED)
                 assert text_of(process.pid, program) != before
                 ask_how_it_is(process)
                 tracing.tracer.detach()
@@ -138,7 +125,7 @@ def test_dtrap_takes_the_jumps_away_when_its_tracer_is_killed(triggers: Triggers
         tell_go(process)
         for _ in range(5):
             with Tracing(jumps=True) as tracing:
-                arm_jumps(tracing, process.pid, program)
+                arm_jumps(tracing, process.pid, program, JUMPED)
                 time.sleep(moments.uniform(0, 0.02))
                 os.kill(tracer_of(process.pid), signal.SIGKILL)
                 with pytest.raises(TracerDied):
@@ -158,7 +145,7 @@ def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_
         if dtrap == 0:
             try:
                 tracing = Tracing(jumps=True)  # until the end: without it its tracer leaves
-                arm_jumps(tracing, process.pid, program)
+                arm_jumps(tracing, process.pid, program, JUMPED)
                 os.kill(os.getpid(), signal.SIGSTOP)
             finally:
                 os._exit(1)
@@ -170,7 +157,7 @@ def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_
         ask_how_it_is(process)
         assert text_of(process.pid, program) != before
         with Tracing(jumps=True) as tracing:
-            arm_jumps(tracing, process.pid, program)
+            arm_jumps(tracing, process.pid, program, JUMPED)
             ask_how_it_is(process)
         wait_until_untraced(process.pid)
         ask_how_it_is(process)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from backend.errors import TracerDied
-from backend.fasttrap.jumps import IN_USE
-from backend.fasttrap.tracepoints import Jumped, NotJumped
+from backend.fasttrap.tracepoints import Jumped
 from backend.linux import procfs
 from tests.differential.other_tracers import require
 from tests.fasttrap.test_hits import ask_how_it_is
 from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
 from tests.fasttrap.tracing import (
     Tracing,
+    arm_jumps,
     function_offsets,
     load_address,
     tell_go,
@@ -48,18 +48,6 @@ def foreign(pid: int, program: Path, functions: Sequence[str] = FUNCTIONS) -> It
         yield
 
 
-def arm(tracing: Tracing, pid: int, program: Path, functions: Sequence[str] = FUNCTIONS) -> None:
-    """Have jumps on the functions of a running program."""
-    tracing.tracer.attach(pid)
-    outcomes = tracing.arm(program, functions).values()
-    while any(isinstance(each, NotJumped) and each.reason == IN_USE for each in outcomes):
-        tracing.tracer.detach()
-        tracing.tracer.attach(pid)
-        outcomes = tracing.arm(program, functions).values()
-    assert {type(outcome) for outcome in outcomes} == {Jumped}
-    tracing.tracer.go()
-
-
 def wait_until_seen(pid: int, program: Path, name: str) -> None:
     """Wait until the tracer has put back what is behind the first byte of a function's first instruction."""
     rest = ["one", "two", "three", "four", "five"].index(name.partition("_")[0])
@@ -76,7 +64,7 @@ def test_uprobe_over_a_jump_comes_and_goes(triggers: Triggers, name: str) -> Non
         before = text_of(process.pid, program)
         tell_go(process)
         with Tracing(jumps=True) as tracing:
-            arm(tracing, process.pid, program, [name])
+            arm_jumps(tracing, process.pid, program, [name])
             for _ in range(2):
                 with foreign(process.pid, program, [name]):
                     ask_how_it_is(process)
@@ -96,7 +84,7 @@ def test_uprobes_that_nobody_has_come_by_go_without_harm(triggers: Triggers) -> 
         before = text_of(process.pid, program)
         tell_go(process)
         with Tracing(jumps=True) as tracing:
-            arm(tracing, process.pid, program, functions)
+            arm_jumps(tracing, process.pid, program, functions)
             tracing.tracer.hold()
             with foreign(process.pid, program, functions):
                 pass
@@ -131,7 +119,7 @@ def test_whoever_leaves_first_leaves_the_other_what_is_its_own(triggers: Trigger
         before = text_of(process.pid, program)
         tell_go(process)
         with Tracing(jumps=True) as tracing:
-            arm(tracing, process.pid, program)
+            arm_jumps(tracing, process.pid, program, FUNCTIONS)
             tracing.tracer.hold()
             with foreign(process.pid, program):
                 with_uprobes = bytearray(before)
@@ -177,7 +165,7 @@ def test_bpftrace_may_come_and_go(triggers: Triggers) -> None:
     with trigger(program, "3") as process:
         tell_go(process)
         with Tracing(jumps=True) as tracing:
-            arm(tracing, process.pid, program)
+            arm_jumps(tracing, process.pid, program, FUNCTIONS)
             for _ in range(2):
                 probes = ",".join(f"uprobe:{program}:{name}" for name in FUNCTIONS)
                 line = f"{probes} {{ @[func] = count(); }} interval:ms:500 {{ exit(); }}"
@@ -198,7 +186,7 @@ def test_program_lives_on_when_all_but_the_uprobes_are_gone(triggers: Triggers, 
         if dtrap == 0:
             try:
                 tracing = Tracing(jumps=True)
-                arm(tracing, process.pid, program)
+                arm_jumps(tracing, process.pid, program, FUNCTIONS)
                 os.kill(os.getpid(), signal.SIGSTOP)
                 with pytest.raises(TracerDied):
                     tracing.next()

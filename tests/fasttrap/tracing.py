@@ -22,9 +22,10 @@ from elftools.elf.sections import SymbolTableSection
 from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap.engine import Ended, Happening
 from backend.fasttrap.inject import Gate, Syscall, call
+from backend.fasttrap.jumps import IN_USE
 from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracee import Memory
-from backend.fasttrap.tracepoints import Outcome
+from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from scratch.instruction import Instruction, Kind, decode
@@ -226,6 +227,20 @@ class Tracing:
     def wait_end(self) -> None:
         """Wait until the process has ended."""
         assert isinstance(self.next(), Ended)
+
+
+def arm_jumps(tracing: Tracing, pid: int, program: Path, functions: Sequence[str]) -> None:
+    """Have jumps on functions of a running program: where a thread was in the middle of a window, once more when it has
+    gone on.
+    """
+    tracing.tracer.attach(pid)
+    outcomes = tracing.arm(program, functions).values()
+    while any(isinstance(each, NotJumped) and each.reason == IN_USE for each in outcomes):
+        tracing.tracer.detach()
+        tracing.tracer.attach(pid)
+        outcomes = tracing.arm(program, functions).values()
+    assert {type(outcome) for outcome in outcomes} == {Jumped}
+    tracing.tracer.go()
 
 
 @contextmanager
