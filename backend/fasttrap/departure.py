@@ -18,7 +18,7 @@ def leave(process: Process) -> None:
     """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back.
 
     The safety handler goes last, when no thread but one is held any more: should the tracer be killed before,
-    threads stopped at int3s need it. A handler of the program's own, which the kernel may have forgotten, comes
+    threads stopped at int3s need it. Where the kernel has forgotten it, or a handler of the program's own, that comes
     back first: threads may be let go with a SIGTRAP for it. A thread that can't be stopped (it waits for its
     vfork child) is let go by the end of the tracer.
     """
@@ -33,16 +33,15 @@ def leave(process: Process) -> None:
             process.installed.set_gate(GATE_SHUT)
         upkeep.restore_guests(process)
         last = process.spare_thread()
-        if last is not None and not process.sigtrap.safe:
-            upkeep.restore(process, last)
+        if last is not None:
+            upkeep.keep_handler(process, last)
     for tid in list(process.threads.held):
         if tid != last:
             _forget(process, tid)
     if last is not None:
         with contextlib.suppress(ProcessGone):
             _move_home(process, last)
-            if process.sigtrap.safe:
-                upkeep.restore(process, last)
+            upkeep.restore(process, last)
         _forget(process, last)
     process.tracepoints.memory.close()
 
@@ -102,4 +101,6 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
     trap_mask.give_back(thread)
     if thread.finishing is not None or thread.late:
         signals.send_waiting(thread, process.pid)
+        thread.finishing, thread.late = None, False
+        process.tracepoints.note_waiting(thread)
     ptrace.detach(thread.tid, number or signals.recall_waiting(thread))

@@ -1,5 +1,5 @@
-"""A signal's disposition in the traced process, as the kernel has it: read and written by calls made in the name of
-a held thread (`inject`). What it ought to be says `sigtrap`.
+"""Signals' dispositions in the traced process, as the kernel has them: read and written by calls made in the name of
+a held thread (`inject`). What that of SIGTRAP ought to be says `sigtrap`, and which may block it `trap_mask`.
 """
 
 import struct
@@ -50,31 +50,50 @@ class Action:
     def is_for_once(self) -> bool:
         return self.flags & SA_RESETHAND != 0
 
+    @property
+    def blocks_trap(self) -> bool:
+        """Whether a handler runs with SIGTRAP blocked by its mask."""
+        return self.is_handler and self.mask & TRAP_BIT != 0
+
+    def with_trap(self, *, blocked: bool) -> "Action":
+        """The same with SIGTRAP in the mask, or not."""
+        return replace(self, mask=self.mask | TRAP_BIT if blocked else self.mask & ~TRAP_BIT)
+
     def unblocked(self) -> "Action":
-        """The same with SIGTRAP not blocked while a handler runs."""
+        """A disposition of SIGTRAP, the same with SIGTRAP not blocked while a handler runs."""
         if not self.is_handler:
             return self
-        return replace(self, flags=self.flags | SA_NODEFER, mask=self.mask & ~TRAP_BIT)
+        return replace(self.with_trap(blocked=False), flags=self.flags | SA_NODEFER)
+
+    def before(self, other: "Action") -> "Action":
+        """A disposition of SIGTRAP that calls this one's handler, which may call the handler of the other: as that
+        would be called, but with SIGTRAP unblocked.
+        """
+        if not other.is_handler:
+            return self
+        restorer = other.restorer if other.flags & SA_RESTORER else self.restorer
+        flags = other.flags | SA_SIGINFO | SA_RESTORER
+        return replace(other, handler=self.handler, flags=flags, restorer=restorer).unblocked()
 
 
-def read_action(tid: int, gate: Gate, memory: Memory) -> Action:
-    """Return SIGTRAP's disposition as the kernel has it, by a call injected into the held thread `tid`."""
-    return _exchange(tid, gate, memory, None)
+def read_action(tid: int, gate: Gate, memory: Memory, number: int = SIGTRAP) -> Action:
+    """Return a signal's disposition as the kernel has it, by a call injected into the held thread `tid`."""
+    return _exchange(tid, gate, memory, number, None)
 
 
-def write_action(tid: int, gate: Gate, memory: Memory, action: Action) -> Action:
-    """Set SIGTRAP's disposition, by a call injected into the held thread `tid`; return what it was."""
-    return _exchange(tid, gate, memory, action)
+def write_action(tid: int, gate: Gate, memory: Memory, action: Action, number: int = SIGTRAP) -> Action:
+    """Set a signal's disposition, by a call injected into the held thread `tid`; return what it was."""
+    return _exchange(tid, gate, memory, number, action)
 
 
-def _exchange(tid: int, gate: Gate, memory: Memory, new: Action | None) -> Action:
+def _exchange(tid: int, gate: Gate, memory: Memory, number: int, new: Action | None) -> Action:
     buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
     old = buffer + _ACTION.size
     before = memory.read(buffer, 2 * _ACTION.size)
     if new is not None:
         memory.write(buffer, new.to_bytes())
     result = inject.call(
-        tid, gate, Syscall.RT_SIGACTION, SIGTRAP, 0 if new is None else buffer, old, SIGSET_SIZE
+        tid, gate, Syscall.RT_SIGACTION, number, 0 if new is None else buffer, old, SIGSET_SIZE
     )
     action = Action.from_bytes(memory.read(old, _ACTION.size))
     memory.write(buffer, before)

@@ -307,6 +307,7 @@ class Engine:
         if is_first:
             upkeep.secure_guests(process)
             trap_mask.take_over_held(process)
+            trap_mask.unblock_in_handlers(process, tid)
         ways = iter(outcomes)
         found: Coded[Way | Refuse] = Coded()
         for place in range(len(sites)):
@@ -545,6 +546,7 @@ class Engine:
         registers = ptrace.registers(tid)
         if not self.process.is_trap(tid, registers):
             if signals.completed(thread, registers, self.process.tracepoints, self.process.pid):
+                self.process.tracepoints.note_waiting(thread)
                 return None
             if self.process.is_spent(tid, registers):
                 ptrace.cont(tid)
@@ -577,7 +579,7 @@ class Engine:
         answered = None
         if site in self.process.watched.settings:
             answered = upkeep.note_setting(self.process, thread, at_site)
-        elif site in self.process.watched.returns and thread.repeats:
+        elif site in self.process.watched.returns and thread.returns_matter:
             upkeep.note_return(self.process, thread, at_site)
         if self.process.handler_lost and not thread.guest:
             upkeep.put_handler_back(self.process, thread)
@@ -682,14 +684,18 @@ class Engine:
             upkeep.foreign_trap(self.process, thread)
             return
         threads = self.process.threads
-        threads.held[thread.tid] = SIGTRAP << 8 | 0x7F
+        is_kept = threads.keep(thread.tid, SIGTRAP)
         self.hold()
         if threads.held.pop(thread.tid, None) is None:
             raise ProcessGone(thread.tid)
         upkeep.put_right(self.process, thread)
-        # It stops again at the handler's first instruction.
-        ptrace.interrupt(thread.tid)
-        upkeep.foreign_trap(self.process, thread)
+        if is_kept:
+            ptrace.cont(thread.tid)
+        # That stop is not taken: the signal would be lost if we were killed.
+        if not is_kept or threads.look(thread.tid) == SIGTRAP:
+            # It stops again at the handler's first instruction.
+            ptrace.interrupt(thread.tid)
+            upkeep.foreign_trap(self.process, thread)
         status = os.waitpid(thread.tid, inject.WALL)[1]
         if isinstance(decode(status), Exited | Killed):
             raise TraceeEnded(thread.tid, status)

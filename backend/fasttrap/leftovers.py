@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import disposition, inject
+from backend.fasttrap import disposition, inject, safety, signals
 from backend.fasttrap.process import Process
 from backend.fasttrap.safety import Leftover
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP
-from backend.linux import ptrace
+from backend.linux import ptrace, threads
 
 _LOOK_S = 0.001
 _PATIENCE_S = 10.0
@@ -37,6 +37,7 @@ def put_right(process: Process, found: Sequence[Leftover]) -> None:
     for leftover in found:
         # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
         points.defuse(leftover.start)
+    _send_waiting(process, found)
     armed = [leftover for leftover in found if leftover.is_armed]
     displaced = {site: byte for each in armed for site, byte in each.displaced(points.memory).items()}
     ranked = {site: rank for each in armed for site, rank in each.ranked.items()}
@@ -49,6 +50,20 @@ def put_right(process: Process, found: Sequence[Leftover]) -> None:
         ):
             current = disposition.read_action(tid, process.gate, points.memory)
             process.sigtrap.take_over(current, found)
+
+
+def _send_waiting(process: Process, found: Sequence[Leftover]) -> None:
+    """Send the signals that a dead tracer has kept back from threads, unless those have sent them to themselves: who is
+    not on the way to the end of a copy that stops has met it.
+    """
+    for leftover in found:
+        for waiting in leftover.waiting:
+            thread = process.threads.known.get(waiting.tid)
+            on_its_way = any(each.has_stop(_pc(waiting.tid)) for each in found)
+            if thread is not None and (on_its_way or not waiting.at_stop):
+                threads.send_signal(signals.process_of(thread, process.pid), thread.tid, waiting.signal)
+        if leftover.waiting:
+            safety.note_waiting(process.tracepoints.memory, leftover.start, ())
 
 
 def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:

@@ -7,7 +7,7 @@ The one place of mutable state beside the tables that it holds; `engine`, `upkee
 import contextlib
 from array import array
 from dataclasses import dataclass, field, replace
-from signal import SIGTRAP
+from signal import SIGCONT, SIGSTOP, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU
 from typing import Protocol
 
 from backend.errors import ProcessGone, TraceeEnded
@@ -28,8 +28,8 @@ from backend.linux.wait_status import EventStop, SignalStop, decode
 from scratch.slots import Tid
 from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, ClauseCall
 
-SI_KERNEL = 0x80
-"""si_code of the SIGTRAP that an int3 raises."""
+_JOB_CONTROL = frozenset((SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU))
+"""Signals that can't be sent once more without undoing what was sent after them."""
 
 
 class Installed(Protocol):
@@ -86,25 +86,44 @@ class Process:
     """The kernel has forgotten the safety handler: a hit found SIGTRAP blocked. The next hit puts it back."""
     unusual: set[int] = field(default_factory=set)
     """Threads whose hits the loop can't serve."""
-    repeating: set[int] = field(default_factory=set)
-    """Threads that may come back to a site from a signal handler (`Thread.repeats`)."""
+    returning: set[int] = field(default_factory=set)
+    """Threads whose returns from signal handlers the engine must see."""
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
     """Threads for which the kernel has SIGTRAP blocked: see trap_mask."""
     own_actions: dict[int, Action] = field(default_factory=dict)
     """What guests have set for SIGTRAP since they were made, each for itself; what the kernel has is the process's."""
 
     def __post_init__(self) -> None:
-        self.threads.at_trap = self._step_back
+        self.threads.keep_signal = self._keep_signal
 
-    def _step_back(self, tid: int) -> bool:
+    def _keep_signal(self, tid: int, number: int) -> bool:
+        """See Threads.keep_signal."""
         try:
             registers = ptrace.registers(tid)
-            if not self.is_trap(tid, registers):
+            if number == SIGTRAP and self.is_trap(tid, registers):
+                ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
+                return True
+            thread = self.threads.known.get(tid)
+            if thread is None or tid in self.threads.held or number in _JOB_CONTROL:
                 return False
-            ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
-        except ProcessLookupError:
+            if number == SIGTRAP and self.tracepoints.ends_copy(registers.rip - 1):
+                return False
+            before = self._bytes_before(registers.rip) if number == SIGTRAP else b""
+            again = signals.comes_again(registers, ptrace.signal_info(tid), before)
+            if again is None:
+                signals.put_off(thread, self.tracepoints, self.pid)
+            else:
+                ptrace.set_registers(tid, again)
+        except (OSError, ProcessGone):
             return False
         return True
+
+    def _bytes_before(self, address: int) -> bytes:
+        """Return the two bytes before an address in code, or the one that is mapped."""
+        try:
+            return self.tracepoints.memory.read(address - 2, 2)
+        except OSError:
+            return self.tracepoints.memory.read(address - 1, 1)
 
     @property
     def gate(self) -> Gate:
@@ -120,7 +139,7 @@ class Process:
     def bring_all(self) -> None:
         """Have all those come to the engine from now on."""
         slow = self.brought
-        self.tracepoints.bring_all(slow | self.watched.returns if self.repeating else slow)
+        self.tracepoints.bring_all(slow | self.watched.returns if self.returning else slow)
 
     def has_loaded(self, site: int) -> bool:
         """Tell whether a hit of this site means that libraries have been loaded."""
@@ -134,7 +153,7 @@ class Process:
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
         site, points = registers.rip - 1, self.tracepoints
-        if not self.was_int3(site) or ptrace.signal_info(tid).code != SI_KERNEL:
+        if not self.was_int3(site) or ptrace.signal_info(tid).code != signals.SI_KERNEL:
             return False
         # Where we have given up, an int3 that stands is the program's.
         return site not in self.made.gone or self.made.verdict(site, points.memory) is not Verdict.NOT_OURS
@@ -154,7 +173,7 @@ class Process:
         """Tell whether a thread stopped with SIGTRAP is back at its site already, put there by a tracer that was killed
         before it could take the signal away: there is no int3 before it that the program would have executed.
         """
-        if ptrace.signal_info(tid).code != SI_KERNEL:
+        if ptrace.signal_info(tid).code != signals.SI_KERNEL:
             return False
         try:
             before = self.tracepoints.memory.read(registers.rip - 2, 2)
@@ -167,7 +186,7 @@ class Process:
         its code, and take that away.
         """
         address, memory = registers.rip - 1, self.tracepoints.memory
-        if not self.made.standing or ptrace.signal_info(tid).code != SI_KERNEL:
+        if not self.made.standing or ptrace.signal_info(tid).code != signals.SI_KERNEL:
             return False
         byte = self.made.copied(address, memory)
         if byte is not None:
@@ -268,8 +287,8 @@ class Process:
         """Keep the hot loop away from hits as long as some thread is unusual, from sigreturn while it is to
         be watched.
         """
-        if bool(thread.repeats) != (thread.tid in self.repeating):
-            self.repeating ^= {thread.tid}
+        if thread.returns_matter != (thread.tid in self.returning):
+            self.returning ^= {thread.tid}
             self.bring_all()
         if thread.usual:
             self.unusual.discard(thread.tid)
@@ -322,11 +341,15 @@ class Process:
 
     def forget(self, tid: int) -> bool:
         """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""
+        thread = self.threads.known.get(tid, Thread(tid))
+        thread.finishing, thread.late = None, False
+        with contextlib.suppress(OSError, ProcessGone):
+            self.tracepoints.note_waiting(thread)
         self.threads.forget(tid)
         self.set_gate()
         self.tracepoints.space.chunks.release(Tid(tid))
         self.unusual.discard(tid)
-        self.repeating.discard(tid)
+        self.returning.discard(tid)
         self._tell_loop()
         self.block_in_kernel(tid, blocked=False)
         self.own_actions.pop(tid, None)

@@ -5,15 +5,18 @@ Every region of scratch memory has a record in its header: whether its sites are
 them is, with the displaced bytes behind. The first region, *home*, has the handler's code too, and what the
 program has set for SIGTRAP. All this is written before the first int3, by `write`. It is used
 
-- by the handler, in force as long as the program has none of its own (`sigtrap`). It never runs as long as there
-  is a tracer. A thread that meets an int3 when there is none writes all displaced bytes back, through
-  /proc/self/mem, and goes on. Other threads run meanwhile: what lets them block SIGTRAP comes last (`Watched.rank`).
-  Where that can't be opened it goes on in the site's copy, or if there is none yet waits for somebody to put the
-  text in order;
+- by the handler, in force as long as int3s stand (`sigtrap`). A thread that meets one when there is no tracer writes
+  all displaced bytes back, through /proc/self/mem, and goes on. Other threads run meanwhile: what lets them block
+  SIGTRAP comes last (`Watched.rank`). Where that can't be opened it goes on in the site's copy, or if there is none
+  yet waits for somebody to put the text in order. One that comes to the end of a copy that stops there for the sake
+  of a signal (`signals`) sends itself that. A SIGTRAP that is none of ours is passed on to the program's own
+  handler, with the registers, stack and return address that the kernel would have called that with: with a tracer
+  that is all the handler ever does;
 - by the next tracer, dtrap as the guardian or another one on another day: `find`.
 """
 
 import struct
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -22,39 +25,72 @@ from typing import Final
 
 from backend.fasttrap.disposition import SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, Action
 from backend.fasttrap.made_sites import WITNESS_BYTES, MadeSites, Witness, standing
-from backend.fasttrap.scratch_space import GATE_OFFSET, TABLE_ENTRY_SIZE, Region
+from backend.fasttrap.scratch_space import GATE_OFFSET, SPARE_OFFSET, TABLE_ENTRY_SIZE, Region
 from backend.fasttrap.text import INT3, PAGE_SIZE, Displaced
 from backend.fasttrap.tracee import Memory
 from backend.fasttrap.watched import Watched
 from backend.linux import procfs
 
 _HANDLER: Final = bytes.fromhex(
-    "817e0880000000"  # home:      cmpl   $0x80,0x8(%rsi)          si_code: raised by an int3?
-    "7544"  #            jne    out
-    "4989d7"  #            mov    %rdx,%r15
-    "4d8bb7a8000000"  #            mov    RIP(%r15),%r14           where the thread is, in its ucontext
-    "498d46ff"  #            lea    -0x1(%r14),%rax                the int3 that it is behind
+    "4989d7"  # home:      mov    %rdx,%r15
+    "817e0880000000"  #            cmpl   $0x80,0x8(%rsi)              si_code: raised by an int3?
+    "755e"  #            jne    chain
+    "4d8bb7a8000000"  #            mov    RIP(%r15),%r14               where the thread is, in its ucontext
+    "498d46ff"  #            lea    -0x1(%r14),%rax              the int3 that it is behind
     "488d1de2ffffff"  #            lea    home,%rbx
     "4939de"  # find:      cmp    %rbx,%r14
     "7209"  #            jb     elsewhere
-    "4c3bb308020000"  #            cmp    END(%rbx),%r14
-    "7221"  #            jb     out                                it has been sent to its copy
-    "488bbb20020000"  # elsewhere: mov    TABLE(%rbx),%rdi
-    "488b8b28020000"  #            mov    COUNT(%rbx),%rcx
-    "e305"  #            jrcxz  next
-    "f248af"  #            repnz  scas %es:(%rdi),%rax             among the sites of this region?
-    "740d"  #            je     ours
-    "488b9b10020000"  # next:      mov    NEXT(%rbx),%rbx
+    "4c3bb360020000"  #            cmp    END(%rbx),%r14
+    "7256"  #            jb     sent                         it has been sent to its copy
+    "488bbb78020000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8b80020000"  #            mov    COUNT(%rbx),%rcx
+    "e309"  #            jrcxz  next
+    "f248af"  #            repnz  scas %es:(%rdi),%rax         among the sites of this region?
+    "0f8484000000"  #            je     ours
+    "488b9b68020000"  # next:      mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
-    "75d1"  #            jne    find
+    "75cd"  #            jne    find
+    "41f7c6ff0f0000"  #            test   $0xfff,%r14d                 none of ours: is it behind one that stands?
+    "7410"  #            je     chain
+    "41807effcc"  #            cmpb   $0xcc,-0x1(%r14)
+    "7409"  #            je     chain
+    "6641817efecd03"  #            cmpw   $0x3cd,-0x2(%r14)
+    "755e"  #            jne    out                          no: put back at the site already
+    "4c8b1d27020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
+    "4983fb01"  #            cmp    $0x1,%r11
+    "7651"  #            jbe    out                          SIG_DFL, SIG_IGN
+    "bf05000000"  #            mov    $0x5,%edi                    as it would have been called
+    "4c89fa"  #            mov    %r15,%rdx
+    "41ffe3"  #            jmp    *%r11
+    "803dff01000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
+    "743d"  #            je     out
+    "b8ba000000"  #            mov    $0xba,%eax                   gettid
+    "0f05"  #            syscall
+    "89c5"  #            mov    %eax,%ebp
+    "41bc28000000"  #            mov    $40,%r12d
+    "488d1d1f020000"  #            lea    WAITING,%rbx
+    "396b04"  # waiting:   cmp    %ebp,0x4(%rbx)               does this one wait for this thread?
+    "7519"  #            jne    other
+    "0fb613"  #            movzbl (%rbx),%edx                  which: 0 if it waits for something else
+    "85d2"  #            test   %edx,%edx
+    "7412"  #            je     other
+    "b827000000"  #            mov    $0x27,%eax                   getpid
+    "0f05"  #            syscall
+    "89c7"  #            mov    %eax,%edi
+    "89ee"  #            mov    %ebp,%esi
+    "b8ea000000"  #            mov    $0xea,%eax                   tgkill
+    "0f05"  #            syscall
+    "4883c308"  # other:     add    $0x8,%rbx
+    "41ffcc"  #            dec    %r12d
+    "75d9"  #            jne    waiting
     "c3"  # out:       ret
-    "498987a8000000"  # ours:      mov    %rax,RIP(%r15)           back to the site
-    "482bbb20020000"  #            sub    TABLE(%rbx),%rdi
-    "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp its slot: HEADER_SIZE + 64 * number
+    "498987a8000000"  # ours:      mov    %rax,RIP(%r15)               back to the site
+    "482bbb78020000"  #            sub    TABLE(%rbx),%rdi
+    "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp      its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
-    "803dc401000000"  #            cmpb   $0x0,may_open
+    "803da101000000"  #            cmpb   $0x0,may_open
     "0f8410010000"  #            je     copy
-    "488d3d77010000"  #            lea    path,%rdi
+    "488d3d54010000"  #            lea    path,%rdi
     "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
     "31d2"  #            xor    %edx,%edx
     "b802000000"  #            mov    $0x2,%eax
@@ -62,27 +98,27 @@ _HANDLER: Final = bytes.fromhex(
     "85c0"  #            test   %eax,%eax
     "0f88f3000000"  #            js     copy
     "4189c5"  #            mov    %eax,%r13d
-    "4531c9"  #            xor    %r9d,%r9d                        the sites in order of their ranks
-    "488d1d64ffffff"  # rank:      lea    home,%rbx
-    "80bb1802000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "4531c9"  #            xor    %r9d,%r9d                    the sites in order of their ranks
+    "488d1de9feffff"  # rank:      lea    home,%rbx
+    "80bb7002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
     "0f84ab000000"  #            je     after
-    "4c8ba320020000"  #            mov    TABLE(%rbx),%r12
+    "4c8ba378020000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
-    "4c3b8328020000"  # site:      cmp    COUNT(%rbx),%r8
+    "4c3b8380020000"  # site:      cmp    COUNT(%rbx),%r8
     "7370"  #            jae    healed
-    "488b8b28020000"  #            mov    COUNT(%rbx),%rcx
-    "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx             behind table and displaced bytes: the ranks
+    "488b8b80020000"  #            mov    COUNT(%rbx),%rcx
+    "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx           behind table and displaced bytes: the ranks
     "4c01e1"  #            add    %r12,%rcx
     "46380c01"  #            cmp    %r9b,(%rcx,%r8)
     "7557"  #            jne    on
-    "4f8b14c4"  #            mov    (%r12,%r8,8),%r10              the site, as a file offset
+    "4f8b14c4"  #            mov    (%r12,%r8,8),%r10            the site, as a file offset
     "4889e6"  #            mov    %rsp,%rsi
     "ba08000000"  #            mov    $0x8,%edx
     "b811000000"  #            mov    $0x11,%eax                   pread64: what stands there, as far as it goes
     "e8c8000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
     "753b"  #            jne    on
-    "488b9338020000"  #            mov    WITNESSES(%rbx),%rdx     if the program may change it: is it ours?
+    "488b9390020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
     "4885d2"  #            test   %rdx,%rdx
     "7417"  #            je     write
     "4c89c1"  #            mov    %r8,%rcx
@@ -92,8 +128,8 @@ _HANDLER: Final = bytes.fromhex(
     "48330424"  #            xor    (%rsp),%rax
     "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb328020000"  # write:     mov    COUNT(%rbx),%rsi
-    "498d34f4"  #            lea    (%r12,%rsi,8),%rsi             behind the table: the displaced bytes
+    "488bb380020000"  # write:     mov    COUNT(%rbx),%rsi
+    "498d34f4"  #            lea    (%r12,%rsi,8),%rsi           behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
     "e882000000"  #            call   one
@@ -101,14 +137,14 @@ _HANDLER: Final = bytes.fromhex(
     "eb87"  #            jmp    site
     "4183f903"  # healed:    cmp    $0x3,%r9d
     "7522"  #            jne    after
-    "4883bb3802000000"  #            cmpq   $0x0,WITNESSES(%rbx)   of those some may be left
+    "4883bb9002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
     "7518"  #            jne    after
-    "c6042400"  #            movb   $0x0,(%rsp)                    this region has no int3 any more
-    "4c8d9318020000"  #            lea    ARMED(%rbx),%r10
+    "c6042400"  #            movb   $0x0,(%rsp)                  this region has no int3 any more
+    "4c8d9370020000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
     "e855000000"  #            call   one
-    "488b9b10020000"  # after:     mov    NEXT(%rbx),%rbx
+    "488b9b68020000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "0f8538ffffff"  #            jne    region
     "41ffc1"  #            inc    %r9d
@@ -119,9 +155,9 @@ _HANDLER: Final = bytes.fromhex(
     "0f05"  #            syscall
     "41807effcc"  #            cmpb   $0xcc,-0x1(%r14)             it could not be written
     "750d"  #            jne    back
-    "807d0000"  # copy:      cmpb   $0x0,0x0(%rbp)                 is the copy there?
+    "807d0000"  # copy:      cmpb   $0x0,0x0(%rbp)               is the copy there?
     "7409"  #            je     wait
-    "4989afa8000000"  #            mov    %rbp,RIP(%r15)           then go on with it
+    "4989afa8000000"  #            mov    %rbp,RIP(%r15)               then go on with it
     "58"  # back:      pop    %rax
     "c3"  #            ret
     "6840420f00"  # wait:      push   $0xf4240                     nanosleep({0 s, 1000000 ns}, NULL)
@@ -139,22 +175,33 @@ _HANDLER: Final = bytes.fromhex(
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x1B4
-_PATH_OFFSET: Final = 0x1F0
+_RESTORER_OFFSET: Final = 0x22F
+_PATH_OFFSET: Final = 0x248
 _PATH: Final = b"/proc/self/mem\0"
 
-_RECORD_OFFSET: Final = 0x200
+_RECORD_OFFSET: Final = 0x258
 _RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
 it, and their ranks), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program
 changes none of these sites: behind the ranks two words for each site, what stands there from the int3 on, and which
 bits of that tell that it is ours (`made_sites`).
 """
-_MAGIC: Final = b"dtrap 3\0"
+_MAGIC: Final = b"dtrap 4\0"
 _WITNESS: Final = struct.Struct("<2Q")
-_ARMED_OFFSET: Final = 0x218
-_PROGRAM_OFFSET: Final = 0x240
-"""At home: the disposition of SIGTRAP that the program has set."""
+_ARMED_OFFSET: Final = 0x270
+PROGRAM_OFFSET: Final = 0x298
+"""At home: the disposition of SIGTRAP that the program has set, and behind it the set of the other signals for whose
+handlers the program has SIGTRAP blocked.
+"""
+_MASKING: Final = struct.Struct("<Q")
+_WAITING_OFFSET: Final = 0x2C0
+_WAITING: Final = struct.Struct("<BBHI")
+_MOST_WAITING: Final = 40
+"""At home: the signals that wait for a thread to come out of line. Each is in the first byte if the thread comes to the
+end of a copy that stops, else in the second; behind them are the time (seconds, modulo 65,536) and the thread.
+"""
+_FRESH_S: Final = 10
+"""A signal that has waited for longer is none that somebody has just been killed over."""
 
 
 def write(
@@ -207,9 +254,45 @@ def strike(memory: Memory, region: Region, site: int) -> None:
 _FLAGS: Final = SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER
 
 
-def note_program(memory: Memory, home: int, action: Action) -> None:
-    """Note what the program has set for SIGTRAP in the region that begins at `home`."""
-    memory.write(home + _PROGRAM_OFFSET, action.to_bytes())
+def note_program(memory: Memory, home: int, action: Action, masking: int) -> None:
+    """Note what the program has set for SIGTRAP in the region that begins at `home`, and the set of `masking` signals
+    (`Sigtrap.masking`).
+    """
+    memory.write(home + PROGRAM_OFFSET, action.to_bytes() + _MASKING.pack(masking))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A signal that the tracer keeps back until thread `tid` is out of line: at the end of a copy that stops if
+    `at_stop`, else as soon as it is seen to be.
+    """
+
+    tid: int
+    signal: int
+    at_stop: bool
+
+
+def note_waiting(memory: Memory, home: int, waiting: Sequence[Waiting]) -> None:
+    """Note the signals that wait, as many as there is room for, in the region that begins at `home`."""
+    now = _seconds()
+    rows = [
+        _WAITING.pack(each.signal * each.at_stop, each.signal * (not each.at_stop), now, each.tid)
+        for each in waiting[:_MOST_WAITING]
+    ]
+    memory.write(home + _WAITING_OFFSET, b"".join(rows).ljust(_WAITING.size * _MOST_WAITING, bytes(1)))
+
+
+def _seconds() -> int:
+    return int(time.monotonic()) % (1 << 16)
+
+
+def _noted_waiting(raw: bytes) -> list[Waiting]:
+    """Return the signals that are noted as waiting, without those that have waited for long."""
+    now, found = _seconds(), []
+    for at_stop, late, noted, tid in _WAITING.iter_unpack(raw):
+        if (at_stop or late) and (now - noted) % (1 << 16) <= _FRESH_S:
+            found.append(Waiting(tid, at_stop or late, at_stop != 0))
+    return found
 
 
 def disarmed(memory: Memory, regions: Sequence[Region]) -> None:
@@ -228,8 +311,9 @@ class Leftover:
     """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and the
     ranks that these have in putting them back, and,
     where the program may change the sites, their witnesses.
-    `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler, and `program` is what
-    the program has set for SIGTRAP.
+    `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler; `program` is what
+    the program has set for SIGTRAP, `masking` the set of other signals whose handlers it has set to run with SIGTRAP
+    blocked; and the signals in `waiting` have been kept back.
     """
 
     start: int
@@ -240,6 +324,8 @@ class Leftover:
     is_armed: bool
     handler: Action | None
     program: Action
+    masking: int
+    waiting: Sequence[Waiting]
 
     @property
     def ranked(self) -> dict[int, int]:
@@ -254,6 +340,10 @@ class Leftover:
     def is_in_handler(self, pc: int) -> bool:
         """Tell whether a thread with this pc runs the handler."""
         return self.handler is not None and 0 <= pc - self.start < _RESTORER_OFFSET
+
+    def has_stop(self, pc: int) -> bool:
+        """Tell whether a thread with this pc is in a copy that stops at its end."""
+        return SPARE_OFFSET <= pc - self.start < GATE_OFFSET
 
     def displaced(self, memory: Memory) -> dict[int, int]:
         """Return the displaced bytes by address, without those of sites at which something else stands by now."""
@@ -277,7 +367,7 @@ def find(pid: int, memory: Memory) -> list[Leftover]:
 def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
     # To the kernel, regions that are neighbours are one mapping, also with one that has no record yet.
     while start < end:
-        header = memory.read(start, _PROGRAM_OFFSET + Action.SIZE)
+        header = memory.read(start, SPARE_OFFSET)
         magic, region_end, _, armed, table, count, _, witnessed = _RECORD.unpack_from(header, _RECORD_OFFSET)
         if magic != _MAGIC or not start < region_end <= end:
             start += PAGE_SIZE
@@ -286,8 +376,12 @@ def _within(memory: Memory, start: int, end: int) -> Iterator[Leftover]:
         sites = array("Q", raw[: 8 * count])
         witnesses = [Witness(*row) for row in _WITNESS.iter_unpack(raw[10 * count :])] if witnessed else []
         handler = Action(start, _FLAGS, start + _RESTORER_OFFSET) if header.startswith(_HANDLER) else None
-        program = Action.from_bytes(header[_PROGRAM_OFFSET:])
+        program = Action.from_bytes(header[PROGRAM_OFFSET : PROGRAM_OFFSET + Action.SIZE])
+        masking = _MASKING.unpack_from(header, PROGRAM_OFFSET + Action.SIZE)[0]
+        waiting = _noted_waiting(header[_WAITING_OFFSET:SPARE_OFFSET]) if handler else []
         displaced = raw[8 * count : 9 * count]
         ranks = raw[9 * count : 10 * count]
-        yield Leftover(start, sites, displaced, ranks, witnesses, bool(armed), handler, program)
+        yield Leftover(
+            start, sites, displaced, ranks, witnesses, bool(armed), handler, program, masking, waiting
+        )
         start = region_end

@@ -29,7 +29,7 @@ from backend.fasttrap.inject import SYSCALL_INSTRUCTION, WALL
 from backend.fasttrap.tracee import Memory, Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import procfs, ptrace, threads
-from backend.linux.ptrace import Registers
+from backend.linux.ptrace import Registers, SignalInfo
 from backend.linux.wait_status import Interrupted, SignalStop, decode
 from scratch import emulation
 from scratch.displaced import Resume, State
@@ -47,6 +47,8 @@ _MOST_REPEATS = 32
 
 SI_TKILL = -6
 """si_code of a signal sent to one thread."""
+SI_KERNEL = 0x80
+"""si_code of the SIGTRAP that an int3 raises."""
 _RESTARTS = frozenset((1 << 64) - code for code in (512, 513, 514, 516))
 """Results of a system call that the kernel may restart: ERESTARTSYS, ..NOINTR, ..NOHAND, _RESTARTBLOCK."""
 
@@ -99,6 +101,7 @@ def deliver(
     elif (stopping := tracepoints.stopping(route, used)) is not None:
         thread.waiting.append(info)
         thread.finishing = stopping.copy.slot
+        tracepoints.note_waiting(thread)
         place = next(offset for offset, known in stopping.copy.boundaries if known == resume)
         if route is not stopping:
             ptrace.set_instruction_pointer(thread.tid, stopping.copy.slot + place)
@@ -223,9 +226,13 @@ def put_off(thread: Thread, tracepoints: Tracepoints, pid: int) -> None:
     """
     complete_info(thread, tracepoints)
     info = ptrace.signal_info(thread.tid)
+    later = thread.finishing is not None or thread.late
+    if not later and threads.queue_signal(process_of(thread, pid), thread.tid, info.signal, info.raw):
+        return
     thread.waiting.append(info)
-    if thread.finishing is None:
-        threads.send_signal(pid, thread.tid, info.signal)
+    tracepoints.note_waiting(thread)
+    if not later:
+        threads.send_signal(process_of(thread, pid), thread.tid, info.signal)
 
 
 def send_waiting(thread: Thread, pid: int) -> None:
@@ -233,7 +240,29 @@ def send_waiting(thread: Thread, pid: int) -> None:
     siginfo.
     """
     for info in thread.waiting:
-        threads.send_signal(pid, thread.tid, info.signal)
+        threads.send_signal(process_of(thread, pid), thread.tid, info.signal)
+
+
+def process_of(thread: Thread, pid: int) -> int:
+    """Return the process that a thread belongs to: a guest is one of its own."""
+    return thread.tid if thread.guest else pid
+
+
+def comes_again(registers: Registers, info: SignalInfo, before: bytes) -> Registers | None:
+    """Of a thread stopped by a signal that its own instruction has raised: return the registers with which it raises
+    the same once more; None of any other. `before` are the two bytes before its pc.
+    """
+    if info.signal == SIGTRAP:
+        if info.code != SI_KERNEL:
+            return None
+        size = next((len(int3) for int3 in _INT3S if before.endswith(int3)), 0)
+        return replace(registers, rip=registers.rip - size)
+    return registers if info.signal in FAULTS and info.code > 0 and info.code not in _MACHINE_CHECKS else None
+
+
+_INT3S = (b"\xcc", b"\xcd\x03")
+_MACHINE_CHECKS = frozenset((4, 5))
+"""BUS_MCEERR_AR, BUS_MCEERR_AO; no other fault has these codes that would not come again."""
 
 
 def recall_waiting(thread: Thread) -> int:

@@ -6,10 +6,11 @@ it right after each trap that the kernel spoilt. The book is kept where the prog
 each `syscall` instruction that is known to be rt_sigaction or rt_sigprocmask (*watched* sites, found by the
 constant loaded into eax before) brings those calls to us.
 
-While the program has the default disposition or ignores SIGTRAP, the kernel is given the safety handler
-(`safety`), for the time when there is no tracer any more: if it is killed while threads are stopped at int3s, they
-would die of the signals that they are in the middle of. A program with a SIGTRAP handler of its own keeps it;
-but it runs with SIGTRAP unblocked, so that int3s in it, and in the return from it, spoil nothing.
+Instead of what the program has set, the kernel is given the safety handler (`safety`), for the time when there is
+no tracer any more: if it is killed while threads are stopped at int3s, they would die of the signals that they are
+in the middle of. That calls the program's own handler, if there is one, for what is not ours. One that is to be
+called once only (SA_RESETHAND), which the kernel then forgets, it is given itself. Either runs with SIGTRAP unblocked,
+so that int3s in it, and in the return from it, spoil nothing.
 """
 
 import errno
@@ -29,38 +30,53 @@ _NEVER_BLOCKED = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
 
 
 class Sigtrap:
-    """The book: what the program has set (`program`), and whether the kernel has the safety handler instead."""
+    """The book: what the program has set (`program`), and whether the kernel has the safety handler instead; and for
+    which other signals' handlers the program has set that SIGTRAP is blocked, `masking` (bit n-1 for signal n): the
+    kernel is told otherwise (`trap_mask`).
+    """
 
     def __init__(self) -> None:
         self.program = Action(DEFAULT)
         self.safe = False
         self.safety: Action | None = None
+        self.masking = 0
         self._is_known = False
+
+    @property
+    def told(self) -> Action:
+        """What the kernel is to have."""
+        if self.safety is None or not self.safe:
+            return self.program.unblocked()
+        return self.safety.before(self.program)
 
     def take_over(self, current: Action, leftovers: Sequence[Leftover]) -> None:
         """Take over from the tracer before us, which has left without putting it back: what the program has set if
         the kernel has something of that tracer's, `current`.
         """
         for leftover in leftovers:
-            if current == leftover.handler:
-                self.program, self.safety, self.safe = leftover.program, current, True
+            if leftover.handler is not None and current.handler == leftover.handler.handler:
+                self.program, self.safety, self.safe = leftover.program, leftover.handler, True
                 self._is_known = True
             elif leftover.is_armed and current == leftover.program.unblocked():
                 self.program = leftover.program
                 self._is_known = True
+            self.masking |= leftover.masking
 
     def install(self, tid: int, gate: Gate, memory: Memory, safety: Action) -> None:
-        """Put the safety handler in force unless the program has a handler of its own, which from now on runs with
-        SIGTRAP unblocked. What the program has set is noted where those who come after us look.
-        """
+        """Put the safety handler in force. What the program has set is noted where those who come after us look."""
         if self.safety == safety:
             return
         if not self._is_known:
             self.program = read_action(tid, gate, memory)
             self._is_known = True
-        note_program(memory, safety.handler, self.program)
-        self.safety, self.safe = safety, not self.program.is_handler
-        write_action(tid, gate, memory, safety if self.safe else self.program.unblocked())
+        self.safety, self.safe = safety, not self.program.is_for_once
+        self.note(memory)
+        write_action(tid, gate, memory, self.told)
+
+    def note(self, memory: Memory) -> None:
+        """Write down in the process what the program has set."""
+        if self.safety is not None:
+            note_program(memory, self.safety.handler, self.program, self.masking)
 
     def remove(self, tid: int, gate: Gate, memory: Memory) -> None:
         """Give the kernel what the program has set, if it has something else: our handler, or a forced reset.
@@ -84,10 +100,9 @@ class Sigtrap:
         if new is None:
             return None
         self.program = new
-        self.safe = not new.is_handler and self.safety is not None
-        if self.safety is not None:
-            note_program(memory, self.safety.handler, new)
-        return self.safety if self.safe else new.unblocked()
+        self.safe = self.safety is not None and not new.is_for_once
+        self.note(memory)
+        return self.told
 
 
 def exchange_action(registers: Registers, memory: Memory, current: Action) -> Action | None:
@@ -104,6 +119,16 @@ def exchange_action(registers: Registers, memory: Memory, current: Action) -> Ac
     except (OSError, struct.error):
         raise OSError(errno.EFAULT, "sigaction") from None
     return new
+
+
+def sets_masking(registers: Registers, memory: Memory) -> bool:
+    """Tell whether the rt_sigaction that the registers describe sets a handler that blocks SIGTRAP."""
+    if not registers.rsi:
+        return False
+    try:
+        return Action.from_bytes(memory.read(registers.rsi, Action.SIZE)).blocks_trap
+    except (OSError, struct.error):
+        return False
 
 
 def mask_after(registers: Registers, memory: Memory, mask: int) -> int | None:
@@ -145,8 +170,8 @@ def returned(registers: Registers, result: int) -> Registers:
     )
 
 
-_RIP_IN_FRAME, _RSP_IN_FRAME = 0xA8, 0xA0
-"""Of the ucontext that rsp points to at rt_sigreturn: gregs[REG_RIP] and gregs[REG_RSP]."""
+_RIP_IN_FRAME, _RSP_IN_FRAME, MASK_IN_FRAME = 0xA8, 0xA0, 0x128
+"""Of the ucontext that rsp points to at rt_sigreturn: gregs[REG_RIP], gregs[REG_RSP], uc_sigmask."""
 
 
 def returns_to(registers: Registers, memory: Memory) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from signal import SIGTRAP
+from signal import SIGRTMAX, SIGTRAP
 
 from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
@@ -31,7 +31,6 @@ PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 
 _LOOK_S = 0.0001
 """Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
-_TRAP_STOP = SIGTRAP << 8 | 0x7F
 
 
 class Memory:
@@ -96,6 +95,13 @@ class Thread:
     mask_known: bool = False
     blocks_trap: bool = False
     """The program has blocked SIGTRAP in it: see trap_mask."""
+    was_blocking: bool = False
+    """It had SIGTRAP blocked when it was taken over, and may be in a signal handler, whose return changes that."""
+
+    @property
+    def returns_matter(self) -> bool:
+        """Whether the engine must see its returns from signal handlers."""
+        return self.was_blocking or bool(self.repeats)
 
     @property
     def usual(self) -> bool:
@@ -105,8 +111,14 @@ class Thread:
         return not (self.guest or self.skip)
 
 
-def _leave(_: int) -> bool:
-    """Leave a thread as it is: no int3 is ours yet."""
+def _signal_of(looked: os.waitid_result) -> int | None:
+    """Return the signal that has stopped a tracee; None for any other stop."""
+    is_signal = looked.si_code == os.CLD_TRAPPED and looked.si_status <= SIGRTMAX
+    return looked.si_status if is_signal else None
+
+
+def _leave(_: int, __: int) -> bool:
+    """Leave a thread as it is: we know nothing of its process yet."""
     return False
 
 
@@ -121,9 +133,9 @@ class Threads:
         self.pid = pid
         self.known: dict[int, Thread] = {}
         self.held: dict[int, int] = {}
-        self.at_trap: Callable[[int], bool] = _leave
-        """Given a thread that SIGTRAP has stopped, puts it back where it was before an int3 of ours, if that is what
-        it has executed, and tells whether.
+        self.keep_signal: Callable[[int, int], bool] = _leave
+        """Given a thread and the signal that has stopped it, sees to it that the signal comes again if the thread is
+        resumed without it, and tells whether that could be done.
         """
         self.inside_call: set[int] = set()
         """Held threads that are in the middle of a system call (fork and the like), which must end first."""
@@ -202,21 +214,39 @@ class Threads:
         """Wait for the next stop or end, of any tracee (os.P_ALL) or of one (os.P_PID, its tid); return whose
         it is, and its status.
 
-        The signal that stopped a tracee is gone as soon as its status is taken, and so would be its trap if we
-        were killed then: `at_trap` puts the thread back before. Raises ChildProcessError if there is none.
+        The signal that stopped a tracee is gone as soon as its status is taken, and would be lost if we were killed
+        then: `keep_signal` is called before. Raises ChildProcessError if there is none.
         """
         taken = self._take(kind, tid, 0)
         assert taken is not None, "waits"
         return taken
 
+    def keep(self, tid: int, number: int) -> bool:
+        """Hold a thread that a signal has stopped, whether that stop has been taken or not; tell whether the signal
+        comes again when the thread is resumed.
+        """
+        is_kept = self.keep_signal(tid, number)
+        os.waitpid(tid, os.WNOHANG | WALL_OF_THIS_THREAD)
+        self.held[tid] = PLAIN_STOP if is_kept else number << 8 | 0x7F
+        return is_kept
+
+    def look(self, tid: int) -> int | None:
+        """Wait for the next stop of a thread, or its end, without taking it; return the signal that it is, if any."""
+        looked = self._look(os.P_PID, tid, 0)
+        assert looked is not None, "waits"
+        return _signal_of(looked)
+
+    def _look(self, kind: int, tid: int, options: int) -> os.waitid_result | None:
+        return os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD | options)
+
     def _take(self, kind: int, tid: int, options: int) -> tuple[int, int] | None:
-        looked = os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD | options)
+        looked = self._look(kind, tid, options)
         if looked is None:
             return None
-        trapped = looked.si_code == os.CLD_TRAPPED and looked.si_status == SIGTRAP
-        is_back = trapped and self.at_trap(looked.si_pid)
+        number = _signal_of(looked)
+        is_kept = number is not None and self.keep_signal(looked.si_pid, number)
         found, status = os.waitpid(looked.si_pid, WALL_OF_THIS_THREAD)
-        return found, PLAIN_STOP if is_back and status == _TRAP_STOP else status
+        return found, PLAIN_STOP if is_kept and status == looked.si_status << 8 | 0x7F else status
 
     def _hold(self, tid: int, status: int) -> None:
         match decode(status):

@@ -21,7 +21,7 @@ from backend.fasttrap.inject import Gate
 from backend.fasttrap.loop import Control, SiteTable
 from backend.fasttrap.scratch_space import GATE_OFFSET, HEADER_SIZE, SPARE_OFFSET, ScratchSpace
 from backend.fasttrap.site_batch import Site, SiteBatch
-from backend.fasttrap.tracee import Memory
+from backend.fasttrap.tracee import Memory, Thread
 from backend.linux.ptrace import Registers
 from scratch import windows
 from scratch.displaced import (
@@ -125,6 +125,7 @@ class Tracepoints:
         self._prepared = array("Q")
         self._spare: dict[int, Route] = {}
         self._of_threads: dict[int, Route] = {}
+        self._waiting: list[safety.Waiting] = []
         self._control = control
         self.table.install(control)
 
@@ -321,6 +322,18 @@ class Tracepoints:
                 self._spare[slot] = stopping
                 return stopping
         return None
+
+    def note_waiting(self, thread: Thread) -> None:
+        """Note in the process which signals a thread's being out of line keeps back, for those who come after us."""
+        kept = thread.waiting if thread.finishing is not None or thread.late else []
+        rest = [each for each in self._waiting if each.tid != thread.tid]
+        now = [
+            *rest,
+            *(safety.Waiting(thread.tid, info.signal, at_stop=not thread.late) for info in kept),
+        ]
+        if now != self._waiting and self.space.regions:
+            self._waiting = now
+            safety.note_waiting(self.memory, self.space.regions[0].start, now)
 
     def take_over(self, regions: Iterable[int], displaced: Mapping[int, int], last: Sequence[int]) -> None:
         """Take away the int3s that another tracer, gone by now, has noted in regions of its own, which begin there;

@@ -8,17 +8,22 @@ those that leave us get it back (`give_back`).
 
 Once a SIGTRAP is sent to a process that has it blocked, it has to be pending there, where sigwait, signalfd and
 sigpending find it. Then the kernel has it blocked as well (`block_in_kernel`), and it is blocked anew after each trap.
+
+Nor do handlers of other signals run with SIGTRAP blocked, which programs that block all signals meanwhile ask for:
+`Sigtrap.masking` says which, and the kernel is told otherwise (`unblock_in_handlers`, `exchange_action`).
 """
 
 import contextlib
 import errno
 import os
-from signal import SIGTRAP
+from signal import SIGKILL, SIGSTOP, SIGTRAP
 
-from backend.fasttrap import signals, sigtrap
+from backend.errors import CannotInject
+from backend.fasttrap import disposition, inject, signals, sigtrap
 from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
+from backend.fasttrap.inject import Gate
 from backend.fasttrap.process import Process
-from backend.fasttrap.tracee import Thread, signal_set
+from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
 from backend.linux import ptrace
 from backend.linux.ptrace import Registers
 
@@ -44,7 +49,8 @@ def take_over(process: Process, thread: Thread) -> None:
         return
     thread.mask_known = True
     mask = ptrace.signal_mask(thread.tid)
-    thread.blocks_trap = mask & TRAP_BIT != 0
+    thread.blocks_trap = thread.was_blocking = mask & TRAP_BIT != 0
+    process.note(thread)
     if not thread.blocks_trap:
         return
     if (signal_set(thread.tid, "SigPnd:") | signal_set(thread.tid, "ShdPnd:")) & TRAP_BIT:
@@ -79,6 +85,7 @@ def exchange(process: Process, thread: Thread, registers: Registers) -> Register
             result = -(error.errno or errno.EFAULT)
     thread.blocks_trap = new & TRAP_BIT != 0
     if not thread.blocks_trap:
+        thread.was_blocking = False
         process.block_in_kernel(tid, blocked=False)
     told = new if tid in process.blocked else new & ~TRAP_BIT
     answered = sigtrap.returned(registers, result)
@@ -92,6 +99,85 @@ def exchange(process: Process, thread: Thread, registers: Registers) -> Register
     if told & ~in_kernel and ptrace.has_shared_pending(tid):
         _let_others_look(process, tid)
     return answered
+
+
+def note_return(process: Process, thread: Thread, registers: Registers) -> None:
+    """At rt_sigreturn in a thread that may be in a handler since before the first int3: take the mask that is restored
+    over.
+    """
+    memory, place = process.tracepoints.memory, registers.rsp + sigtrap.MASK_IN_FRAME
+    with contextlib.suppress(OSError):
+        mask = int.from_bytes(memory.read(place, SIGSET_SIZE), "little")
+        thread.blocks_trap = thread.was_blocking = mask & TRAP_BIT != 0
+        if thread.blocks_trap:
+            memory.write(place, (mask & ~TRAP_BIT).to_bytes(SIGSET_SIZE, "little"))
+        process.note(thread)
+
+
+def unblock_in_handlers(process: Process, tid: int) -> None:
+    """Before the first int3: let no handler of another signal block SIGTRAP, in the name of the held thread `tid`."""
+    gate, memory = process.gate, process.tracepoints.memory
+    found = {
+        number: action
+        for number in _members(signal_set(tid, "SigCgt:") & ~TRAP_BIT)
+        if (action := disposition.read_action(tid, gate, memory, number)).blocks_trap
+    }
+    process.sigtrap.masking |= sum(1 << number - 1 for number in found)
+    process.sigtrap.note(memory)
+    for number, action in found.items():
+        disposition.write_action(tid, gate, memory, action.with_trap(blocked=False), number)
+
+
+def give_back_handlers(process: Process, tid: int) -> None:
+    """Let them block it as the program has set, in the name of the held thread `tid`: no int3 stands any more."""
+    block_in_handlers(tid, process.gate, process.tracepoints.memory, process.sigtrap.masking)
+    process.sigtrap.masking = 0
+    process.sigtrap.note(process.tracepoints.memory)
+
+
+def block_in_handlers(tid: int, gate: Gate, memory: Memory, masking: int) -> None:
+    """Let the handlers of these signals, as far as they are there, block SIGTRAP."""
+    for number in _members(masking):
+        action = disposition.read_action(tid, gate, memory, number)
+        if action.is_handler:
+            disposition.write_action(tid, gate, memory, action.with_trap(blocked=True), number)
+
+
+def exchange_action(process: Process, thread: Thread, registers: Registers) -> Registers | None:
+    """Answer a program's rt_sigaction for another signal, which is what `registers` are about to do, if it has or gets
+    a handler that blocks SIGTRAP; return the registers behind it. None if the kernel may do it, or a sandbox keeps us
+    from it.
+    """
+    tid, gate, memory = thread.tid, process.gate, process.tracepoints.memory
+    number = registers.rdi & 0xFFFF_FFFF
+    if number not in _SETTABLE:
+        return None
+    bit = 1 << number - 1
+    was_masking = process.sigtrap.masking & bit != 0
+    if not was_masking and not sigtrap.sets_masking(registers, memory):
+        return None
+    with contextlib.suppress(CannotInject), inject.seccomp_suspended(tid, OPTIONS):
+        current = disposition.read_action(tid, gate, memory, number)
+        if was_masking and current.is_handler:
+            current = current.with_trap(blocked=True)
+        try:
+            new = sigtrap.exchange_action(registers, memory, current)
+        except OSError as error:
+            return sigtrap.returned(registers, -(error.errno or errno.EFAULT))
+        if new is not None:
+            process.sigtrap.masking = process.sigtrap.masking & ~bit | bit * new.blocks_trap
+            process.sigtrap.note(memory)
+            disposition.write_action(tid, gate, memory, new.with_trap(blocked=False), number)
+        return sigtrap.returned(registers, 0)
+    return None
+
+
+_SETTABLE = frozenset(range(1, 65)) - {SIGKILL, SIGSTOP}
+
+
+def _members(signals: int) -> list[int]:
+    """Return the numbers of the signals in a set."""
+    return [number for number in range(1, 65) if signals >> number - 1 & 1]
 
 
 def _let_others_look(process: Process, tid: int) -> None:

@@ -27,19 +27,25 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
         return bool(process.watched.returns) and _has_handler(thread.tid, number)
 
     signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
+    process.tracepoints.note_waiting(thread)
 
 
 def foreign_trap(process: Process, thread: Thread) -> None:
-    """A SIGTRAP that is not our doing: the program's own int3, or sent to it. Its disposition is what
-    the book says; the kernel's is another where ours is in force, and after a hit in a handler of another
-    signal that has SIGTRAP blocked.
+    """A SIGTRAP that is not our doing: the program's own int3, or sent to it. It has the disposition that the book
+    says; in the kernel ours is in force, which calls a handler of the program's by itself, or none where that has been
+    lost.
     """
-    if process.sigtrap.safe and process.sigtrap.program.handler == disposition.IGNORE:
+    action = _own_action(process, thread)
+    if process.sigtrap.safe and action.handler == disposition.IGNORE:
         ptrace.cont(thread.tid)
-    elif process.sigtrap.safe or _is_spoilt(process, thread):
+    elif process.sigtrap.safe and not action.is_handler:
         signals.put_off(thread, process.tracepoints, process.pid)
-        process.sigtrap.safe = False
-        _write_action(process, thread, process.sigtrap.program.unblocked())
+        process.sigtrap.safe = thread.guest
+        _write_action(process, thread, action)
+        ptrace.cont(thread.tid)
+    elif _is_spoilt(process, thread):
+        signals.put_off(thread, process.tracepoints, process.pid)
+        _write_action(process, thread, process.sigtrap.told)
         ptrace.cont(thread.tid)
     else:
         deliver(process, thread, SIGTRAP)
@@ -52,20 +58,33 @@ def others_may_spoil(process: Process, thread: Thread) -> bool:
 
 
 def put_right(process: Process, thread: Thread) -> None:
-    """Give the kernel the program's SIGTRAP handler again if it has been reset, in the name of a held thread other
-    than `thread`, whose stop for a signal must remain. Without such a one `foreign_trap` does it.
+    """Give the kernel the handler that calls the program's own again if it has been reset, in the name of a held thread
+    other than `thread`, whose stop for a signal must remain. Without such a one `foreign_trap` does it.
     """
     if _is_spoilt(process, thread) and (spare := process.spare_thread()) is not None:
-        _write_action(process, process.threads.known[spare], process.sigtrap.program.unblocked())
+        _write_action(process, process.threads.known[spare], process.sigtrap.told)
 
 
 def put_handler_back(process: Process, thread: Thread) -> None:
     """Give the kernel the safety handler again, which it forgets where SIGTRAP is blocked, in the name of a thread that
     has been stopped by one of our int3s: if we were killed, the process would die at its next one.
     """
-    if process.sigtrap.safe and process.sigtrap.safety is not None:
-        _write_action(process, thread, process.sigtrap.safety)
+    if process.sigtrap.safe:
+        _write_action(process, thread, process.sigtrap.told)
     process.handler_is_back()
+
+
+def keep_handler(process: Process, tid: int) -> None:
+    """Before threads are let go: see to it that the kernel has the handler that it ought to have, in the name of the
+    held thread `tid`.
+    """
+    with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+        thread = process.threads.known[tid]
+        process.look_at_handler()
+        if process.handler_lost:
+            put_handler_back(process, thread)
+        elif _is_spoilt(process, thread):
+            _write_action(process, thread, process.sigtrap.told)
 
 
 def _is_spoilt(process: Process, thread: Thread) -> bool:
@@ -75,10 +94,13 @@ def _is_spoilt(process: Process, thread: Thread) -> bool:
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:
     """At rt_sigreturn: tell whether a handler returns to the site whose displaced instruction it
-    interrupted. What was interrupted deeper in the stack than it returns to is over.
+    interrupted. What was interrupted deeper in the stack than it returns to is over. The mask that it returns to is
+    noted as well.
     """
     if registers.rax != sigtrap.RT_SIGRETURN:
         return
+    if thread.was_blocking:
+        trap_mask.note_return(process, thread, registers)
     with contextlib.suppress(OSError):
         goes_to = sigtrap.returns_to(registers, process.tracepoints.memory)
         if goes_to in thread.repeats:
@@ -97,8 +119,10 @@ def note_setting(process: Process, thread: Thread, registers: Registers) -> Regi
         if was_blocked and thread.tid not in process.blocked and not thread.guest:
             process.handler_lost = process.sigtrap.safe  # by this very trap
         return answered
-    if registers.rax != inject.Syscall.RT_SIGACTION or registers.rdi & 0xFFFFFFFF != SIGTRAP:
+    if registers.rax != inject.Syscall.RT_SIGACTION:
         return None
+    if registers.rdi & 0xFFFFFFFF != SIGTRAP:
+        return None if thread.guest else trap_mask.exchange_action(process, thread, registers)
     if thread.guest and not process.sigtrap.safe:
         return None
     memory = process.tracepoints.memory
@@ -126,12 +150,14 @@ def _note_own_action(process: Process, guest: Thread, registers: Registers) -> A
     return new.unblocked() if new.is_handler else None
 
 
-def _own_action(process: Process, guest: Thread) -> Action:
-    return process.own_actions.get(guest.tid, process.sigtrap.program)
+def _own_action(process: Process, thread: Thread) -> Action:
+    """Return what the program has set for SIGTRAP where a thread is concerned."""
+    return process.own_actions.get(thread.tid, process.sigtrap.program)
 
 
 def _write_action(process: Process, thread: Thread, action: disposition.Action) -> None:
-    with inject.seccomp_suspended(thread.tid, OPTIONS):
+    """Give the kernel a disposition for SIGTRAP in the name of a stopped thread, unless a sandbox keeps us from it."""
+    with contextlib.suppress(CannotInject), inject.seccomp_suspended(thread.tid, OPTIONS):
         disposition.write_action(thread.tid, process.gate, process.tracepoints.memory, action)
 
 
@@ -142,10 +168,11 @@ def free_child(process: Process, child: int) -> None:
         process.restore_text(memory)
         safety.disarmed(memory, process.tracepoints.space.regions)
         process.jumps.restore_copy(memory)
-        if process.sigtrap.safe or process.sigtrap.program.is_handler:
+        if process.sigtrap.safe or process.sigtrap.program.is_handler or process.sigtrap.masking:
             with contextlib.suppress(CannotInject), inject.seccomp_suspended(child, OPTIONS):
                 gate = process.tracepoints.space.gate(memory, process.borrowed)
                 disposition.write_action(child, gate, memory, process.sigtrap.program)
+                trap_mask.block_in_handlers(child, gate, memory, process.sigtrap.masking)
     except TraceeEnded:
         return
     finally:
@@ -157,13 +184,12 @@ def free_child(process: Process, child: int) -> None:
 
 def secure_guests(process: Process) -> None:
     """Give the safety handler to guests that were made before it was there: they have a table of their own."""
-    safety, threads = process.sigtrap.safety, process.threads
-    if safety is None or not process.sigtrap.safe:
+    if not process.sigtrap.safe:
         return
-    for guest in [thread for thread in threads.known.values() if thread.guest]:
+    for guest in [thread for thread in process.threads.known.values() if thread.guest]:
         if _can_be_called(process, guest):
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
-                _write_action(process, guest, safety)
+                _write_action(process, guest, process.sigtrap.told)
 
 
 def _can_be_called(process: Process, guest: Thread) -> bool:
@@ -206,11 +232,12 @@ def restore_guests(process: Process) -> None:
 
 
 def restore(process: Process, tid: int) -> None:
-    """Let the kernel have what the program set for SIGTRAP, in the name of the held thread `tid`."""
+    """Let the kernel have what the program set of SIGTRAP, in the name of the held thread `tid`."""
     with (
         contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject),
         inject.seccomp_suspended(tid, OPTIONS),
     ):
+        trap_mask.give_back_handlers(process, tid)
         process.sigtrap.remove(tid, process.gate, process.tracepoints.memory)
 
 

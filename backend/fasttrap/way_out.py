@@ -62,6 +62,7 @@ def bring_out(process: Process, thread: Thread, meaning: WaitStatus) -> Fault | 
         if thread.late:
             thread.late = False
             send_waiting(thread, process.pid)
+            process.tracepoints.note_waiting(thread)
         return None
     if isinstance(meaning, SignalStop):
         info = ptrace.signal_info(tid)
@@ -71,6 +72,7 @@ def bring_out(process: Process, thread: Thread, meaning: WaitStatus) -> Fault | 
             return None
         thread.waiting.append(info)
         thread.late = True
+        process.tracepoints.note_waiting(thread)
     elif not isinstance(meaning, Interrupted):
         return None
     _run_on(thread, pc)
@@ -148,6 +150,7 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
         return status
     thread.waiting.append(ptrace.signal_info(tid))
     thread.late = True
+    process.tracepoints.note_waiting(thread)
     while not _is_home(process, tid):
         _run_on(thread, ptrace.instruction_pointer(tid))
         _, now = os.waitpid(tid, WALL)

@@ -4,13 +4,23 @@ import ctypes
 
 from backend.linux.libc import last_error, libc
 
-_TGKILL, _KCMP = 234, 312
+_TGKILL, _RT_TGSIGQUEUEINFO, _KCMP = 234, 297, 312
 _KCMP_VM = 1
 
 
 def send_signal(pid: int, tid: int, number: int) -> None:
     """Send a signal to the thread `tid` of process `pid`; one that has ended needs none. Source: tgkill(2)."""
     libc().syscall(_TGKILL, ctypes.c_int(pid), ctypes.c_int(tid), ctypes.c_int(number))
+
+
+def queue_signal(pid: int, tid: int, number: int, info: bytes) -> bool:
+    """Send a signal to the thread `tid` of process `pid` with this `siginfo_t`; tell whether that may be: what the
+    kernel or kill(2) has sent can't be sent by others. Source: rt_tgsigqueueinfo(2).
+    """
+    result = libc().syscall(
+        _RT_TGSIGQUEUEINFO, ctypes.c_int(pid), ctypes.c_int(tid), ctypes.c_int(number), info
+    )
+    return int(result) == 0
 
 
 def share_memory(one: int, other: int) -> bool:

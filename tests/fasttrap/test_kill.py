@@ -23,6 +23,7 @@ from tests.fasttrap.tracing import (
     is_traced,
     libc_of,
     load_address,
+    output,
     tell_go,
     text_of,
     trigger,
@@ -187,3 +188,23 @@ def test_created_program_that_has_not_run_ends_with_dtrap(triggers: Triggers) ->
         os.waitpid(dtrap, 0)
         assert pidfd.wait_end(descriptor, 20)
         os.close(descriptor)
+
+
+def test_no_signal_is_lost_with_a_tracer_killed_while_it_holds_the_process(triggers: Triggers) -> None:
+    program = triggers.path("counts_signals")
+    with trigger(program) as process:
+        tell_go(process)
+        for tens in range(1, 13):
+            with Tracing() as tracing:
+                tracing.tracer.attach(process.pid)
+                tracing.arm(program, ["probed"])
+                tracing.tracer.go()
+                for _ in range(10):
+                    process.send_signal(signal.SIGRTMIN)
+                tracing.tracer.hold()
+                os.kill(tracer_of(process.pid), signal.SIGKILL)
+                with pytest.raises(TracerDied):
+                    tracing.next()
+            assert process.stdin is not None
+            os.write(process.stdin.fileno(), bytes((tens,)))
+            assert output(process).readline() == "all\n"

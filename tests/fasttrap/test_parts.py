@@ -139,6 +139,8 @@ class Image(Memory):
         ("copy", False, MOV_8_TO_EAX_RET),
         ("wait", False, b""),
         ("made", True, MOV_8_TO_EAX_RET),
+        ("own", True, b""),
+        ("waiting", True, b""),
     ],
 )
 def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
@@ -155,4 +157,5 @@ def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
     memory.write(page + 2048, action.to_bytes())
     image = tmp_path / "image"
     image.write_bytes(memory.content)
-    assert subprocess.run([triggers.path("safety"), image, case], check=False).returncode == 0
+    command = [str(triggers.path("safety")), str(image), case, str(safety.PROGRAM_OFFSET)]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -79,3 +79,20 @@ def sigtrap_in(run: Traced, line: str) -> bool:
     text = Path(f"/proc/{run.process.pid}/status").read_text()
     mask = next(words[1] for words in map(str.split, text.splitlines()) if words[0] == f"{line}:")
     return bool(int(mask, 16) >> signal.SIGTRAP - 1 & 1)
+
+
+@pytest.mark.parametrize("when", ["before", "while", "inside"])
+def test_handler_that_blocks_all_signals_loses_us_nothing_and_is_given_back_its_mask(
+    triggers: Triggers, when: str
+) -> None:
+    with traced(triggers.path("trap_in_mask"), ["probed"], when) as run:
+        lines = output(run.process)
+        assert lines.readline() == "handler 1, program 0\n"
+        assert run.tracing.hits["probed"] == 2
+        assert sigtrap_in(run, "SigCgt"), "the safety handler is in force"
+        run.tracing.tracer.detach()
+        assert not sigtrap_in(run, "SigBlk")
+        assert not sigtrap_in(run, "SigCgt")
+        tell_go(run.process)
+        assert lines.readline() == "handler 1, program 0\n"
+        assert run.process.wait(TIMEOUT_S) == 0

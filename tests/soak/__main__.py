@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         program = Triggers(Path(folder)).path("endless")
         done = 0
         while done < rounds:
-            with trigger(program, str(chance.choice((1, 2, 4)))) as process:
+            own_handler = chance.choice((["own"], []))
+            with trigger(program, str(chance.choice((1, 2, 4))), *own_handler) as process:
                 tell_go(process)
                 target = target_of(process, program, jumps=jumps)
                 for _ in range(min(SAME_TARGET, rounds - done)):

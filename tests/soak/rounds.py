@@ -26,6 +26,7 @@ from typing import Final, NoReturn
 
 from backend.errors import TracerDied
 from backend.fasttrap.site_batch import Site, SiteBatch
+from backend.fasttrap.tracee import signal_set
 from backend.fasttrap.tracer import Tracer
 from backend.fasttrap.window_planning import Place, plan_windows
 from backend.linux import procfs
@@ -93,12 +94,15 @@ class TargetHarmed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The traced program (tests/triggers/endless.c), which runs, and its text as it was before the first round."""
+    """The traced program (tests/triggers/endless.c), which runs, and what was its own before the first round: its text,
+    and which signals it has handlers for (a bit each).
+    """
 
     process: subprocess.Popen[str]
     sites: Sequence[Site]
     files: tuple[Path, ...]
     text: tuple[bytes, ...]
+    caught: int
 
 
 def target_of(process: subprocess.Popen[str], program: Path, *, jumps: bool = False) -> Target:
@@ -115,7 +119,8 @@ def target_of(process: subprocess.Popen[str], program: Path, *, jumps: bool = Fa
     sites = SiteBatch()
     for number, address in enumerate(sorted(addresses)):
         sites.add(address, number, windows.get(address))
-    return Target(process, sites, files, tuple(text_of(process.pid, file) for file in files))
+    text = tuple(text_of(process.pid, file) for file in files)
+    return Target(process, sites, files, text, signal_set(process.pid, "SigCgt:"))
 
 
 def _windows(pid: int, addresses: Sequence[int]) -> dict[int, Window | NoWindow]:
@@ -269,6 +274,5 @@ def _check_is_clean(target: Target) -> None:
                 changed = [at for at, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]
                 raise TargetHarmed(f"{len(changed)} bytes of {file}'s text differ, first at {changed[0]:#x}")
             time.sleep(_LOOK_S)
-    caught = Path(f"/proc/{target.process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
-    if int(caught, 16) >> signal.SIGTRAP - 1 & 1:
-        raise TargetHarmed("it has a handler for SIGTRAP, which it did not set")
+    if signal_set(target.process.pid, "SigCgt:") != target.caught:
+        raise TargetHarmed("it has not the handlers that it has set")

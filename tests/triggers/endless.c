@@ -1,7 +1,8 @@
 /* Threads that call functions of libc and of this program for ever, check every result, and end with the line of the first
  * wrong one. One creates threads that live for a moment and do the same, one makes child processes that do. A signal handler
- * that does the same makes it harder. SIGUSR1 makes it print `well` and how often it went round, as soon as every one of
- * the threads has gone round twice since. */
+ * that does the same, with all signals blocked, makes it harder. SIGUSR1 makes it print `well` and how often it went round,
+ * as soon as every one of the threads has gone round twice since. With `own` as its second argument it has a handler for
+ * SIGTRAP, and calls that by an int3 of its own now and then. */
 #include "trigger.h"
 #include <pthread.h>
 #include <signal.h>
@@ -40,6 +41,27 @@ static void on_alarm(int number)
 	once(rounds[MAIN]);
 }
 
+static __thread volatile long trapped;
+
+static void on_trap(int number)
+{
+	trapped++;
+	first_push(number);
+}
+
+static int has_own;
+
+static void trap(long n)
+{
+	long before = trapped;
+
+	if (has_own && n % 8 == 0) {
+		asm volatile("int3");
+		check(trapped > before);
+		check(trapped < before + 2);
+	}
+}
+
 static void on_user(int number)
 {
 	asked = 1;
@@ -50,6 +72,7 @@ static void work(long n)
 	char *copy;
 
 	once(n);
+	trap(n);
 	copy = malloc(64);
 	snprintf(copy, 64, "%ld", n);
 	check(atol(copy) == n && strlen(copy) < 64);
@@ -126,12 +149,17 @@ int main(int argc, char **argv)
 {
 	int threads = WORKERS + (argc > 1 ? atoi(argv[1]) : 2) - 1;
 	struct sigaction alarm = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct sigaction trap = {.sa_handler = on_trap, .sa_flags = SA_RESTART};
 	struct sigaction user = {.sa_handler = on_user, .sa_flags = SA_RESTART};
 	struct itimerval every = {{0, 5000}, {0, 5000}};
 	long place, before[MOST];
 	int answering = 0;
 	pthread_t made;
 
+	has_own = argc > 2 && strcmp(argv[2], "own") == 0;
+	if (has_own)
+		sigaction(SIGTRAP, &trap, NULL);
+	sigfillset(&alarm.sa_mask);
 	sigaction(SIGALRM, &alarm, NULL);
 	sigaction(SIGUSR1, &user, NULL);
 	wait_for_go();

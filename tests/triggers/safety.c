@@ -8,12 +8,47 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 struct { unsigned long handler, flags, restorer, mask; } action;
 unsigned char *page, *sites = (void *)0x20000000;
 static const unsigned char body[] = "\xcc\xb8\x07\x00\x00\x00\xc3"; /* int3; mov $7,%eax; ret */
 __attribute__((naked, noinline)) long elsewhere(void) { asm("int3; mov $9,%eax; ret"); }
+static volatile long own, own_pc;
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+	own += number == SIGTRAP && info->si_signo == SIGTRAP;
+	own_pc = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+}
+/* `place`: of the record of what the program has set for SIGTRAP. */
+static long takes_own(long place)
+{
+	siginfo_t undone = {.si_signo = SIGTRAP, .si_code = 0x80};
+
+	*(void **)(page + place) = on_trap;
+	if (elsewhere() != 9 || own != 1 || own_pc != (long)elsewhere + 1)
+		return 10;
+	raise(SIGTRAP);
+	if (own != 2)
+		return 11;
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGTRAP, &undone);
+	return own == 2 ? 0 : 12;
+}
+static long call(void *code) { return ((long (*)(void))code)(); }
+static volatile int sent;
+static void on_user(int number) { sent++; }
+/* At the end of a copy that stops a thread sends itself what waits for it, and not what waits for others. */
+static long takes_waiting(long place, void *copy)
+{
+	struct { unsigned char at_stop, late; unsigned short time; int thread; } *waiting = (void *)(page + place + 40);
+
+	signal(SIGUSR1, on_user);
+	waiting[0].at_stop = SIGKILL, waiting[0].thread = gettid() + 1;
+	waiting[1].late = SIGKILL, waiting[1].thread = gettid();
+	waiting[39].at_stop = SIGUSR1, waiting[39].thread = gettid();
+	return call(copy) == 5 && sent == 1 ? 0 : 13;
+}
 static void *map(unsigned long at, long size, int access)
 {
 	return mmap((void *)at, size, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -25,7 +60,6 @@ static void *mend(void *unused)
 	*(volatile unsigned char *)sites = 0x90;
 	return NULL;
 }
-static long call(void *code) { return ((long (*)(void))code)(); }
 int main(int argc, char **argv)
 {
 	pthread_t thread;
@@ -46,8 +80,12 @@ int main(int argc, char **argv)
 	memcpy(page + 6000, "\xcc\xb8\x05\x00\x00\x00\xc3", 7);
 	if (call(page + 6000) != 5)
 		return 4;
+	if (strcmp(argv[2], "waiting") == 0)
+		return takes_waiting(atol(argv[3]), page + 6000);
 	if (elsewhere() != 9) /* not behind a site: the handler lets it go on */
 		return 6;
+	if (strcmp(argv[2], "own") == 0)
+		return takes_own(atol(argv[3]));
 	if (strcmp(argv[2], "wait") == 0)
 		pthread_create(&thread, NULL, mend, NULL);
 	if (call(sites) != (strcmp(argv[2], "copy") == 0 ? 8 : strcmp(argv[2], "made") == 0 ? 6 : 7))
