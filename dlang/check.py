@@ -93,6 +93,7 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         arrays=tuple(names.arrays.values()),
         string_size=names.string_size,
         string_limit=names.string_limit,
+        scratch_limit=(names.scratch_limit + 7) // 8 * 8,
         globals_size=names.sizes[Scope.GLOBAL],
         thread_size=names.sizes[Scope.THREAD],
         clause_size=names.sizes[Scope.CLAUSE],

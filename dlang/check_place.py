@@ -22,7 +22,6 @@ from dlang.program import (
     Memory,
     Part,
     Place,
-    PointedString,
     Scope,
     Temporary,
     Value,
@@ -123,8 +122,6 @@ def dereference(pointer: Value, node: ast.Expression) -> Value:
             fail("D_DEREF_VOID", node.span, "cannot dereference pointer to void")
         case FunctionType():
             fail("D_DEREF_FUNC", node.span, "cannot dereference pointer to function")
-        case StringType():
-            return PointedString(STRING, pointer, node.span)
     if is_incomplete(target):
         words = f"operator * cannot be applied to a forward declaration: no {target} definition is available"
         fail("D_OP_INCOMPLETE", node.span, words)

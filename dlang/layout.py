@@ -112,8 +112,14 @@ FAULT_RECORD_SIZE: Final = 48
 
 SCRATCH_POINTER: Final = 0xFFFFE800_00000000
 """What D pointers to a firing's own memory start at: no process and no kernel has memory there."""
-COPY_LIMIT: Final = 4096
-"""Bytes that all copyin() calls of a firing can hold together; a power of two."""
+RECORDED_LIMIT: Final = 4096
+"""Bytes of memory that tracemem() or print() can record."""
+
+
+def memory_room(program: TypedProgram) -> int:
+    """Return the bytes of what copyin() and alloca() can take in a clause, as a power of two, which masks them."""
+    return 1 << max(program.scratch_limit - 1, 7).bit_length()
+
 
 # --- associative arrays -------------------------------------------------------------------------------------
 

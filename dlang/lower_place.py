@@ -30,11 +30,11 @@ from dlang.emit_ir import (
     zero_words,
 )
 from dlang.frame import Frame, drop, merge_words
-from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, STATE_VARIABLES
+from dlang.layout import SCRATCH_POINTER, STATE_VARIABLES
 from dlang.notices import Drop, Fault
-from dlang.program import AssociativeArray, Element, Part, Place, Scope, Variable
+from dlang.program import AssociativeArray, Element, Memory, Part, Place, Scope, Variable
 from dlang.source import Span
-from dlang.string_code import NULL_MARK
+from dlang.string_code import NULL_MARK, length
 from dlang.types import IntegerType, Type, is_signed, size_of, stored_size
 
 _COPIED_BY_WORDS: Final = 512
@@ -116,24 +116,29 @@ def _is_whole(place: Place) -> bool:
 
 def own_memory(address: ir.Value, size: int, span: Span, frame: Frame) -> ir.Value:
     """Return the machine's pointer for a D pointer to `size` bytes of the firing's own memory, or fault."""
-    b = frame.b
-    offset = opaque(b, b.sub(address, constant(SCRATCH_POINTER)))
-    # The first comparison is for the kernel's verifier, the second for what has been taken of the memory.
-    outside = b.icmp_unsigned(">", offset, constant(max(COPY_LIMIT - size, 0)))
-    frame.fault_when(outside, Fault.BADADDR, address, span)
-    beyond = b.icmp_unsigned(">", b.add(offset, constant(size)), load(b, frame.copied))
-    frame.fault_when(beyond, Fault.BADADDR, address, span)
-    return at(b, frame.copies(), offset)
+    return frame.copies(_own_offset(address, constant(size), span, frame), size)
 
 
 def own_range(address: ir.Value, size: ir.Value, span: Span, frame: Frame) -> ir.Value:
-    """Return it for a size, at most COPY_LIMIT, that is known at run time only."""
+    """Return it for a size, at most option scratchsize, that is known at run time only."""
+    return frame.copies(_own_offset(address, size, span, frame), frame.program.scratch_limit)
+
+
+def _own_offset(address: ir.Value, size: ir.Value, span: Span, frame: Frame) -> ir.Value:
     b = frame.b
     offset = opaque(b, b.sub(address, constant(SCRATCH_POINTER)))
-    frame.fault_when(b.icmp_unsigned(">", offset, constant(COPY_LIMIT)), Fault.BADADDR, address, span)
-    beyond = b.icmp_unsigned(">", b.add(offset, size), load(b, frame.copied))
-    frame.fault_when(beyond, Fault.BADADDR, address, span)
-    return at(b, frame.copies(), offset)
+    taken = load(b, frame.copied)
+    frame.fault_when(b.icmp_unsigned(">=", offset, taken), Fault.BADADDR, address, span)
+    frame.fault_when(b.icmp_unsigned(">", b.add(offset, size), taken), Fault.BADSIZE, size, span)
+    return offset
+
+
+def bounded_size(size: ir.Value, span: Span, frame: Frame) -> ir.Value:
+    """Return a number of bytes as one that the kernel's verifier sees to be in bounds."""
+    size = opaque(frame.b, size)
+    most = constant(frame.program.scratch_limit)
+    frame.fault_when(frame.b.icmp_unsigned(">", size, most), Fault.BADSIZE, size, span)
+    return size
 
 
 def _offset(pointer: ir.Value, spot: Spot, frame: Frame) -> ir.Value:
@@ -437,6 +442,10 @@ def store_text(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> None
     b = frame.b
     size = frame.program.string_size
     root = spot.root
+    if isinstance(place, Memory):
+        assert isinstance(root, InMemory)
+        _store_pointed(root, source, frame)
+        return
     if isinstance(root, Fixed | InMemory):
         pointer, _ = _found(spot, size, frame)
         copy_words(b, pointer, source, size)
@@ -454,3 +463,11 @@ def store_text(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> None
                 _fill(spot, root, frame, lambda pointer: _copy_turned(pointer, source, frame))
             else:
                 _fill(spot, root, frame, lambda pointer: copy_words(b, pointer, source, size))
+
+
+def _store_pointed(root: InMemory, source: ir.Value, frame: Frame) -> None:
+    """Store a string where a pointer leads: its characters and their end, if there is room for these."""
+    b = frame.b
+    size = b.add(length(b, source, frame.program.string_size), constant(1))
+    size = bounded_size(size, root.span, frame)
+    frame.target.copy_memory(b, own_range(root.address, size, root.span, frame), size, source)

@@ -725,7 +725,8 @@ class TypedProgram(Node):
     """All clauses of all program texts of a run, in order, with what they share.
 
     `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables.
-    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `speculations` is
+    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `scratch_limit` is option
+    scratchsize rounded up to 8. `speculations` is
     option nspec, or 0 where nothing speculates; `destructive` says whether some action needs that option, `copies_out`
     whether one writes to the process.
     """
@@ -736,6 +737,7 @@ class TypedProgram(Node):
     arrays: tuple[AssociativeArray, ...]
     string_size: int
     string_limit: int
+    scratch_limit: int
     globals_size: int
     thread_size: int
     clause_size: int
