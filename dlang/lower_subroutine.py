@@ -340,7 +340,8 @@ def _substring(
 
 
 def _token(rest: ir.Value, delimiters: ir.Value, text: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write the next token of a text and keep what follows it in `rest`, NULL where there is none."""
+    """Write the next token of a text, NULL where there is none, and keep what follows it in `rest`. Other than in C that
+    begins with the delimiter, which another set of delimiters may not have."""
     b, size = frame.b, frame.program.string_size
     is_delimiter = _member_of(delimiters, frame)
     source, token = padded(text, frame), frame.temporary(2 * size)
@@ -348,9 +349,7 @@ def _token(rest: ir.Value, delimiters: ir.Value, text: ir.Value, place: ir.Value
     copy_words(b, token, at(b, source, start), size)
     zero_words(b, at(b, token, size), size)
     end = find(token, lambda byte: b.or_(b.icmp_unsigned("==", byte, constant(0)), is_delimiter(byte)), frame)
-    closed = b.icmp_unsigned("!=", byte_at(b, token, end), constant(0))
-    following = b.select(closed, b.add(end, constant(1)), end)
-    copy_words(b, rest, at(b, token, bounded(b, following, size)), size)
+    copy_words(b, rest, at(b, token, end), size)
     with b.if_else(b.icmp_unsigned("==", end, constant(0))) as (none, some):
         with none:
             null_string_into(place, frame)
