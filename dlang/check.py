@@ -48,6 +48,7 @@ from dlang.types import (
     StringType,
     Type,
     VoidType,
+    is_bytes,
     is_incomplete,
     is_text,
 )
@@ -97,6 +98,7 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         globals_size=names.sizes[Scope.GLOBAL],
         thread_size=names.sizes[Scope.THREAD],
         clause_size=names.sizes[Scope.CLAUSE],
+        clause_words=not any(is_bytes(item.type) for item in names.of_scope(Scope.CLAUSE)),
         speculations=names.most_speculations if names.speculates else 0,
         destructive=names.destructive,
         copies_out=names.copies_out,

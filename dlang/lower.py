@@ -41,7 +41,8 @@ from dlang.program import (
 from dlang.target import Machine, UnitKind
 
 _CLAUSE_BLOCK_ON_STACK: Final = 64
-"""Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
+"""Bytes of `this->` variables that go on the stack; more, or structures, in which words may lie at any address, go to
+scratch."""
 _NEAR: Final = 1 << 40
 """Bytes around the firing's own memory within which an address is taken for one that began there."""
 
@@ -88,8 +89,7 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
         scratch_slot=stack_words(prologue, 1),
         copied=stack_words(prologue, 1),
     )
-    clause_block_in_scratch = program.clause_size > _CLAUSE_BLOCK_ON_STACK
-    if clause_block_in_scratch:
+    if program.clause_size > _CLAUSE_BLOCK_ON_STACK or not program.clause_words:
         frame.clause_block = frame.temporary(program.clause_size)
         zero_words(frame.b, frame.clause_block, program.clause_size)
     elif program.clause_size:

@@ -340,8 +340,8 @@ def _substring(
 
 
 def _token(rest: ir.Value, delimiters: ir.Value, text: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write the next token of a text, NULL where there is none, and keep what follows it in `rest`. Other than in C that
-    begins with the delimiter, which another set of delimiters may not have."""
+    """Write the next token of a text, NULL where there is none. In `rest` is what follows, other than in C from the
+    delimiter on."""
     b, size = frame.b, frame.program.string_size
     is_delimiter = _member_of(delimiters, frame)
     source, token = padded(text, frame), frame.temporary(2 * size)

@@ -112,6 +112,9 @@ class Names:
     def find(self, scope: Scope, name: str) -> Variable | None:
         return self.variables.get((scope, name))
 
+    def of_scope(self, scope: Scope) -> list[Variable]:
+        return [variable for (its, _), variable in self.variables.items() if its is scope]
+
     def declare(self, scope: Scope, name: str, type_: Type) -> Variable:
         """Give a new variable its place in its scope's block."""
         variable = Variable(scope, name, type_, self.sizes[scope])

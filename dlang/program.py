@@ -724,7 +724,8 @@ class Enabling(Node):
 class TypedProgram(Node):
     """All clauses of all program texts of a run, in order, with what they share.
 
-    `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables.
+    `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables; `clause_words`
+    says whether all of the latter are words or strings.
     `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `scratch_limit` is option
     scratchsize rounded up to 8. `speculations` is
     option nspec, or 0 where nothing speculates; `destructive` says whether some action needs that option, `copies_out`
@@ -741,6 +742,7 @@ class TypedProgram(Node):
     globals_size: int
     thread_size: int
     clause_size: int
+    clause_words: bool
     speculations: int = 0
     destructive: bool = False
     copies_out: bool = False

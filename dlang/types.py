@@ -354,7 +354,7 @@ def stored_size(type_: Type, string_size: int) -> int:
 
 
 def alignment_of(type_: Type) -> int:
-    """Return the alignment of a member in bytes, by the System V ABI. Strings are compared by words."""
+    """Return the alignment of a member in bytes, by the System V ABI. A string is an array of characters."""
     match type_:
         case IntegerType() | FloatType():
             return type_.size
@@ -362,7 +362,7 @@ def alignment_of(type_: Type) -> int:
             return alignment_of(element)
         case RecordType(layout=RecordLayout(alignment=alignment)):
             return alignment
-        case VoidType() | FunctionType():
+        case StringType() | VoidType() | FunctionType():
             return 1
         case _:
             return 8
