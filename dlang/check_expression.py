@@ -673,6 +673,9 @@ def _subroutine(
 ) -> SubroutineCall:
     assert subroutine.result is not None
     rest = None
+    if subroutine.name == "inet_ntoa6" and len(arguments) > 1 and not isinstance(arguments[1], Constant):
+        message = "inet_ntoa6( ) argument #2 must be an integer constant"
+        fail("D_PROTO_ARG", node.arguments[1].span, message)
     names.speculates |= subroutine.name == "speculation"
     if subroutine.name == "strtok":
         rest = names.find(Scope.CLAUSE, _TOKENS_LEFT) or names.declare(Scope.CLAUSE, _TOKENS_LEFT, STRING)

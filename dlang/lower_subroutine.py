@@ -10,6 +10,7 @@ Source: DTrace guide, "Actions and Subroutines"; d-language.md §8; tests/refere
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import llvmlite.ir as ir
 
@@ -39,6 +40,8 @@ from dlang.string_scan import (
     store_byte,
 )
 
+_MINOR_BITS: Final = 20
+"""Bits of a device's number, as the kernel has it, that are the minor number."""
 _SLASH, _DOT, _ZERO, _MINUS, _PLUS = (constant(ord(letter)) for letter in "/.0-+")
 
 
@@ -53,6 +56,10 @@ def word_result(call: SubroutineCall, arguments: Sequence[ir.Value], frame: Fram
             return _is_progeny(process, frame)
         case "speculation", []:
             return new_speculation(frame)
+        case "getmajor", [device]:
+            return b.lshr(b.and_(device, constant(0xFFFFFFFF)), constant(_MINOR_BITS))
+        case "getminor", [device]:
+            return b.and_(device, constant((1 << _MINOR_BITS) - 1))
         case (("htons" | "ntohs"), [value]):
             low = b.and_(value, constant(0xFF))
             return b.or_(b.shl(low, constant(8)), b.and_(b.lshr(value, constant(8)), constant(0xFF)))
@@ -96,7 +103,7 @@ def string_result(call: SubroutineCall, arguments: Sequence[ir.Value], place: ir
                 _change_case(text, "a", place, frame)
             case "lltostr", [number, *base]:
                 _number_text(number, _base(base, call, frame), place, frame)
-            case (("inet_ntoa" | "inet_ntoa6"), [address]):
+            case (("inet_ntoa" | "inet_ntoa6"), [address, *_]):
                 internet_address(call, address, place, frame)
             case "inet_ntop", [family, address]:
                 address_of_family(call, family, address, place, frame)
