@@ -38,6 +38,7 @@ from dlang.program import (
     TypedProgram,
     Value,
     Variable,
+    pointed_scopes,
 )
 from dlang.source import Source, Span
 from dlang.types import (
@@ -53,7 +54,7 @@ from dlang.types import (
     is_text,
 )
 
-_STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
+_STORAGE = {"": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
 _WHILE_READING: Final = ("D_MACRO_", "D_INT_", "D_DECL_", "D_FUNC_", "D_OFFSETOF_", "D_DIV_ZERO")
 """How the tags begin of what DTrace's parser notices while it reads."""
 _WHILE_GENERATING: Final = (
@@ -99,6 +100,7 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         thread_size=names.sizes[Scope.THREAD],
         clause_size=names.sizes[Scope.CLAUSE],
         clause_words=not any(is_bytes(item.type) for item in names.of_scope(Scope.CLAUSE)),
+        pointed=pointed_scopes(tuple(clauses)),
         speculations=names.most_speculations if names.speculates else 0,
         destructive=names.destructive,
         copies_out=names.copies_out,
@@ -200,6 +202,9 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
     if not node.declarators:
         if isinstance(node.type, ast.NamedType) or node.storage:
             fail("D_DECL_USELESS", node.span, "useless declaration")
+        return
+    if node.storage == "extern":
+        # Says of what type something is that is defined elsewhere, as nothing here can be.
         return
     scope = _STORAGE[node.storage]
     for declarator in node.declarators:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dlang import ast
 from dlang.actions import prototype_mismatch
 from dlang.check_expression import check_expression
-from dlang.check_operator import decayed
+from dlang.check_operator import decayed, pointed_to
 from dlang.diagnostics import fail, unsupported
 from dlang.layout import RECORDED_LIMIT
 from dlang.names import Names
@@ -55,7 +55,7 @@ def memory(node: ast.Call, names: Names) -> tuple[Value, Value | None]:
 def printed(node: ast.Call, names: Names) -> tuple[Value, Value]:
     """Return the address that `print(pointer)` shows, and the value there."""
     argument = node.arguments[0]
-    pointer = decayed(check_expression(argument, names))
+    pointer = pointed_to(check_expression(argument, names))
     if not isinstance(pointer.type, PointerType):
         prototype_mismatch("print( )", 1, str(VOID_POINTER), pointer.type, argument.span)
     target = pointer.type.target

@@ -35,6 +35,7 @@ from dlang.check_operator import (
     fold_unary,
     is_scalar,
     is_zero,
+    pointed_to,
     to_string,
 )
 from dlang.check_own import check_destination, check_size, note_assignment
@@ -573,8 +574,8 @@ def _cast(node: ast.Cast, names: Names) -> Value:
     match type_:
         case StringType() if not isinstance(value.type, RecordType):
             return to_string(value, node)
-        case IntegerType() | PointerType() if is_scalar(value):
-            return convert(value, type_)
+        case IntegerType() | PointerType() if is_scalar(pointed_to(value)):
+            return convert(pointed_to(value), type_)
         case VoidType():
             return Sequence(type_, value, Constant(INT, 0))
     fail("D_CAST_INVAL", node.span, f'invalid cast expression: "{value.type}" to "{type_}"')
@@ -629,6 +630,8 @@ def _call(node: ast.Call, names: Names) -> Value:
         _unknown_function(node, names)
     subroutine.check_count(len(node.arguments), node.span)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
+    pairs = zip(arguments, subroutine.parameters, strict=False)
+    arguments = [pointed_to(argument) if parameter.is_pointer else argument for argument, parameter in pairs]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
         goes_on = name == "strtok" and number == 1
         takes_null = goes_on or parameter.is_pointer or isinstance(parameter.type, StringType)

@@ -31,6 +31,7 @@ from dlang.program import (
     Evaluate,
     ExitAction,
     Fact,
+    Scope,
     Signal,
     SpeculateAction,
     Statement,
@@ -90,7 +91,9 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
         copied=stack_words(prologue, 1),
     )
     if program.clause_size > _CLAUSE_BLOCK_ON_STACK or not program.clause_words:
-        frame.clause_block = frame.temporary(program.clause_size)
+        # A text that a pointer leads to is read as far as texts go.
+        behind = program.string_size if Scope.CLAUSE in program.pointed else 0
+        frame.clause_block = frame.temporary(program.clause_size + behind)
         zero_words(frame.b, frame.clause_block, program.clause_size)
     elif program.clause_size:
         frame.clause_block = stack_words(prologue, program.clause_size // 8)

@@ -26,7 +26,7 @@ from dlang.emit_ir import (
     zero_words,
 )
 from dlang.frame import Frame, merge_words
-from dlang.layout import SCRATCH_POINTER, array_key_size
+from dlang.layout import CLAUSE_POINTER, GLOBAL_POINTER, SCRATCH_POINTER, array_key_size
 from dlang.lower_place import (
     Entry,
     Fixed,
@@ -303,8 +303,12 @@ def _step(value: Step, frame: Frame) -> ir.Value:
 
 
 def _address(place: Place, frame: Frame) -> ir.Value:
-    """Return a D pointer to a place in the firing's own memory."""
+    """Return a D pointer to a place in the firing's own memory, or in a variable."""
     match place:
+        case Variable(scope=Scope.GLOBAL, offset=offset):
+            return constant(GLOBAL_POINTER + offset)
+        case Variable(scope=Scope.CLAUSE, offset=offset):
+            return constant(CLAUSE_POINTER + offset)
         case Memory(pointer=pointer):
             return word(pointer, frame)
         case Part(base=base, offset=offset):
