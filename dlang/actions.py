@@ -19,8 +19,10 @@ from dlang.types import (
     VOID_POINTER,
     IntegerType,
     PointerType,
+    RecordType,
     StringType,
     Type,
+    VoidType,
     is_text,
 )
 
@@ -106,6 +108,7 @@ _AGGREGATION: Final = Parameter("@", _anything)
 _CHARACTER: Final = Parameter("char", _is_integer, CHAR)
 _FRAMES: Final = Parameter("uint32_t", _is_integer)
 _PROCESS: Final = Parameter("pid_t", _is_integer, TYPEDEFS["pid_t"])
+_DEVICE: Final = Parameter("dev_t", _is_integer, TYPEDEFS["dev_t"])
 _USER_ADDRESS: Final = Parameter("uintptr_t", _is_address)
 _UINT16, _UINT32, _UINT64, _INT64 = (
     Parameter(name, _is_integer, TYPEDEFS[name]) for name in ("uint16_t", "uint32_t", "uint64_t", "int64_t")
@@ -115,6 +118,14 @@ _UINT16, _UINT32, _UINT64, _INT64 = (
 def _pointer(text: str) -> Parameter:
     """Return a parameter that points to memory of the firing's own, whatever its type."""
     return Parameter(text, _is_pointer, VOID_POINTER)
+
+
+def _is_ipv6_address(type_: Type) -> bool:
+    target = type_.target if isinstance(type_, PointerType) else None
+    return isinstance(target, VoidType) or (isinstance(target, RecordType) and target.tag == "in6_addr")
+
+
+_IPV6_ADDRESS: Final = Parameter("struct in6_addr *", _is_ipv6_address, VOID_POINTER)
 
 
 def _text(name: str, summary: str, *parameters: Parameter, required: int | None = None) -> Function:
@@ -190,11 +201,13 @@ SUBROUTINES: Final = {
         _text("basename", "the last component of a path", _TEXT),
         _text("cleanpath", "a path without empty components, . and ..", _TEXT),
         _text("dirname", "a path without its last component", _TEXT),
+        _number("getmajor", TYPEDEFS["dev_t"], "the major number of a device", _DEVICE),
+        _number("getminor", TYPEDEFS["dev_t"], "the minor number of a device", _DEVICE),
         _number("htonl", TYPEDEFS["uint32_t"], "a 32-bit number in the network's order of bytes", _UINT32),
         _number("htonll", TYPEDEFS["uint64_t"], "a 64-bit number in the network's order of bytes", _UINT64),
         _number("htons", TYPEDEFS["uint16_t"], "a 16-bit number in the network's order of bytes", _UINT16),
         _text("inet_ntoa", "an IPv4 address as text", _pointer("ipaddr_t *")),
-        _text("inet_ntoa6", "an IPv6 address as text", _pointer("struct in6_addr *")),
+        _text("inet_ntoa6", "an IPv6 address as text", _IPV6_ADDRESS, _INT, required=1),
         _text("inet_ntop", "an address of a family as text", _INT, _pointer("void *")),
         _number("index", INT, "where a string occurs in another", _TEXT, _TEXT, _INT, required=2),
         _text("link_ntop", "a hardware address as text", _INT, _pointer("void *")),
@@ -247,8 +260,6 @@ KNOWN_BUT_NOT_COMPILED: Final = {
         Function("getf", (_INT,), 1, "the kernel's file of a descriptor"),
         Function("json", (_TEXT, _TEXT), 2, "an element of JSON text"),
         Function("strip", (_TEXT,), 1, "a text without blanks at its ends"),
-        Function("getmajor", (Parameter("dev_t", _is_integer),), 1, "the major number of a device"),
-        Function("getminor", (Parameter("dev_t", _is_integer),), 1, "the minor number of a device"),
         Function("msgsize", (_kernels("mblk_t *"),), 1, "the size of a message"),
         Function("msgdsize", (_kernels("mblk_t *"),), 1, "the size of a message's data"),
         *_locks("struct mutex *", "mutex_owned", "mutex_owner", "mutex_type_adaptive", "mutex_type_spin"),

@@ -38,6 +38,7 @@ from dlang.program import (
     TypedProgram,
     Value,
     Variable,
+    pointed_scopes,
 )
 from dlang.source import Source, Span
 from dlang.types import (
@@ -48,11 +49,12 @@ from dlang.types import (
     StringType,
     Type,
     VoidType,
+    is_bytes,
     is_incomplete,
     is_text,
 )
 
-_STORAGE = {"": Scope.GLOBAL, "extern": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
+_STORAGE = {"": Scope.GLOBAL, "self": Scope.THREAD, "this": Scope.CLAUSE}
 _WHILE_READING: Final = ("D_MACRO_", "D_INT_", "D_DECL_", "D_FUNC_", "D_OFFSETOF_", "D_DIV_ZERO")
 """How the tags begin of what DTrace's parser notices while it reads."""
 _WHILE_GENERATING: Final = (
@@ -93,9 +95,12 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
         arrays=tuple(names.arrays.values()),
         string_size=names.string_size,
         string_limit=names.string_limit,
+        scratch_limit=(names.scratch_limit + 7) // 8 * 8,
         globals_size=names.sizes[Scope.GLOBAL],
         thread_size=names.sizes[Scope.THREAD],
         clause_size=names.sizes[Scope.CLAUSE],
+        clause_words=not any(is_bytes(item.type) for item in names.of_scope(Scope.CLAUSE)),
+        pointed=pointed_scopes(tuple(clauses)),
         speculations=names.most_speculations if names.speculates else 0,
         destructive=names.destructive,
         copies_out=names.copies_out,
@@ -197,6 +202,9 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
     if not node.declarators:
         if isinstance(node.type, ast.NamedType) or node.storage:
             fail("D_DECL_USELESS", node.span, "useless declaration")
+        return
+    if node.storage == "extern":
+        # Says of what type something is that is defined elsewhere, as nothing here can be.
         return
     scope = _STORAGE[node.storage]
     for declarator in node.declarators:

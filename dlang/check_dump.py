@@ -5,9 +5,9 @@ from __future__ import annotations
 from dlang import ast
 from dlang.actions import prototype_mismatch
 from dlang.check_expression import check_expression
-from dlang.check_operator import decayed
+from dlang.check_operator import decayed, pointed_to
 from dlang.diagnostics import fail, unsupported
-from dlang.layout import COPY_LIMIT
+from dlang.layout import RECORDED_LIMIT
 from dlang.names import Names
 from dlang.program import Constant, Load, Memory, Part, Value
 from dlang.types import (
@@ -34,8 +34,8 @@ def memory(node: ast.Call, names: Names) -> tuple[Value, Value | None]:
     if not isinstance(size, Constant) or size.value <= 0:
         message = "tracemem( ) argument #2 must be a non-zero positive integral constant expression"
         fail("D_TRACEMEM_SIZE", node.arguments[1].span, message)
-    if size.value > COPY_LIMIT:
-        unsupported(node.arguments[1].span, f"tracemem( ) of more than {COPY_LIMIT} bytes")
+    if size.value > RECORDED_LIMIT:
+        unsupported(node.arguments[1].span, f"tracemem( ) of more than {RECORDED_LIMIT} bytes")
     whole = ArrayType(UNSIGNED_CHAR, size.value, 1)
     address = decayed(value)
     if not isinstance(address.type, ArrayType):
@@ -55,7 +55,7 @@ def memory(node: ast.Call, names: Names) -> tuple[Value, Value | None]:
 def printed(node: ast.Call, names: Names) -> tuple[Value, Value]:
     """Return the address that `print(pointer)` shows, and the value there."""
     argument = node.arguments[0]
-    pointer = decayed(check_expression(argument, names))
+    pointer = pointed_to(check_expression(argument, names))
     if not isinstance(pointer.type, PointerType):
         prototype_mismatch("print( )", 1, str(VOID_POINTER), pointer.type, argument.span)
     target = pointer.type.target
@@ -63,6 +63,6 @@ def printed(node: ast.Call, names: Names) -> tuple[Value, Value]:
     if not size or isinstance(target, StringType):
         words = f"reference has type '{target}' with size 0; cannot print( ) it."
         fail("D_PRINT_SIZE", argument.span, f"print( ) argument #1 {words}")
-    if size > COPY_LIMIT:
-        unsupported(argument.span, f"print( ) of more than {COPY_LIMIT} bytes")
+    if size > RECORDED_LIMIT:
+        unsupported(argument.span, f"print( ) of more than {RECORDED_LIMIT} bytes")
     return pointer, Load(target, Memory(target, pointer, argument.span))

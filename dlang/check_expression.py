@@ -21,7 +21,7 @@ from dlang.actions import (
     argument_count,
     prototype_mismatch,
 )
-from dlang.aggregations import WORD_MASK, AggregatingFunction, Aggregation
+from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_operator import (
     arithmetic,
     as_text,
@@ -35,8 +35,10 @@ from dlang.check_operator import (
     fold_unary,
     is_scalar,
     is_zero,
+    pointed_to,
     to_string,
 )
+from dlang.check_own import check_destination, check_size, note_assignment
 from dlang.check_place import (
     address_of,
     check_not_array,
@@ -55,7 +57,6 @@ from dlang.check_place import (
 )
 from dlang.check_type import declared_type
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsupported
-from dlang.layout import COPY_LIMIT
 from dlang.names import (
     DESCRIPTION_MACRO,
     KeyedInline,
@@ -464,6 +465,7 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     _make_where_new(target, type_assigned(value), names)
     place = modifiable(check_expression(target, names), operator, node)
     check_not_array(place.type, operator, node)
+    note_assignment(place, value, node, names)
     dynamic = isinstance(place, Element) or (isinstance(place, Variable) and place.scope is Scope.THREAD)
     if dynamic and is_zero(value) and isinstance(place.type, RecordType):
         # Frees it, as storing 0 does with what is no structure.
@@ -572,8 +574,8 @@ def _cast(node: ast.Cast, names: Names) -> Value:
     match type_:
         case StringType() if not isinstance(value.type, RecordType):
             return to_string(value, node)
-        case IntegerType() | PointerType() if is_scalar(value):
-            return convert(value, type_)
+        case IntegerType() | PointerType() if is_scalar(pointed_to(value)):
+            return convert(pointed_to(value), type_)
         case VoidType():
             return Sequence(type_, value, Constant(INT, 0))
     fail("D_CAST_INVAL", node.span, f'invalid cast expression: "{value.type}" to "{type_}"')
@@ -628,6 +630,8 @@ def _call(node: ast.Call, names: Names) -> Value:
         _unknown_function(node, names)
     subroutine.check_count(len(node.arguments), node.span)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
+    pairs = zip(arguments, subroutine.parameters, strict=False)
+    arguments = [pointed_to(argument) if parameter.is_pointer else argument for argument, parameter in pairs]
     for number, (argument, parameter) in enumerate(zip(arguments, subroutine.parameters, strict=False), 1):
         goes_on = name == "strtok" and number == 1
         takes_null = goes_on or parameter.is_pointer or isinstance(parameter.type, StringType)
@@ -637,16 +641,16 @@ def _call(node: ast.Call, names: Names) -> Value:
             prototype_mismatch(f"{name}( )", number, parameter.text, argument.type, span)
     match name:
         case "copyin":
+            check_size(arguments[1], node, names)
             return CopyIn(VOID_POINTER, arguments[0], arguments[1], node.span)
         case "alloca":
-            size = arguments[0].value & WORD_MASK if isinstance(arguments[0], Constant) else 0
-            if size > COPY_LIMIT:
-                message = f"alloca({size}) size larger than scratchsize {COPY_LIMIT}"
-                fail("D_ALLOCA_SIZE", node.span, message)
+            check_size(arguments[0], node, names)
             return Allocate(VOID_POINTER, arguments[0], node.span)
         case "copyinto":
+            check_destination("copyinto( )", 3, arguments[2], node.arguments[2].span, names)
             return CopyInto(VOID, arguments[0], arguments[1], arguments[2], node.span)
         case "bcopy":
+            check_destination("bcopy( )", 2, arguments[1], node.arguments[1].span, names)
             return CopyBytes(VOID, arguments[0], arguments[1], arguments[2], node.span)
         case "copyinstr":
             limit = arguments[1] if len(arguments) > 1 else None
@@ -672,6 +676,9 @@ def _subroutine(
 ) -> SubroutineCall:
     assert subroutine.result is not None
     rest = None
+    if subroutine.name == "inet_ntoa6" and len(arguments) > 1 and not isinstance(arguments[1], Constant):
+        message = "inet_ntoa6( ) argument #2 must be an integer constant"
+        fail("D_PROTO_ARG", node.arguments[1].span, message)
     names.speculates |= subroutine.name == "speculation"
     if subroutine.name == "strtok":
         rest = names.find(Scope.CLAUSE, _TOKENS_LEFT) or names.declare(Scope.CLAUSE, _TOKENS_LEFT, STRING)

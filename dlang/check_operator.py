@@ -24,9 +24,11 @@ from dlang.program import (
     Part,
     Place,
     PointedString,
+    Scope,
     StringSuffix,
     UnaryValue,
     Value,
+    Variable,
 )
 from dlang.types import (
     INT,
@@ -77,6 +79,21 @@ def decayed(value: Value) -> Value:
     return value
 
 
+def pointed_to(value: Value) -> Value:
+    """Return an array of a variable, too, as the pointer to its first element."""
+    match value:
+        case Load(type=ArrayType(element=element), place=place) if in_variable(place):
+            return AddressOf(PointerType(element), place)
+    return decayed(value)
+
+
+def in_variable(place: Place) -> bool:
+    """Say whether a place is in memory that a global or clause-local variable has."""
+    while isinstance(place, Part):
+        place = place.base
+    return isinstance(place, Variable) and place.scope is not Scope.THREAD
+
+
 def in_memory(place: Place) -> bool:
     """Say whether a place is reached through a pointer, so that pointers to it can be had."""
     while isinstance(place, Part):
@@ -114,7 +131,7 @@ def arithmetic(operator: str, left: Value, right: Value, node: ast.Expression) -
 
 def add(operator: str, left: Value, right: Value, node: ast.Expression) -> Value:
     """Return a sum or difference: of integers, of a pointer and elements, or between two pointers."""
-    left, right = decayed(left), decayed(right)
+    left, right = pointed_to(left), pointed_to(right)
     match left.type, right.type:
         case IntegerType(), IntegerType():
             type_: Type = common_type(left.type, right.type)
@@ -204,7 +221,7 @@ def comparison(operator: str, left: Value, right: Value, node: ast.Expression) -
     """Return `left operator right` for the six comparisons; strings compare with all that is text."""
     if isinstance(left.type, StringType) or isinstance(right.type, StringType):
         return _string_comparison(operator, left, right, node)
-    left, right = decayed(left), decayed(right)
+    left, right = pointed_to(left), pointed_to(right)
     match left.type, right.type:
         case IntegerType(), IntegerType():
             signed = common_type(left.type, right.type).signed
@@ -264,7 +281,7 @@ def choice(condition: Value, then: Value, otherwise: Value, node: ast.Conditiona
     """Return `condition ? then : otherwise`."""
     if not is_scalar(condition):
         fail("D_OP_SCALAR", node.span, "operator ?: expression must be of scalar type")
-    then, otherwise = decayed(then), decayed(otherwise)
+    then, otherwise = pointed_to(then), pointed_to(otherwise)
     match then.type, otherwise.type:
         case IntegerType(), IntegerType():
             type_: Type = common_type(then.type, otherwise.type)
@@ -295,7 +312,7 @@ def assignable(value: Value, type_: Type, operator: str, node: ast.Expression) -
         text = as_text(value, node)
         if text is not None:
             return text
-    value = decayed(value)
+    value = pointed_to(value) if isinstance(type_, PointerType) else decayed(value)
     match type_, value.type:
         case IntegerType(), IntegerType():
             return convert(value, type_)

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from dlang import ast
 from dlang.actions import argument_count, prototype_mismatch
-from dlang.check_operator import add, assignable, decayed, held, in_memory, stride_of
+from dlang.check_operator import add, assignable, decayed, held, in_memory, in_variable, stride_of
 from dlang.diagnostics import CompileError, fail, unsupported
 from dlang.names import Names
 from dlang.program import (
@@ -22,7 +22,6 @@ from dlang.program import (
     Memory,
     Part,
     Place,
-    PointedString,
     Scope,
     Temporary,
     Value,
@@ -123,8 +122,6 @@ def dereference(pointer: Value, node: ast.Expression) -> Value:
             fail("D_DEREF_VOID", node.span, "cannot dereference pointer to void")
         case FunctionType():
             fail("D_DEREF_FUNC", node.span, "cannot dereference pointer to function")
-        case StringType():
-            return PointedString(STRING, pointer, node.span)
     if is_incomplete(target):
         words = f"operator * cannot be applied to a forward declaration: no {target} definition is available"
         fail("D_OP_INCOMPLETE", node.span, words)
@@ -211,11 +208,11 @@ def member(base: Value, node: ast.Member) -> Value:
 
 
 def address_of(operand: Value, node: ast.Unary) -> Value:
-    """Return `&operand`, which must be in the firing's own memory."""
+    """Return `&operand`, which must be in the firing's own memory, or a part of a variable that is there always."""
     match operand:
         case Load(place=Part(bits=bits)) if bits is not None:
             fail("D_ADDROF_BITFIELD", node.span, "cannot take address of bit-field")
-        case Load(place=place) if in_memory(place):
+        case Load(place=place) if in_memory(place) or (isinstance(place, Part) and in_variable(place)):
             return AddressOf(PointerType(operand.type), place)
         case Load():
             fail("D_ADDROF_VAR", node.span, "cannot take address of dynamic variable")

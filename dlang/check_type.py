@@ -17,6 +17,7 @@ from dlang.names import Names
 from dlang.source import Span
 from dlang.types import (
     INT,
+    PREDEFINED,
     STRING,
     VOID,
     ArrayType,
@@ -200,6 +201,8 @@ def _record(node: ast.RecordType, names: Names, constant: Constant) -> Type:
     # Unlike C's, tags of structures, unions and enumerations are apart from each other.
     tag = f"{node.keyword} {node.tag}"
     known = names.tags.get(tag) if node.tag else None
+    if known is None and node.fields is None:
+        known = PREDEFINED.get(tag)
     record = known if isinstance(known, RecordType) else RecordType(node.keyword, node.tag)
     if node.tag:
         names.tags[tag] = record

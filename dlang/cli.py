@@ -290,6 +290,7 @@ class _Run:
         names = Names(
             self._macros(texts),
             options.strsize,
+            options.scratchsize,
             stack_frames=options.ustackframes,
             most_frames=options.maxframes,
             most_speculations=options.nspec,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 import llvmlite.ir as ir
 
 from dlang.constants import Constants
 from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, load, opaque, stack_words
-from dlang.layout import COPY_LIMIT, ERROR_SITE, drop_offset
+from dlang.layout import ERROR_SITE, drop_offset, memory_room
 from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
 from dlang.source import Span
@@ -26,10 +25,6 @@ class FaultExit:
     sources: list[tuple[ir.Block, int, ir.Value, int]] = field(default_factory=list)
 
 
-SCRATCH_COPIES: Final = 0
-"""Offset in scratch of what copyin() copied: twice COPY_LIMIT, so that any offset plus any size stays inside."""
-
-
 @dataclass(slots=True)
 class Frame:
     """See the module.
@@ -37,7 +32,8 @@ class Frame:
     `b` emits the clauses. `prologue` emits what runs before all of them: facts that are the same for a whole
     firing, and room that turned out to be needed. `thread_zeroed` is where clauses note that the thread's block may be
     all zero; None where they never do. `scratch_slot` is where the prologue leaves the pointer to the
-    firing's own memory; `scratch_size` is how much of that is used, 0 where none is. `current` is what places held
+    firing's own memory; `scratch_size` is how much of that is used, 0 where none is. `copied` is how much copyin() and
+    alloca() have taken in the clause, at the beginning of it. `current` is what places held
     that are being updated. `failure` is what ERROR's first arguments are while its clauses are emitted, else None.
     """
 
@@ -54,12 +50,16 @@ class Frame:
     keys: dict[int, ir.Value] = field(default_factory=dict)
     clause_block: ir.Value | None = None
     thread_zeroed: ir.Value | None = None
-    scratch_next: int = 2 * COPY_LIMIT
+    scratch_next: int = 0
     scratch_size: int = 0
     fault_exit: FaultExit | None = None
     not_speculated: ir.Block | None = None
     current: dict[int, ir.Value] = field(default_factory=dict)
     failure: tuple[ir.Value, ...] | None = None
+
+    def __post_init__(self) -> None:
+        # What lies last there is followed by a word of zeros, so that it is a string as well.
+        self.scratch_next = memory_room(self.program) + 8
 
     def first(self) -> ir.IRBuilder:
         """Return the prologue's builder at its end: others add stack room to the same block."""
@@ -122,9 +122,12 @@ class Frame:
         self.scratch_next += size
         return self.scratch(offset, size)
 
-    def copies(self) -> ir.Value:
-        """Return the pointer to what copyin() copied."""
-        return self.scratch(SCRATCH_COPIES, 2 * COPY_LIMIT)
+    def copies(self, offset: ir.Value, size: int) -> ir.Value:
+        """Return the pointer to an offset in what copyin() and alloca() have taken, which at most `size` bytes are
+        asked of from there on. The offset is masked: it needs no proof for the kernel's verifier."""
+        most = 2 * memory_room(self.program) - 1
+        start = self.scratch(0, most + 1 + size + 8)
+        return at(self.b, start, self.b.and_(offset, constant(most)))
 
     @contextmanager
     def temporaries(self) -> Iterator[None]:

@@ -58,7 +58,9 @@ STATE_VARIABLES: Final = STATE_DROPS + 8 * len(COUNTED_DROPS)
 
 def state_size(program: TypedProgram) -> int:
     """Return the size of the state block in bytes."""
-    return STATE_VARIABLES + program.globals_size + 8 * program.speculations
+    # A text that a pointer leads to is read as far as texts go.
+    behind = program.string_size if Scope.GLOBAL in program.pointed else 0
+    return STATE_VARIABLES + program.globals_size + 8 * program.speculations + behind
 
 
 SPECULATION_FREE: Final = 0
@@ -112,8 +114,17 @@ FAULT_RECORD_SIZE: Final = 48
 
 SCRATCH_POINTER: Final = 0xFFFFE800_00000000
 """What D pointers to a firing's own memory start at: no process and no kernel has memory there."""
-COPY_LIMIT: Final = 4096
-"""Bytes that all copyin() calls of a firing can hold together; a power of two."""
+GLOBAL_POINTER: Final = 0xFFFFEA00_00000000
+CLAUSE_POINTER: Final = 0xFFFFEC00_00000000
+"""What D pointers to global and clause-local variables start at."""
+RECORDED_LIMIT: Final = 4096
+"""Bytes of memory that tracemem() or print() can record."""
+
+
+def memory_room(program: TypedProgram) -> int:
+    """Return the bytes of what copyin() and alloca() can take in a clause, as a power of two, which masks them."""
+    return 1 << max(program.scratch_limit - 1, 7).bit_length()
+
 
 # --- associative arrays -------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import llvmlite.ir as ir
 
 from dlang.emit_ir import I32, POINTER, at, constant, is_null, load, stack_words, store, store32, zero_words
 from dlang.frame import FaultExit, Frame, drop, merge_words
-from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, STATE_STOPPED, Store
+from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, SCRATCH_POINTER, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
 from dlang.lower_place import free_if_zero
 from dlang.lower_value import copy_out, evaluate, recorded_into, truth, word
@@ -31,6 +31,7 @@ from dlang.program import (
     Evaluate,
     ExitAction,
     Fact,
+    Scope,
     Signal,
     SpeculateAction,
     Statement,
@@ -41,7 +42,10 @@ from dlang.program import (
 from dlang.target import Machine, UnitKind
 
 _CLAUSE_BLOCK_ON_STACK: Final = 64
-"""Bytes of `this->` variables that go on the stack; more, or strings, go to scratch."""
+"""Bytes of `this->` variables that go on the stack; more, or structures, in which words may lie at any address, go to
+scratch."""
+_NEAR: Final = 1 << 40
+"""Bytes around the firing's own memory within which an address is taken for one that began there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +90,14 @@ def _lower_unit(unit: Unit, program: TypedProgram, stores: Mapping[str, Store], 
         scratch_slot=stack_words(prologue, 1),
         copied=stack_words(prologue, 1),
     )
-    clause_block_in_scratch = program.clause_size > _CLAUSE_BLOCK_ON_STACK
-    if clause_block_in_scratch:
-        frame.clause_block = frame.temporary(program.clause_size)
+    if program.clause_size > _CLAUSE_BLOCK_ON_STACK or not program.clause_words:
+        # A text that a pointer leads to is read as far as texts go.
+        behind = program.string_size if Scope.CLAUSE in program.pointed else 0
+        frame.clause_block = frame.temporary(program.clause_size + behind)
         zero_words(frame.b, frame.clause_block, program.clause_size)
     elif program.clause_size:
         frame.clause_block = stack_words(prologue, program.clause_size // 8)
         zero_words(prologue, frame.clause_block, program.clause_size)
-    store(prologue, 0, frame.copied)
     for enabling in unit.enablings:
         following = frame.b.append_basic_block("next_clause")
         faults = _enabling(enabling, following, stores, frame, after_exit=unit.after_exit)
@@ -150,6 +154,7 @@ def _enabling(
     b = frame.b
     clause = enabling.clause
     frame.enabling = enabling.number
+    store(b, 0, frame.copied)
     if not after_exit and may_stop(frame.program):
         _continue_when(
             b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0)),
@@ -269,6 +274,7 @@ def _reported(faults: Sequence[_Faults], enabling: Enabling, following: ir.Block
     if failure is None:
         return False
     fault, address, where = failure
+    address = _shown_address(address, b)
     report = _reserved(FAULT_RECORD_SIZE, following, frame)
     _header(report, enabling.number | FAULT_MARK, frame)
     store(b, load(b, frame.target.state(b), STATE_STOPPED), report, 16)
@@ -278,6 +284,13 @@ def _reported(faults: Sequence[_Faults], enabling: Enabling, following: ir.Block
     frame.target.commit_record(b, report)
     frame.failure = constant(0), frame.site(), constant(enabling.number), where, fault, address
     return True
+
+
+def _shown_address(address: ir.Value, b: ir.IRBuilder) -> ir.Value:
+    """Return an address as DTrace reports it: to it what copyin() and alloca() give begins at 8."""
+    offset = b.sub(address, constant(SCRATCH_POINTER))
+    own = b.icmp_unsigned("<", b.add(offset, constant(_NEAR)), constant(2 * _NEAR))
+    return b.select(own, b.add(offset, constant(8)), address)
 
 
 def _fire_error(errors: Sequence[Enabling], stores: Mapping[str, Store], frame: Frame) -> None:

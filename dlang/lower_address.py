@@ -17,7 +17,7 @@ from dlang.emit_ir import constant, copy_words, opaque, zero_words
 from dlang.frame import Frame
 from dlang.lower_place import own_memory
 from dlang.notices import Fault
-from dlang.program import SubroutineCall
+from dlang.program import Constant, SubroutineCall
 from dlang.string_scan import (
     Cell,
     byte_at,
@@ -38,12 +38,14 @@ _ONE: Final = constant(1)
 
 
 def internet_address(call: SubroutineCall, address: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write an IPv4 address, or for inet_ntoa6() one of IPv6; of one that stands for an IPv4 address only that."""
+    """Write an IPv4 address, or for inet_ntoa6() one of IPv6; of one that stands for an IPv4 address only that, unless
+    a second argument, a constant, says otherwise."""
     writing = _Writing(frame)
     if call.name == "inet_ntoa":
         _ipv4(own_memory(address, 4, call.span, frame), 0, _ONE, writing)
     else:
-        _ipv6(own_memory(address, 16, call.span, frame), writing, ipv4_alone=True)
+        whole = any(isinstance(item, Constant) and item.value for item in call.arguments[1:])
+        _ipv6(own_memory(address, 16, call.span, frame), writing, ipv4_alone=not whole)
     writing.finish(place)
 
 

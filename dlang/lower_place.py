@@ -18,6 +18,7 @@ import llvmlite.ir as ir
 from dlang.emit_ir import (
     I8,
     I64,
+    POINTER,
     at,
     constant,
     copy_words,
@@ -30,11 +31,11 @@ from dlang.emit_ir import (
     zero_words,
 )
 from dlang.frame import Frame, drop, merge_words
-from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, STATE_VARIABLES
+from dlang.layout import CLAUSE_POINTER, GLOBAL_POINTER, SCRATCH_POINTER, STATE_VARIABLES
 from dlang.notices import Drop, Fault
-from dlang.program import AssociativeArray, Element, Part, Place, Scope, Variable
+from dlang.program import AssociativeArray, Element, Memory, Part, Place, Scope, Variable
 from dlang.source import Span
-from dlang.string_code import NULL_MARK
+from dlang.string_code import NULL_MARK, length
 from dlang.types import IntegerType, Type, is_signed, size_of, stored_size
 
 _COPIED_BY_WORDS: Final = 512
@@ -116,24 +117,83 @@ def _is_whole(place: Place) -> bool:
 
 def own_memory(address: ir.Value, size: int, span: Span, frame: Frame) -> ir.Value:
     """Return the machine's pointer for a D pointer to `size` bytes of the firing's own memory, or fault."""
-    b = frame.b
-    offset = opaque(b, b.sub(address, constant(SCRATCH_POINTER)))
-    # The first comparison is for the kernel's verifier, the second for what has been taken of the memory.
-    outside = b.icmp_unsigned(">", offset, constant(max(COPY_LIMIT - size, 0)))
-    frame.fault_when(outside, Fault.BADADDR, address, span)
-    beyond = b.icmp_unsigned(">", b.add(offset, constant(size)), load(b, frame.copied))
-    frame.fault_when(beyond, Fault.BADADDR, address, span)
-    return at(b, frame.copies(), offset)
+
+    def in_scratch() -> ir.Value:
+        return frame.copies(_own_offset(address, constant(size), span, frame), size)
+
+    return _in_any_region(address, size, in_scratch, frame)
 
 
 def own_range(address: ir.Value, size: ir.Value, span: Span, frame: Frame) -> ir.Value:
-    """Return it for a size, at most COPY_LIMIT, that is known at run time only."""
+    """Return it for a size, at most option scratchsize, that is known at run time only."""
+
+    def in_scratch() -> ir.Value:
+        return frame.copies(_own_offset(address, size, span, frame), frame.program.scratch_limit)
+
+    return _in_any_region(address, size, in_scratch, frame)
+
+
+def _own_offset(address: ir.Value, size: ir.Value, span: Span, frame: Frame) -> ir.Value:
     b = frame.b
     offset = opaque(b, b.sub(address, constant(SCRATCH_POINTER)))
-    frame.fault_when(b.icmp_unsigned(">", offset, constant(COPY_LIMIT)), Fault.BADADDR, address, span)
-    beyond = b.icmp_unsigned(">", b.add(offset, size), load(b, frame.copied))
-    frame.fault_when(beyond, Fault.BADADDR, address, span)
-    return at(b, frame.copies(), offset)
+    taken = load(b, frame.copied)
+    frame.fault_when(b.icmp_unsigned(">=", offset, taken), Fault.BADADDR, address, span)
+    frame.fault_when(b.icmp_unsigned(">", b.add(offset, size), taken), Fault.BADSIZE, size, span)
+    return offset
+
+
+def _in_any_region(
+    address: ir.Value, size: int | ir.Value, in_scratch: Callable[[], ir.Value], frame: Frame
+) -> ir.Value:
+    """Return the pointer where variables are pointed to as well: which memory it is turns out at run time."""
+    b, pointed = frame.b, frame.program.pointed
+    if not pointed:
+        return in_scratch()
+    found: list[tuple[ir.Block, ir.Value]] = []
+    done = b.append_basic_block("pointer_found")
+    for scope in sorted(pointed, key=lambda scope: scope.value):
+        first, block, most = _variables(scope, frame)
+        offset = opaque(b, b.sub(address, constant(first)))
+        elsewhere = b.append_basic_block("pointer_elsewhere")
+        if isinstance(size, int):
+            _continue_when(b.icmp_unsigned("<=", offset, constant(max(most - size, 0))), elsewhere, b)
+        else:
+            _continue_when(b.icmp_unsigned("<=", offset, constant(most)), elsewhere, b)
+            _continue_when(b.icmp_unsigned("<=", size, b.sub(constant(most), offset)), elsewhere, b)
+        found.append((b.block, at(b, block, offset)))
+        b.branch(done)
+        b.position_at_end(elsewhere)
+    pointer = in_scratch()
+    found.append((b.block, pointer))
+    b.branch(done)
+    b.position_at_end(done)
+    merged = b.phi(POINTER)
+    for source, pointer in found:
+        merged.add_incoming(pointer, source)
+    return merged
+
+
+def _continue_when(condition: ir.Value, otherwise: ir.Block, b: ir.IRBuilder) -> None:
+    go_on = b.append_basic_block("pointer_within")
+    b.cbranch(condition, go_on, otherwise)
+    b.position_at_end(go_on)
+
+
+def _variables(scope: Scope, frame: Frame) -> tuple[int, ir.Value, int]:
+    """Return what D pointers to a scope's variables start at, where these are, and the bytes that they take."""
+    b, program = frame.b, frame.program
+    if scope is Scope.GLOBAL:
+        return GLOBAL_POINTER, at(b, frame.target.state(b), STATE_VARIABLES), program.globals_size
+    assert scope is Scope.CLAUSE and frame.clause_block is not None
+    return CLAUSE_POINTER, frame.clause_block, program.clause_size
+
+
+def bounded_size(size: ir.Value, span: Span, frame: Frame) -> ir.Value:
+    """Return a number of bytes as one that the kernel's verifier sees to be in bounds."""
+    size = opaque(frame.b, size)
+    most = constant(frame.program.scratch_limit)
+    frame.fault_when(frame.b.icmp_unsigned(">", size, most), Fault.BADSIZE, size, span)
+    return size
 
 
 def _offset(pointer: ir.Value, spot: Spot, frame: Frame) -> ir.Value:
@@ -437,6 +497,10 @@ def store_text(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> None
     b = frame.b
     size = frame.program.string_size
     root = spot.root
+    if isinstance(place, Memory):
+        assert isinstance(root, InMemory)
+        _store_pointed(root, source, frame)
+        return
     if isinstance(root, Fixed | InMemory):
         pointer, _ = _found(spot, size, frame)
         copy_words(b, pointer, source, size)
@@ -454,3 +518,11 @@ def store_text(spot: Spot, place: Place, source: ir.Value, frame: Frame) -> None
                 _fill(spot, root, frame, lambda pointer: _copy_turned(pointer, source, frame))
             else:
                 _fill(spot, root, frame, lambda pointer: copy_words(b, pointer, source, size))
+
+
+def _store_pointed(root: InMemory, source: ir.Value, frame: Frame) -> None:
+    """Store a string where a pointer leads: its characters and their end, if there is room for these."""
+    b = frame.b
+    size = b.add(length(b, source, frame.program.string_size), constant(1))
+    size = bounded_size(size, root.span, frame)
+    frame.target.copy_memory(b, own_range(root.address, size, root.span, frame), size, source)

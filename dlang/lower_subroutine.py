@@ -10,6 +10,7 @@ Source: DTrace guide, "Actions and Subroutines"; d-language.md §8; tests/refere
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import llvmlite.ir as ir
 
@@ -39,6 +40,8 @@ from dlang.string_scan import (
     store_byte,
 )
 
+_MINOR_BITS: Final = 20
+"""Bits of a device's number, as the kernel has it, that are the minor number."""
 _SLASH, _DOT, _ZERO, _MINUS, _PLUS = (constant(ord(letter)) for letter in "/.0-+")
 
 
@@ -53,6 +56,10 @@ def word_result(call: SubroutineCall, arguments: Sequence[ir.Value], frame: Fram
             return _is_progeny(process, frame)
         case "speculation", []:
             return new_speculation(frame)
+        case "getmajor", [device]:
+            return b.lshr(b.and_(device, constant(0xFFFFFFFF)), constant(_MINOR_BITS))
+        case "getminor", [device]:
+            return b.and_(device, constant((1 << _MINOR_BITS) - 1))
         case (("htons" | "ntohs"), [value]):
             low = b.and_(value, constant(0xFF))
             return b.or_(b.shl(low, constant(8)), b.and_(b.lshr(value, constant(8)), constant(0xFF)))
@@ -96,7 +103,7 @@ def string_result(call: SubroutineCall, arguments: Sequence[ir.Value], place: ir
                 _change_case(text, "a", place, frame)
             case "lltostr", [number, *base]:
                 _number_text(number, _base(base, call, frame), place, frame)
-            case (("inet_ntoa" | "inet_ntoa6"), [address]):
+            case (("inet_ntoa" | "inet_ntoa6"), [address, *_]):
                 internet_address(call, address, place, frame)
             case "inet_ntop", [family, address]:
                 address_of_family(call, family, address, place, frame)
@@ -340,7 +347,8 @@ def _substring(
 
 
 def _token(rest: ir.Value, delimiters: ir.Value, text: ir.Value, place: ir.Value, frame: Frame) -> None:
-    """Write the next token of a text and keep what follows it in `rest`, NULL where there is none."""
+    """Write the next token of a text, NULL where there is none. In `rest` is what follows, other than in C from the
+    delimiter on."""
     b, size = frame.b, frame.program.string_size
     is_delimiter = _member_of(delimiters, frame)
     source, token = padded(text, frame), frame.temporary(2 * size)
@@ -348,9 +356,7 @@ def _token(rest: ir.Value, delimiters: ir.Value, text: ir.Value, place: ir.Value
     copy_words(b, token, at(b, source, start), size)
     zero_words(b, at(b, token, size), size)
     end = find(token, lambda byte: b.or_(b.icmp_unsigned("==", byte, constant(0)), is_delimiter(byte)), frame)
-    closed = b.icmp_unsigned("!=", byte_at(b, token, end), constant(0))
-    following = b.select(closed, b.add(end, constant(1)), end)
-    copy_words(b, rest, at(b, token, bounded(b, following, size)), size)
+    copy_words(b, rest, at(b, token, end), size)
     with b.if_else(b.icmp_unsigned("==", end, constant(0))) as (none, some):
         with none:
             null_string_into(place, frame)

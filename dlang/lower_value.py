@@ -26,12 +26,13 @@ from dlang.emit_ir import (
     zero_words,
 )
 from dlang.frame import Frame, merge_words
-from dlang.layout import COPY_LIMIT, SCRATCH_POINTER, array_key_size
+from dlang.layout import CLAUSE_POINTER, GLOBAL_POINTER, SCRATCH_POINTER, array_key_size
 from dlang.lower_place import (
     Entry,
     Fixed,
     InMemory,
     Spot,
+    bounded_size,
     convert,
     is_null_string,
     load_bytes,
@@ -302,8 +303,12 @@ def _step(value: Step, frame: Frame) -> ir.Value:
 
 
 def _address(place: Place, frame: Frame) -> ir.Value:
-    """Return a D pointer to a place in the firing's own memory."""
+    """Return a D pointer to a place in the firing's own memory, or in a variable."""
     match place:
+        case Variable(scope=Scope.GLOBAL, offset=offset):
+            return constant(GLOBAL_POINTER + offset)
+        case Variable(scope=Scope.CLAUSE, offset=offset):
+            return constant(CLAUSE_POINTER + offset)
         case Memory(pointer=pointer):
             return word(pointer, frame)
         case Part(base=base, offset=offset):
@@ -452,49 +457,50 @@ def _logical(value: Logical, frame: Frame) -> ir.Value:
 # --- the firing's own memory --------------------------------------------------------------------------------
 
 
-def _bounded_size(size: ir.Value, span: Span, frame: Frame) -> ir.Value:
-    """Return a number of bytes as one that the kernel's verifier sees to be in bounds."""
-    size = opaque(frame.b, size)
-    frame.fault_when(frame.b.icmp_unsigned(">", size, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, span)
-    return size
-
-
-def _room(size: ir.Value, span: Span, frame: Frame) -> tuple[ir.Value, ir.Value]:
-    """Take bytes of the firing's own memory; return their offset in it, a multiple of 8, and their number."""
+def _taken(size: ir.Value, span: Span, frame: Frame) -> ir.Value:
+    """Take bytes of the firing's own memory, of which there are enough for so many; return their offset in it, a
+    multiple of 8."""
     b = frame.b
-    used = load(b, frame.copied)
-    size = _bounded_size(size, span, frame)
-    end = b.add(used, size)
-    frame.fault_when(b.icmp_unsigned(">", end, constant(COPY_LIMIT)), Fault.NOSCRATCH, None, span)
-    # What lies there is followed by zeros, so that it is a string as well.
-    store(b, b.and_(b.add(end, constant(8)), constant(-8)), frame.copied)
-    offset = b.and_(used, constant(COPY_LIMIT - 1))
-    store(b, 0, at(b, at(b, frame.copies(), offset), size))
-    return offset, size
+    offset = load(b, frame.copied)
+    end = b.add(offset, size)
+    beyond = b.icmp_unsigned(">", end, constant(frame.program.scratch_limit))
+    frame.fault_when(beyond, Fault.NOSCRATCH, None, span)
+    store(b, b.and_(b.add(end, constant(7)), constant(-8)), frame.copied)
+    return offset
+
+
+def _memory_at(offset: ir.Value, size: ir.Value, frame: Frame) -> ir.Value:
+    """Return the pointer to memory that was taken. Zeros follow it, so that it is a string as well."""
+    b = frame.b
+    memory = frame.copies(offset, frame.program.scratch_limit)
+    store(b, 0, at(b, memory, size))
+    return memory
 
 
 def _copy_in(value: CopyIn, frame: Frame) -> ir.Value:
     b = frame.b
     address = word(value.address, frame)
-    offset, size = _room(word(value.size, frame), value.span, frame)
-    destination = at(b, frame.copies(), offset)
+    size = bounded_size(word(value.size, frame), value.span, frame)
+    offset = _taken(size, value.span, frame)
+    destination = _memory_at(offset, size, frame)
     failed = b.icmp_signed("<", frame.target.read_user(b, destination, size, address), constant(0))
     frame.fault_when(failed, Fault.BADADDR, address, value.span)
     return b.add(offset, constant(SCRATCH_POINTER))
 
 
 def _allocate(value: Allocate, frame: Frame) -> ir.Value:
-    b = frame.b
-    offset, size = _room(word(value.size, frame), value.span, frame)
-    zeros = frame.constant_at(bytes(COPY_LIMIT))
-    frame.target.copy_memory(b, at(b, frame.copies(), offset), size, zeros)
+    b, most = frame.b, frame.program.scratch_limit
+    size = opaque(b, word(value.size, frame))
+    frame.fault_when(b.icmp_unsigned(">", size, constant(most)), Fault.NOSCRATCH, None, value.span)
+    offset = _taken(size, value.span, frame)
+    frame.target.copy_memory(b, _memory_at(offset, size, frame), size, frame.constant_at(bytes(max(most, 8))))
     return b.add(offset, constant(SCRATCH_POINTER))
 
 
 def _copy_into(value: CopyInto, frame: Frame) -> ir.Value:
     b = frame.b
     address = word(value.address, frame)
-    size = _bounded_size(word(value.size, frame), value.span, frame)
+    size = bounded_size(word(value.size, frame), value.span, frame)
     destination = own_range(word(value.destination, frame), size, value.span, frame)
     failed = b.icmp_signed("<", frame.target.read_user(b, destination, size, address), constant(0))
     frame.fault_when(failed, Fault.BADADDR, address, value.span)
@@ -506,7 +512,7 @@ def copy_out(statement: CopyOut | CopyOutString, frame: Frame) -> None:
     b = frame.b
     if isinstance(statement, CopyOut):
         source, address = word(statement.source, frame), word(statement.address, frame)
-        size = _bounded_size(word(statement.size, frame), statement.span, frame)
+        size = bounded_size(word(statement.size, frame), statement.span, frame)
         start = own_range(source, size, statement.span, frame)
     else:
         start = string_at(statement.text, frame)
@@ -525,13 +531,13 @@ def _copy_bytes(value: CopyBytes, frame: Frame) -> ir.Value:
         with frame.temporaries():
             text = text_at(value.source, value.span, frame)
             target = word(value.destination, frame)
-            size = _bounded_size(word(value.size, frame), value.span, frame)
+            size = bounded_size(word(value.size, frame), value.span, frame)
             beyond = b.icmp_unsigned(">", size, constant(frame.program.string_size))
             frame.fault_when(beyond, Fault.BADSIZE, size, value.span)
             frame.target.copy_memory(b, own_range(target, size, value.span, frame), size, text)
         return constant(0)
     source, target = word(value.source, frame), word(value.destination, frame)
-    size = _bounded_size(word(value.size, frame), value.span, frame)
+    size = bounded_size(word(value.size, frame), value.span, frame)
     place = own_range(source, size, value.span, frame)
     frame.target.copy_memory(b, own_range(target, size, value.span, frame), size, place)
     return constant(0)
@@ -610,10 +616,16 @@ def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
                 whole = frame.temporary(_COMMAND_NAME_SIZE)
                 target.command_name(b, whole)
                 target.copy_string(b, place, frame.program.string_limit, whole)
+        case PointedString(pointer=pointer, span=span) | Load(place=Memory(pointer=pointer, span=span)):
+            start = own_memory(word(pointer, frame), 1, span, frame)
+            zero_words(b, place, size)
+            target.copy_string(b, place, frame.program.string_limit, start)
         case Load(place=source):
             load_text(locate(source, frame), source, place, frame)
         case Store(place=variable, value=new):
             string_into(new, place, frame)
+            if isinstance(variable, Memory):
+                _fault_if_null(new, place, constant(0), variable.span, frame)
             store_text(locate(variable, frame), variable, place, frame)
         case NullString():
             null_string_into(place, frame)
@@ -632,10 +644,6 @@ def _string_into(value: Value, place: ir.Value, frame: Frame) -> None:
             _copy_in_string(value, place, frame)
         case SubroutineCall():
             string_result(value, _arguments(value, frame), place, frame)
-        case PointedString(pointer=pointer):
-            start = own_memory(word(pointer, frame), 1, value.span, frame)
-            zero_words(b, place, size)
-            target.copy_string(b, place, frame.program.string_limit, start)
         case _:
             raise AssertionError(f"a word where a string is wanted: {value}")
 

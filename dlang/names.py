@@ -64,19 +64,22 @@ class Names:
     `tags` are the structures, unions and enumerations by tag. `probe` is the description of the clause that is
     checked, None outside of clauses; `made` the global variable that the assignment just looked at
     makes. `stack_frames` is how many frames ustack() records, `most_frames` how many it
-    does at most. `keys` are the values of an inline's keys while its expression is checked.
+    does at most. `own` says of variables and arrays whether they point into a clause's own memory, or elsewhere.
+    `keys` are the values of an inline's keys while its expression is checked.
     `most_speculations` is option nspec; `speculates`, `destructive`,
     `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
 
     macros: Macros
     string_limit: int = 256
+    scratch_limit: int = 256
     stack_frames: int = 100
     most_frames: int = 127
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)
     arrays: dict[tuple[Scope, str], AssociativeArray] = field(default_factory=dict)
     inlines: dict[str, Inline] = field(default_factory=dict)
     keyed_inlines: dict[str, KeyedInline] = field(default_factory=dict)
+    own: dict[tuple[Scope, str], bool] = field(default_factory=dict)
     keys: Mapping[str, Value] = field(default_factory=dict)
     tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
     probe: str | None = None
@@ -108,6 +111,9 @@ class Names:
 
     def find(self, scope: Scope, name: str) -> Variable | None:
         return self.variables.get((scope, name))
+
+    def of_scope(self, scope: Scope) -> list[Variable]:
+        return [variable for (its, _), variable in self.variables.items() if its is scope]
 
     def declare(self, scope: Scope, name: str, type_: Type) -> Variable:
         """Give a new variable its place in its scope's block."""

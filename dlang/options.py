@@ -53,6 +53,7 @@ class Options:
     flowindent: bool = False
     destructive: bool = False
     strsize: int = 256
+    scratchsize: int = 256
     nspec: int = 1
     specsize: int = 4 << 20
     bufsize: int = 4 << 20
@@ -312,6 +313,7 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Effective(
         "returns", _one_of("instructions", "uretprobe"), "returns", "where the return of a function is probed"
     ),
+    Effective("scratchsize", _SIZE, "scratchsize", "memory for copyin() and alloca() in a clause"),
     Effective("singly", _SWITCH, "singly", "attach uprobes one by one, as on kernels before 6.6"),
     Effective("specsize", _SIZE, "specsize", "memory for what a speculation holds back"),
     Effective("stackindent", _INTEGER, "stackindent", "blanks before a frame of a stack"),
@@ -358,7 +360,6 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("pgmax", _INTEGER, _PROCESSES),
     Accepted("preallocate", _SIZE, "it is for tests of DTrace itself"),
     Accepted("quietresize", _SWITCH, "dtrap makes the buffer that was asked for"),
-    Accepted("scratchsize", _SIZE, "a firing has as much memory of its own as it can have"),
     Accepted("stackframes", _INTEGER, _STACKS),
     Accepted("stdc", _one_of("a", "c", "s", "t"), "it chooses a dialect of a preprocessor other than GNU's"),
     Accepted("strip", _SWITCH, _LINKING),

@@ -266,7 +266,8 @@ class Sequence(Node):
 
 
 class AddressOf(Node):
-    """Where an array in the firing's own memory begins: what it decays to. `place` is a Memory or a Part of one."""
+    """Where a place begins that is a Memory or a Part of one, a global or clause-local variable that is an array, or a
+    Part of one: `&place`, or what an array there decays to."""
 
     type: Type
     place: Place
@@ -680,6 +681,22 @@ Unrecorded = Evaluate | Aggregate | Branch | Signal | CopyOut | CopyOutString
 Statement = Unrecorded | Action
 
 
+def pointed_scopes(node: object) -> frozenset[Scope]:
+    """Return the scopes of the variables of which a node, or a tuple of them, takes an address."""
+    if isinstance(node, tuple):
+        return frozenset().union(*map(pointed_scopes, node))
+    if not isinstance(node, Node):
+        return frozenset()
+    found = frozenset().union(*map(pointed_scopes, vars(node).values()))
+    if isinstance(node, AddressOf):
+        place = node.place
+        while isinstance(place, Part):
+            place = place.base
+        if isinstance(place, Variable):
+            found |= {place.scope}
+    return found
+
+
 def is_known_from_site(value: Value) -> bool:
     """Say whether the statement and the site alone give a key's value, without running anything."""
     return isinstance(value, Constant | StringConstant | ProbeText)
@@ -724,8 +741,10 @@ class Enabling(Node):
 class TypedProgram(Node):
     """All clauses of all program texts of a run, in order, with what they share.
 
-    `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables.
-    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `speculations` is
+    `*_size` are the sizes in bytes of the blocks of global, thread-local and clause-local variables; `clause_words`
+    says whether all of the latter are words or strings; `pointed` are the scopes to whose variables pointers are made.
+    `string_size` is option strsize rounded up to 8: strings are zero-padded to it in memory. `scratch_limit` is option
+    scratchsize rounded up to 8. `speculations` is
     option nspec, or 0 where nothing speculates; `destructive` says whether some action needs that option, `copies_out`
     whether one writes to the process.
     """
@@ -736,9 +755,12 @@ class TypedProgram(Node):
     arrays: tuple[AssociativeArray, ...]
     string_size: int
     string_limit: int
+    scratch_limit: int
     globals_size: int
     thread_size: int
     clause_size: int
+    clause_words: bool
+    pointed: frozenset[Scope] = frozenset()
     speculations: int = 0
     destructive: bool = False
     copies_out: bool = False

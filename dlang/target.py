@@ -48,7 +48,7 @@ class Target(Protocol):
     def read_user(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
     ) -> ir.Value:
-        """Copy `size` (at most COPY_LIMIT) bytes of the process; negative where that memory can't be read."""
+        """Copy `size` (at most option scratchsize) bytes of the process; negative where that memory can't be read."""
 
     def read_user_string(
         self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, address: ir.Value
@@ -69,7 +69,7 @@ class Target(Protocol):
         """Copy a string of the firing's own memory, at most `size` bytes, terminated."""
 
     def copy_memory(self, b: ir.IRBuilder, destination: ir.Value, size: ir.Value, source: ir.Value) -> None:
-        """Copy `size` (at most COPY_LIMIT, or a constant) bytes of the firing's own memory."""
+        """Copy `size` (at most option scratchsize, or a constant) bytes of the firing's own memory."""
 
     def write_user(self, b: ir.IRBuilder, address: ir.Value, size: ir.Value, source: ir.Value) -> ir.Value:
         """Copy `size` bytes to the process's memory; negative where it can't be written."""

@@ -354,7 +354,7 @@ def stored_size(type_: Type, string_size: int) -> int:
 
 
 def alignment_of(type_: Type) -> int:
-    """Return the alignment of a member in bytes, by the System V ABI. Strings are compared by words."""
+    """Return the alignment of a member in bytes, by the System V ABI. A string is an array of characters."""
     match type_:
         case IntegerType() | FloatType():
             return type_.size
@@ -362,7 +362,7 @@ def alignment_of(type_: Type) -> int:
             return alignment_of(element)
         case RecordType(layout=RecordLayout(alignment=alignment)):
             return alignment
-        case VoidType() | FunctionType():
+        case StringType() | VoidType() | FunctionType():
             return 1
         case _:
             return 8
@@ -453,3 +453,24 @@ def as_integer(type_: Type) -> IntegerType:
             return IntegerType(str(type_), 8, signed=False)
         case _:
             raise AssertionError(f"an integer of type {type_}")
+
+
+def _structure(tag: str, *members: tuple[str, Type]) -> RecordType:
+    layout = lay_out("struct", [(name, type_, None) for name, type_ in members], 0)
+    return RecordType("struct", tag, layout)
+
+
+def _ipv6_parts() -> RecordType:
+    parts = (("u6_addr8", "__u8", 16), ("u6_addr16", "__be16", 8), ("u6_addr32", "__be32", 4))
+    members = [(name, ArrayType(TYPEDEFS[of], count, 16 // count), None) for name, of, count in parts]
+    return RecordType("union", "", lay_out("union", members, 0))
+
+
+PREDEFINED: Final = {
+    str(record): record
+    for record in (
+        _structure("in_addr", ("s_addr", TYPEDEFS["__be32"])),
+        _structure("in6_addr", ("in6_u", _ipv6_parts())),
+    )
+}
+"""Structures of the kernel's that subroutines take; a program may define others of these names."""

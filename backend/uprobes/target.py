@@ -203,9 +203,8 @@ class BpfMachine:
             case "scratch":
                 if 8 + self.scratch_size > _MOST_PER_PROCESSOR:
                     strings = f"strings of {self.program.string_limit} bytes (option strsize)"
-                    raise ProgramTooLarge(
-                        f"{strings} are more than a firing has memory for; make strsize smaller"
-                    )
+                    memory = f"{self.program.scratch_limit} bytes for copyin() (option scratchsize)"
+                    raise ProgramTooLarge(f"{strings} and {memory} are more than a firing has memory for")
                 return MapSpec(MapKind.PERCPU_ARRAY, 4, 8 + self.scratch_size, _SCRATCH_SLOTS, name=name)
             case "threads":
                 entries = max(self.options.dynamic_size // thread_cost(self.program), 1)

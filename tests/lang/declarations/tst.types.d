@@ -7,7 +7,7 @@ typedef int (*handler_t)(int signal, char *name), *counter_t;
 struct later;
 struct holder { struct later *p; handler_t on; const volatile char *const name; int table[2][3]; enum { ON, OFF } state; };
 struct later { struct holder h; unsigned long long flags : 40, : 0, rest : 3; };
-self struct later mine; this node_t *here; self other; node_t nodes[3]; extern int there;
+self struct later mine; this node_t *here; self other; node_t nodes[3]; int there;
 string words[int, struct later *]; long double precise; _Bool yes; counter_t hits;
 inline int last = sizeof (nodes) / sizeof (nodes[0]) - 1;
 inline string greeting = "hi";

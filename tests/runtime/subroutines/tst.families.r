@@ -4,7 +4,7 @@
 a00:0:ff::
 10.0.0.0
 0.0.0.0
-clause 1: fault 1, 0xffffe80000000020
+clause 1: fault 10, 0x10
 clause 2: fault 1, 0x0
 clause 3: fault 1, 0x0
 clause 4: fault 1, 0x0

@@ -14,7 +14,7 @@ ok
 
              0  1  2  3  4  5  6  7  8  9  a  b  c  d  e  f  0123456789abcdef
          0: 6f 6b 00                                         ok.
-0xffffe80000000030 = *
+0xffffe80000000000 = *
                                             (struct all) {
                                              .a = (int)1,
                                              .b = (char [5]) [
@@ -42,11 +42,11 @@ ok
                                              .negative = (int)-2,
                                              .real = (double)2.250000,
                                             }
-0xffffe80000000070 = *
+0xffffe80000000040 = *
                                             (struct point) {
                                              .y = (int)3,
                                             }
-0xffffe80000000030 = *
+0xffffe80000000000 = *
                                             (int)1,
 
   ok                                                                1

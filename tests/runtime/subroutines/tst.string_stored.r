@@ -1,0 +1,4 @@
+abc abc y
+abcdef 6 1
+variable
+
