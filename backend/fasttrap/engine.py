@@ -47,7 +47,7 @@ from backend.fasttrap.process import Installed, Process
 from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, Route, Tracepoints
-from backend.fasttrap.watched import watched_sites
+from backend.fasttrap.trap_arming import prepare_traps
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
@@ -235,7 +235,7 @@ class Engine:
             to_trap = sites.without_windows(trapped if traps else ())
             for site in demoted:
                 to_trap.add(site.address, site.identifier)
-            ways = iter(self._prepare_traps(to_trap, tid))
+            ways = iter(prepare_traps(process, to_trap, tid))
             process.tracepoints.insert(process.watched.first)
             process.jumps.insert()
         outcomes: Coded[Outcome] = Coded()
@@ -270,75 +270,6 @@ class Engine:
                 self._resume(process.threads, held)
             time.sleep(_VFORK_LOOK_S)
             self.hold()
-
-    def _prepare_traps(self, sites: SiteBatch, tid: int) -> Sequence[Way | Refuse]:
-        """Make everything ready for int3s at sites."""
-        process, points = self.process, self.process.tracepoints
-        if not sites and not process.loads:
-            return []
-        is_first = not points.table
-        if is_first:
-            process.watched = watched_sites(process.pid)
-        wanted = process.brought | process.watched.returns
-        extra = [
-            address
-            for address in wanted.difference(wanted.intersection(sites.addresses))
-            if points.table.index(address) is None
-        ]
-        shadow_stack = "shstk" in procfs.status(process.pid).thread_features
-        again = {
-            place
-            for place, address in enumerate(sites.addresses)
-            if points.table and points.table.index(address) is not None
-        }
-        fresh = sites.without_windows(place for place in range(len(sites)) if place not in again)
-        for address in extra:
-            fresh.add(address, UNCOUNTED)
-        outcomes = points.prepare(fresh, tid, process.gate, shadow_stack=shadow_stack)
-        renewed: dict[int, Way | Refuse] = {}
-        if sites.made:
-            renewed = self._take_made(sites, again, shadow_stack=shadow_stack)
-            for address, outcome in zip(fresh.addresses, outcomes, strict=True):
-                if isinstance(outcome, Refuse):
-                    process.made.forget(address)
-        process.bring_all()
-        process.made.tell(points.table)
-        process.secure(tid)
-        if is_first:
-            upkeep.secure_guests(process)
-            trap_mask.take_over_held(process)
-            trap_mask.unblock_in_handlers(process, tid)
-        ways = iter(outcomes)
-        found: Coded[Way | Refuse] = Coded()
-        for place in range(len(sites)):
-            if place in renewed:
-                found.append(renewed[place])
-            else:
-                found.append(points.come_again(sites[place]) if place in again else next(ways))
-        return found
-
-    def _take_made(self, sites: SiteBatch, again: Set[int], *, shadow_stack: bool) -> dict[int, Way | Refuse]:
-        """Note what stands at the sites in code that the process has made; return how those that were there before,
-        `again` by place, are served where their code is another one now.
-        """
-        process = self.process
-        places = [
-            place for place, address in enumerate(sites.addresses) if sites.made_of(address) is not None
-        ]
-        for place in places:
-            made = sites.made_of(sites.addresses[place])
-            assert made is not None
-            process.made.take(made, sites.addresses[place])
-        old = [place for place in places if place in again]
-        if not old:
-            return {}
-        answers = process.tracepoints.renew(
-            [sites[place] for place in old], process.occupied(), shadow_stack=shadow_stack
-        )
-        for place, answer in zip(old, answers, strict=True):
-            if isinstance(answer, Refuse):
-                process.made.forget(sites.addresses[place])
-        return dict(zip(old, answers, strict=True))
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -666,7 +597,7 @@ class Engine:
                 sites.append(Site(address, number))
         with inject.seccomp_suspended(tid, OPTIONS):
             sites.sort(key=lambda site: site.address)
-            outcomes = self._prepare_traps(SiteBatch(sites), tid)
+            outcomes = prepare_traps(process, SiteBatch(sites), tid)
             process.tracepoints.insert(process.watched.first)
         refused = (isinstance(outcome, Refuse) for outcome in outcomes)
         self._changed += [site.identifier for site in compress(sites, refused)]
