@@ -55,7 +55,7 @@ static void trap(long n)
 {
 	long before = trapped;
 
-	if (has_own && n % 8 == 0) {
+	if (has_own && n % 64 == 0) {
 		asm volatile("int3");
 		check(trapped > before);
 		check(trapped < before + 2);
