@@ -35,7 +35,7 @@ from dlang.aggregations import (
     subtract,
 )
 from dlang.bars import PLAIN, Bars
-from dlang.types import IntegerType, PointerType, StackType
+from dlang.types import IntegerType, PointerType, StackType, is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,8 @@ def key_rank(aggregation: Aggregation, key: Key, options: SortOptions) -> tuple[
             parts.append(part & (1 << 8 * size) - 1)
         elif isinstance(type_, StackType):
             parts.append(struct.unpack(f"<{len(part) // 8}Q", part))
+        elif not is_text(type_) and len(part) in (1, 2, 4, 8):
+            parts.append(int.from_bytes(part, "little"))
         else:
             parts.append(part)
     start = options.key_position if options.key_position < len(parts) else 0

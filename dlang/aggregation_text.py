@@ -37,6 +37,7 @@ from dlang.types import (
     SymbolType,
     Type,
     as_integer,
+    is_text,
     wrap,
 )
 
@@ -112,18 +113,23 @@ def entry_text(entry: Entry, names: AddressNames = NO_NAMES) -> str:
 
 
 def key_text(type_: Type, key: KeyValue, names: AddressNames = NO_NAMES) -> str:
-    """Return a key in the default form: columns by its size, where sizes 1 and 2 print unsigned."""
+    """Return a key in the default form: columns by its size, also of a structure that has the size of a number."""
     if isinstance(key, bytes):
         if isinstance(type_, StackType):
             return names.stack(key)
         if not isinstance(type_, StringType):
+            if len(key) in _KEY_COLUMNS and not is_text(type_):
+                return _number_text(int.from_bytes(key, "little"), len(key))
             return bytes_text(key, 50)
         return f"  {padded(printable(until_zero(key)), 50)}"
     if isinstance(type_, SymbolType):
         return symbol_text(key, type_.part, names)
-    size = as_integer(type_).size
-    number = wrap(key, IntegerType("", size, size >= 4))
-    return f" {number:{_KEY_COLUMNS[size]}d}"
+    return _number_text(key, as_integer(type_).size)
+
+
+def _number_text(number: int, size: int) -> str:
+    """Return a number of a size in its columns; sizes 1 and 2 print unsigned."""
+    return f" {wrap(number, IntegerType('', size, size >= 4)):{_KEY_COLUMNS[size]}d}"
 
 
 def symbol_text(address: int, part: SymbolPart, names: AddressNames) -> str:
