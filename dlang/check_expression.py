@@ -232,6 +232,8 @@ def _name(node: ast.Name, names: Names) -> Value:
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
+    if name in ("self", "this"):
+        _scope_as_scalar(node)
     if "`" in name:
         of_kernel = name.startswith(("`", "vmlinux`"))
         words = "Unknown symbol name" if of_kernel else "Module is no longer loaded"
@@ -248,6 +250,11 @@ def _name(node: ast.Name, names: Names) -> Value:
 def _array_as_scalar(name: str, span: Span) -> NoReturn:
     message = f"associative array '{name}' may not be referenced as scalar"
     fail("D_IDENT_BADREF", span, message, "for example: uregs[R_RAX]" if name == "uregs" else "")
+
+
+def _scope_as_scalar(node: ast.Name) -> NoReturn:
+    message = f"pointer '{node.name}' may not be referenced as scalar"
+    fail("D_IDENT_BADREF", node.span, message, f"for example: {node.name}->x")
 
 
 def _kind_of_function(name: str) -> str:
@@ -561,6 +568,8 @@ def _check_writable(operator: str, target: ast.Expression, node: ast.Expression,
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
+    if name in ("self", "this"):
+        _scope_as_scalar(target)
 
 
 # --- types --------------------------------------------------------------------------------------------------
