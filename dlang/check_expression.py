@@ -258,10 +258,9 @@ def _scope_as_scalar(node: ast.Name) -> NoReturn:
 
 
 def _kind_of_function(name: str) -> str:
-    if name in ACTIONS:
-        return "tracing function"
-    if name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED:
-        return "function"
+    row = ACTIONS.get(name) or SUBROUTINES.get(name) or KNOWN_BUT_NOT_COMPILED.get(name)
+    if row is not None:
+        return "tracing function" if row.result is None else "function"
     return "aggregating function" if name in {item.value for item in AggregatingFunction} else ""
 
 
@@ -455,8 +454,15 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
         isinstance(node.target, ast.Index) and isinstance(node.target.base, ast.AggregationName)
     ):
         return _aggregation_assigned(node, names)
-    target = _target(node.target, operator, node, names)
-    _check_writable(operator, target, node, names)
+    try:
+        target = _target(node.target, operator, node, names)
+        _check_writable(operator, target, node, names)
+    except CompileError:
+        # DTrace looks at the operands first.
+        if not isinstance(node.target, ast.Name | ast.Index | ast.Call):
+            check_expression(node.target, names)
+        check_expression(node.value, names)
+        raise
     if operator != "=":
         return _compound(node, target, names)
     value = _assigned(node, target, names)
@@ -706,6 +712,10 @@ def refuse_known(node: ast.Call, names: Names) -> NoReturn:
         if row.name == "stack" and not (isinstance(value, Constant) and value.value > 0):
             message = "stack( ) argument #1 must be a non-zero positive integer constant"
             fail("D_STACK_SIZE", argument.span, message)
+    if row.name == "return":
+        # Noticed when probes are made, of which this one is no system call's.
+        message = f"return() not allowed for {names.probe}"
+        raise CompileError(Diagnostic("D_ACT_RETURN", node.span, message, place=""))
     if row.name in NOT_IMPLEMENTED:
         # Noticed by the code generator, which knows of no place.
         message = f"{row.name}() is not implemented (yet)"

@@ -3,7 +3,7 @@
  * SECTION: Macros
  *
  * @@flags: -q
- * @@args: 1a 0x1g 1u 09 1.5 +1 '"a"' 12345678901234567890
+ * @@args: 1a 0x1g 1u 09 1.5 +1 "a" 0x7fu
  */
 BEGIN
 {
