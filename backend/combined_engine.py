@@ -6,6 +6,7 @@ They share no variables (choice.py sees to that); aggregations are added up, rec
 from __future__ import annotations
 
 import select
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from backend.probes import Probe
 from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key, merge
-from dlang.notices import Drop
+from dlang.notices import Loss
 
 if TYPE_CHECKING:
     from backend.fasttrap.trap_engine import TrapEngine
@@ -98,9 +99,8 @@ class CombinedEngine:
         self._first.free_speculation(number)
         self._second.free_speculation(number)
 
-    def dropped(self) -> Mapping[Drop, int]:
-        second = self._second.dropped()
-        return {drop: count + second.get(drop, 0) for drop, count in self._first.dropped().items()}
+    def dropped(self) -> Mapping[Loss, int]:
+        return Counter(self._first.dropped()) + Counter(self._second.dropped())
 
     def refresh(self) -> None:
         self._first.refresh()

@@ -17,7 +17,7 @@ from backend.probes import Probes
 from dlang import ast, probe_description
 from dlang.check import assemble, check_clause, check_declaration
 from dlang.diagnostics import CompileError, Diagnostic, fail
-from dlang.names import DESCRIPTION_MACRO, Names, macro_text
+from dlang.names import DESCRIPTION_MACRO, Names, check_operands, macro_text
 from dlang.parse import parse
 from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError, names_made_code
 from dlang.program import Clause, Enabling
@@ -76,11 +76,13 @@ def compile_texts(
     descriptions: list[ProbeDescription] = []
     for text in texts:
         try:
-            program = parse(text.source)
+            program = parse(text.source, names.macros.operands)
+            names.operands_used |= program.operands_used
             found = _checked(program, text, names, probes, zero_allowed=zero_allowed)
+            end = len(text.source.text)
             if not found and not empty_allowed:
-                end = len(text.source.text)
                 fail("D_EMPTY", Span(end, end), "empty D program translation unit")
+            check_operands(names, end)
         except CompileError as error:
             raise FailedText(text, error.diagnostic) from None
         clauses.extend(clause for clause, _ in found)

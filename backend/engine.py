@@ -15,7 +15,7 @@ from dlang.aggregations import Aggregation, Cell, Key, cell_words
 from dlang.items import ProbeName
 from dlang.layout import TableStore, place_word, stores
 from dlang.lower import Unit
-from dlang.notices import Drop
+from dlang.notices import Loss
 from dlang.program import Enabling, TypedProgram
 from dlang.target import UnitKind
 
@@ -196,8 +196,8 @@ class Engine(Protocol):
     def free_speculation(self, number: int) -> None:
         """Let speculation() give out a number again that commit() or discard() has ended."""
 
-    def dropped(self) -> Mapping[Drop, int]:
-        """Return what was lost so far, by kind."""
+    def dropped(self) -> Mapping[Loss, int]:
+        """Return what was lost so far."""
 
     def refresh(self) -> None:
         """Bring clocks and process ids that clauses read up to date."""

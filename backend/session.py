@@ -26,6 +26,7 @@ from dlang.aggregation_store import AggregationStore
 from dlang.items import Row
 from dlang.notices import (
     Drop,
+    Loss,
     drop_notice,
     library_error,
     runtime_error,
@@ -110,7 +111,7 @@ class Session:
         self._terminal = terminal
         self._store = AggregationStore(plan.program.aggregations)
         self._printer = Printer(options.output, self._store, names, options.set_option)
-        self._reported: dict[Drop, int] = {}
+        self._reported: dict[Loss, int] = {}
         self._exit_status: int | None = None
         self._signals = 0
         self._update_ns = 0
@@ -342,12 +343,12 @@ class Session:
         for refusal in self._engine.withdrawn():
             self._terminal.notice(withdrawn(str(refusal.probe), refusal.reason))
         notice = tagged_drop_notice if self._options.drop_tags else drop_notice
-        dropped = {**self._engine.dropped(), Drop.SPEC: self._printer.speculative_drops}
-        for drop, total in dropped.items():
-            new = total - self._reported.get(drop, 0)
+        dropped = {**self._engine.dropped(), Loss(Drop.SPEC): self._printer.speculative_drops}
+        for loss, total in dropped.items():
+            new = total - self._reported.get(loss, 0)
             if new:
-                self._reported[drop] = total
-                self._terminal.notice(notice(drop, new))
+                self._reported[loss] = total
+                self._terminal.notice(notice(loss, new))
 
 
 class _Timers:

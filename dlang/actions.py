@@ -240,7 +240,8 @@ def _kernels(text: str) -> Parameter:
 
 
 def _locks(kind: str, *names: str) -> tuple[Function, ...]:
-    return tuple(Function(name, (_kernels(kind),), 1, "tells of a lock of the kernel") for name in names)
+    summary = "tells of a lock of the kernel"
+    return tuple(Function(name, (_kernels(kind),), 1, summary, result=INT) for name in names)
 
 
 KNOWN_BUT_NOT_COMPILED: Final = {
@@ -255,13 +256,14 @@ KNOWN_BUT_NOT_COMPILED: Final = {
         Function("func", (_ADDRESS,), 1, "prints an address of the kernel as its function"),
         Function("mod", (_ADDRESS,), 1, "prints an address of the kernel as its module"),
         Function("ftruncate", (), 0, "cuts the file that is printed to"),
+        Function("return", (_INT,), 1, "ends a probed system call"),
         Function("pcap", (_POINTER, _INT), 2, "records a packet"),
-        Function("d_path", (_kernels("struct path *"),), 1, "a path of the kernel's as text"),
-        Function("getf", (_INT,), 1, "the kernel's file of a descriptor"),
-        Function("json", (_TEXT, _TEXT), 2, "an element of JSON text"),
-        Function("strip", (_TEXT,), 1, "a text without blanks at its ends"),
-        Function("msgsize", (_kernels("mblk_t *"),), 1, "the size of a message"),
-        Function("msgdsize", (_kernels("mblk_t *"),), 1, "the size of a message's data"),
+        Function("d_path", (_kernels("struct path *"),), 1, "a path of the kernel's as text", result=STRING),
+        Function("getf", (_INT,), 1, "the kernel's file of a descriptor", result=VOID_POINTER),
+        Function("json", (_TEXT, _TEXT), 2, "an element of JSON text", result=STRING),
+        Function("strip", (_TEXT,), 1, "a text without blanks at its ends", result=STRING),
+        Function("msgsize", (_kernels("mblk_t *"),), 1, "the size of a message", result=INT),
+        Function("msgdsize", (_kernels("mblk_t *"),), 1, "the size of a message's data", result=INT),
         *_locks("struct mutex *", "mutex_owned", "mutex_owner", "mutex_type_adaptive", "mutex_type_spin"),
         *_locks("rwlock_t *", "rw_iswriter", "rw_read_held", "rw_write_held"),
     )

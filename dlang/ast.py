@@ -285,4 +285,7 @@ class Inline(Node):
 
 
 class Program(Node):
+    """`operands_used` are the numbers of the operands that stand for words of it."""
+
     items: tuple[Clause | Declaration | Inline, ...]
+    operands_used: frozenset[int]

@@ -233,6 +233,8 @@ def _name(node: ast.Name, names: Names) -> Value:
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
+    if name in ("self", "this"):
+        _scope_as_scalar(node)
     if "`" in name:
         of_kernel = name.startswith(("`", "vmlinux`"))
         words = "Unknown symbol name" if of_kernel else "Module is no longer loaded"
@@ -251,11 +253,15 @@ def _array_as_scalar(name: str, span: Span) -> NoReturn:
     fail("D_IDENT_BADREF", span, message, "for example: uregs[R_RAX]" if name == "uregs" else "")
 
 
+def _scope_as_scalar(node: ast.Name) -> NoReturn:
+    message = f"pointer '{node.name}' may not be referenced as scalar"
+    fail("D_IDENT_BADREF", node.span, message, f"for example: {node.name}->x")
+
+
 def _kind_of_function(name: str) -> str:
-    if name in ACTIONS:
-        return "tracing function"
-    if name in SUBROUTINES or name in KNOWN_BUT_NOT_COMPILED:
-        return "function"
+    row = ACTIONS.get(name) or SUBROUTINES.get(name) or KNOWN_BUT_NOT_COMPILED.get(name)
+    if row is not None:
+        return "tracing function" if row.result is None else "function"
     return "aggregating function" if name in {item.value for item in AggregatingFunction} else ""
 
 
@@ -449,8 +455,15 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
         isinstance(node.target, ast.Index) and isinstance(node.target.base, ast.AggregationName)
     ):
         return _aggregation_assigned(node, names)
-    target = _target(node.target, operator, node, names)
-    _check_writable(operator, target, node, names)
+    try:
+        target = _target(node.target, operator, node, names)
+        _check_writable(operator, target, node, names)
+    except CompileError:
+        # DTrace looks at the operands first.
+        if not isinstance(node.target, ast.Name | ast.Index | ast.Call):
+            check_expression(node.target, names)
+        check_expression(node.value, names)
+        raise
     if operator != "=":
         return _compound(node, target, names)
     value = _assigned(node, target, names)
@@ -563,6 +576,8 @@ def _check_writable(operator: str, target: ast.Expression, node: ast.Expression,
     kind = _kind_of_function(name)
     if kind:
         fail("D_IDENT_BADREF", node.span, f"{kind} '{name}' may not be referenced as scalar")
+    if name in ("self", "this"):
+        _scope_as_scalar(target)
 
 
 # --- types --------------------------------------------------------------------------------------------------
@@ -704,6 +719,10 @@ def refuse_known(node: ast.Call, names: Names) -> NoReturn:
         if row.name == "stack" and not (isinstance(value, Constant) and value.value > 0):
             message = "stack( ) argument #1 must be a non-zero positive integer constant"
             fail("D_STACK_SIZE", argument.span, message)
+    if row.name == "return":
+        # Noticed when probes are made, of which this one is no system call's.
+        message = f"return() not allowed for {names.probe}"
+        raise CompileError(Diagnostic("D_ACT_RETURN", node.span, message, place=""))
     if row.name in NOT_IMPLEMENTED:
         # Noticed by the code generator, which knows of no place.
         message = f"{row.name}() is not implemented (yet)"

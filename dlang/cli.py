@@ -48,7 +48,7 @@ from dlang.command_line import (
     UsageError,
     parse,
 )
-from dlang.diagnostics import CompileError, fail, render
+from dlang.diagnostics import CompileError, render
 from dlang.escape import printable_name
 from dlang.items import ProbeName
 from dlang.layout import exceeds_buffers
@@ -304,7 +304,6 @@ class _Run:
                 empty_allowed=self.options.empty,
                 zero_allowed=self.options.zdefs or listing_,
             )
-            self._check_operands(texts, names)
             self._read_symbols(names)
             if names.records_addresses and len(self.traced.processes) > 1:
                 raise Failure(f"could not enable tracing: {SeveralProcesses(_NO_NAMES)}")
@@ -336,18 +335,8 @@ class _Run:
         if self.traced.process is not None:
             variables["target"] = self.traced.process.pid
         script = next((text.source.name for text in texts if text.source.name is not None), _name())
-        return Macros(variables, (script, *self.line.operands), self.options.defaultargs)
-
-    def _check_operands(self, texts: Sequence[ProgramText], names: Names) -> None:
-        """Raise where the last operand is never used, which mostly is a mistake in the command line."""
-        last = len(self.line.operands)
-        if last and last not in names.operands_used and not self.options.argref and texts:
-            message = f"extraneous argument '{self.line.operands[-1]}' (${last} is not referenced)"
-            try:
-                end = len(texts[-1].source.text)
-                fail("D_MACRO_UNUSED", Span(end, end), message)
-            except CompileError as error:
-                raise FailedText(texts[-1], error.diagnostic) from None
+        operands = (script, *self.line.operands)
+        return Macros(variables, operands, self.options.defaultargs, self.options.argref)
 
     def _announce(self, texts: Sequence[ProgramText], compiled: Compiled) -> None:
         if self.options.quiet:

@@ -10,7 +10,7 @@ import llvmlite.ir as ir
 
 from dlang.constants import Constants
 from dlang.emit_ir import I64, POINTER, add_atomically, at, constant, load, opaque, stack_words
-from dlang.layout import ERROR_SITE, drop_offset, memory_room
+from dlang.layout import DROP_CPUS, DROPS_BY_CPU, ERROR_SITE, drop_offset, memory_room
 from dlang.notices import Drop, Fault
 from dlang.program import Fact, TypedProgram
 from dlang.source import Span
@@ -34,7 +34,9 @@ class Frame:
     all zero; None where they never do. `scratch_slot` is where the prologue leaves the pointer to the
     firing's own memory; `scratch_size` is how much of that is used, 0 where none is. `copied` is how much copyin() and
     alloca() have taken in the clause, at the beginning of it. `current` is what places held
-    that are being updated. `failure` is what ERROR's first arguments are while its clauses are emitted, else None.
+    that are being updated. `given_up` is where the clause ends when it is given up without a report, None
+    where none has asked for that. `failure` is what ERROR's first arguments are while its clauses are emitted, else
+    None.
     """
 
     b: ir.IRBuilder
@@ -53,7 +55,7 @@ class Frame:
     scratch_next: int = 0
     scratch_size: int = 0
     fault_exit: FaultExit | None = None
-    not_speculated: ir.Block | None = None
+    given_up: ir.Block | None = None
     current: dict[int, ir.Value] = field(default_factory=dict)
     failure: tuple[ir.Value, ...] | None = None
 
@@ -148,10 +150,25 @@ class Frame:
         self.b.cbranch(condition, self.fault_exit.block, go_on)
         self.b.position_at_end(go_on)
 
+    def give_up(self) -> None:
+        """End the clause, whose record is taken back, without a report."""
+        self.b.branch(self.way_out())
+
+    def way_out(self) -> ir.Block:
+        """Return the block where the clause ends so."""
+        if self.given_up is None:
+            self.given_up = self.b.append_basic_block("given_up")
+        return self.given_up
+
 
 def drop(frame: Frame, kind: Drop) -> None:
-    """Count a loss."""
-    add_atomically(frame.b, frame.target.state(frame.b), constant(1), drop_offset(kind))
+    """Count a loss, at the builder's place."""
+    b = frame.b
+    count = at(b, frame.target.state(b), drop_offset(kind))
+    if kind in DROPS_BY_CPU:
+        cpu = b.and_(frame.target.fact(b, Fact.CPU), constant(DROP_CPUS - 1))
+        count = at(b, count, b.shl(cpu, constant(3)))
+    add_atomically(b, count, constant(1))
 
 
 def merge_words(b: ir.IRBuilder, sources: list[tuple[ir.Block, ir.Value]]) -> ir.Value:

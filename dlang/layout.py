@@ -14,7 +14,7 @@ from typing import Final
 
 from dlang.aggregations import Aggregation, Key, KeyValue, cell_words
 from dlang.items import ProbeName
-from dlang.notices import Drop
+from dlang.notices import Drop, Loss
 from dlang.program import (
     Aggregate,
     AssociativeArray,
@@ -44,16 +44,14 @@ STATE_TARGET_ANCESTORS: Final = 32
 STATE_CONSUMER_ANCESTORS: Final = STATE_TARGET_ANCESTORS + 8 * ANCESTORS
 """Process ids of the parent and whom it descends from, of the traced process and of the consumer; zeros behind."""
 STATE_DROPS: Final = STATE_CONSUMER_ANCESTORS + 8 * ANCESTORS
-COUNTED_DROPS: Final = (
-    Drop.PRINCIPAL,
-    Drop.AGGREGATION,
-    Drop.DYNAMIC,
-    Drop.DBLERROR,
-    Drop.SPECBUSY,
-    Drop.SPECUNAVAIL,
-)
+DROPS: Final = (Drop.DYNAMIC, Drop.DBLERROR, Drop.SPECBUSY, Drop.SPECUNAVAIL)
 """The kinds of loss that clauses count, 8 bytes each from STATE_DROPS on."""
-STATE_VARIABLES: Final = STATE_DROPS + 8 * len(COUNTED_DROPS)
+DROPS_BY_CPU: Final = (Drop.PRINCIPAL, Drop.AGGREGATION)
+"""Those that they count by processor, DROP_CPUS times 8 bytes for each kind, behind the others."""
+DROP_CPUS: Final = 1024
+"""A power of two; a machine with more has several processors share a count."""
+STATE_DROPS_BY_CPU: Final = STATE_DROPS + 8 * len(DROPS)
+STATE_VARIABLES: Final = STATE_DROPS_BY_CPU + 8 * DROP_CPUS * len(DROPS_BY_CPU)
 
 
 def state_size(program: TypedProgram) -> int:
@@ -85,7 +83,20 @@ def element_cost(array: AssociativeArray, string_size: int) -> int:
 
 
 def drop_offset(drop: Drop) -> int:
-    return STATE_DROPS + 8 * COUNTED_DROPS.index(drop)
+    """Return the place of a kind's count in the state block, or of the first of its counts by processor."""
+    if drop in DROPS_BY_CPU:
+        return STATE_DROPS_BY_CPU + 8 * DROP_CPUS * DROPS_BY_CPU.index(drop)
+    return STATE_DROPS + 8 * DROPS.index(drop)
+
+
+def losses(words: memoryview) -> dict[Loss, int]:
+    """Return what has been lost, by a state block: its 64-bit words, of which more may follow."""
+    found = {Loss(drop): words[drop_offset(drop) >> 3] for drop in DROPS}
+    for drop in DROPS_BY_CPU:
+        first = drop_offset(drop) >> 3
+        by_cpu = words[first : first + DROP_CPUS].tolist()
+        found |= {Loss(drop, cpu): count for cpu, count in enumerate(by_cpu)}
+    return {loss: count for loss, count in found.items() if count}
 
 
 # --- sites of returns ---------------------------------------------------------------------------------------

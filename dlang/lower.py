@@ -168,23 +168,29 @@ def _enabling(
         with frame.temporaries():
             holds = truth(clause.predicate, frame)
         _continue_when(holds, following, frame)
+        _end_given_up(None, following, frame)
     record = None
     if clause.record_size:
         record = _reserve(enabling, following, frame)
     frame.fault_exit = FaultExit(b.append_basic_block("fault"))
     faults.append(_Faults(frame.fault_exit, record))
-    speculates = any(isinstance(action, SpeculateAction) for action in clause.actions)
-    frame.not_speculated = b.append_basic_block("not_speculated") if speculates else None
     _statements(clause.statements, record, stores, frame, top=True)
     if record is not None:
         frame.target.commit_record(b, record)
     b.branch(following)
-    if frame.not_speculated is not None:
-        assert record is not None
-        b.position_at_end(frame.not_speculated)
-        frame.target.discard_record(b, record)
-        b.branch(following)
+    _end_given_up(record, following, frame)
     return faults
+
+
+def _end_given_up(record: ir.Value | None, following: ir.Block, frame: Frame) -> None:
+    """Emit where the clause, or its predicate, ends when it is given up, if anything asks for that."""
+    if frame.given_up is None:
+        return
+    b = ir.IRBuilder(frame.given_up)
+    if record is not None:
+        frame.target.discard_record(b, record)
+    b.branch(following)
+    frame.given_up = None
 
 
 def may_stop(program: TypedProgram) -> bool:
@@ -351,6 +357,5 @@ def _action(action: Action, record: ir.Value, frame: Frame) -> None:
         case ExitAction():
             store(b, 1, frame.target.state(b), STATE_STOPPED)
         case SpeculateAction(field=field):
-            assert frame.not_speculated is not None
             number = b.load(at(b, record, field.offset), typ=I32)
-            _continue_when(b.icmp_unsigned("!=", number, ir.Constant(I32, 0)), frame.not_speculated, frame)
+            _continue_when(b.icmp_unsigned("!=", number, ir.Constant(I32, 0)), frame.way_out(), frame)

@@ -2,7 +2,8 @@
 
 A `Spot` is a place whose operands have been evaluated (lower_value.locate does that). Thread-local variables and
 elements are *dynamic*: there may be no memory for them. Reading then gives zero; writing anything else makes the
-memory, or counts a drop where there is none left; writing zero gives it back (DTrace guide, ch. 3).
+memory, or counts a drop and ends the clause where there is none left, as DTrace 2.0.7 does; writing zero gives it back
+(DTrace guide, ch. 3).
 
 A string that is whole in such memory is stored with the mark of NULL turned round, so that memory of zeros is NULL.
 """
@@ -219,10 +220,15 @@ def _found(spot: Spot, size: int, frame: Frame) -> tuple[ir.Value, bool]:
 
 
 def _made(root: ThreadBlock | Entry, frame: Frame) -> ir.Value:
-    """Return the pointer to dynamic memory, made where there was none. May be null."""
+    """Return the pointer to dynamic memory, made where there was none. The clause ends where there is no room."""
     if isinstance(root, ThreadBlock):
-        return frame.target.new_thread_block(frame.b)
-    return frame.target.make_element(frame.b, root.array, _key(root, frame))
+        block = frame.target.new_thread_block(frame.b)
+    else:
+        block = frame.target.make_element(frame.b, root.array, _key(root, frame))
+    with frame.b.if_then(is_null(frame.b, block), likely=False):
+        drop(frame, Drop.DYNAMIC)
+        frame.give_up()
+    return block
 
 
 def _key(entry: Entry, frame: Frame) -> ir.Value:
@@ -317,13 +323,8 @@ def store_word(spot: Spot, place: Place, new: ir.Value, frame: Frame) -> None:
 
 
 def _fill(spot: Spot, root: ThreadBlock | Entry, frame: Frame, write: Callable[[ir.Value], None]) -> None:
-    """Write what is not zero into dynamic memory, which is made where there is none; a drop where there is no room."""
-    block = _made(root, frame)
-    with frame.b.if_else(is_null(frame.b, block), likely=False) as (full, room):
-        with full:
-            drop(frame, Drop.DYNAMIC)
-        with room:
-            write(_offset(block, spot, frame))
+    """Write what is not zero into dynamic memory, which is made where there is none."""
+    write(_offset(_made(root, frame), spot, frame))
 
 
 def _zero(spot: Spot, root: ThreadBlock | Entry, frame: Frame, clear: Callable[[ir.Value], None]) -> None:
@@ -360,15 +361,7 @@ def step_word(spot: Spot, place: Place, amount: int, frame: Frame) -> tuple[ir.V
 
 def _step_element(root: Entry, place: Place, added: ir.Value, frame: Frame) -> tuple[ir.Value, ir.Value]:
     b = frame.b
-    block = _made(root, frame)
-    sources = []
-    with b.if_else(is_null(b, block), likely=False) as (full, room):
-        with full:
-            drop(frame, Drop.DYNAMIC)
-            sources.append((b.block, constant(0)))
-        with room:
-            sources.append((b.block, convert(b, fetch_and_add(b, block, added), place.type)))
-    old = merge_words(b, sources)
+    old = convert(b, fetch_and_add(b, _made(root, frame), added), place.type)
     new = convert(b, b.add(old, added), place.type)
     with b.if_then(b.icmp_unsigned("==", new, constant(0)), likely=False):
         frame.target.free_element(b, root.array, _key(root, frame))

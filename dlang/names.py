@@ -33,12 +33,14 @@ from dlang.types import (
 class Macros:
     """What `$name` and `$1` stand for: integers by name, operands in order with `$0` first.
 
-    `defaults` is option defaultargs: an operand that is not there is 0 or an empty string.
+    `defaults` is option defaultargs: an operand that is not there is 0 or an empty string. `unused_allowed` is option
+    argref.
     """
 
     variables: Mapping[str, int]
     operands: Sequence[str]
     defaults: bool = False
+    unused_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class Names:
 
 # --- macros -------------------------------------------------------------------------------------------------
 
-_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9A-Fa-f]+|[0-9]+)\Z")
+_NUMBER: Final = re.compile(r"([-+]?)(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)[\w`]*\Z", re.ASCII)
+"""A word that begins with a number is that number, as strtoull() reads it."""
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
 
 
@@ -175,10 +178,12 @@ def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
         fail("D_MACRO_UNDEF", macro.span, f"macro variable {macro.text} is not defined", near)
     if as_string:
         return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
-    if _NUMBER.match(text):
-        return _number(macro, text)
+    if number := _NUMBER.match(text):
+        return _number(macro, text, *number.groups())
     if _IDENTIFIER.match(text):
         return ast.Name(macro.span, text)
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
     return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
 
 
@@ -195,8 +200,18 @@ def _operand(digits: str, macro: ast.Macro, names: Names) -> str | None:
     return None
 
 
-def _number(macro: ast.Macro, text: str) -> ast.Expression:
-    digits = text.lstrip("+-")
+def check_operands(names: Names, end: int) -> None:
+    """Raise where a text that ends there has not used the last operand, mostly a mistake in the command line, and begin
+    with the next text."""
+    operands = names.macros.operands
+    last = len(operands) - 1
+    if last > 0 and last not in names.operands_used and not names.macros.unused_allowed:
+        message = f"extraneous argument '{operands[last]}' (${last} is not referenced)"
+        fail("D_MACRO_UNUSED", Span(end, end), message)
+    names.operands_used.clear()
+
+
+def _number(macro: ast.Macro, text: str, sign: str, digits: str) -> ast.Expression:
     integer = ast.Integer(macro.span, digits)
     try:
         integer_constant(integer)
@@ -207,7 +222,7 @@ def _number(macro: ast.Macro, text: str) -> ast.Expression:
             raise
         words = f"macro argument {macro.text} constant {text} results in integer overflow"
         fail("D_MACRO_OFLOW", macro.span, words)
-    return ast.Unary(macro.span, "-", integer) if text.startswith("-") else integer
+    return ast.Unary(macro.span, "-", integer) if sign == "-" else integer
 
 
 DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
@@ -236,7 +251,6 @@ def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:
 
 _MOST_DIGITS: Final = 22
 """Digits of the largest 64-bit number in octal."""
-_SUFFIX: Final = re.compile(r"(?:[uU](?:ll?|LL?)?|(?:ll?|LL?)[uU]?)?\Z")
 
 
 def integer_constant(node: ast.Integer) -> Constant:
@@ -248,11 +262,8 @@ def integer_constant(node: ast.Integer) -> Constant:
     allowed = "0123456789abcdefABCDEF" if hexadecimal else "01234567" if octal else "0123456789"
     body = digits[2:] if hexadecimal else digits
     wrong = next((c for c in body if c not in allowed), None)
-    if wrong is not None or not body:
-        message = f"constant {node.text} contains invalid digit {wrong or digits[1]}"
-        fail("D_INT_DIGIT", node.span, message)
-    if not _SUFFIX.match(suffix):
-        fail("D_SYNTAX", node.span, f"invalid suffix of integer constant: {node.text}")
+    if wrong is not None:
+        fail("D_INT_DIGIT", node.span, f"constant {node.text} contains invalid digit {wrong}")
     significant = body.lstrip("0") or "0"
     value = int(significant[:_MOST_DIGITS], 16 if hexadecimal else 8 if octal else 10)
     if value >> 64 or len(significant) > _MOST_DIGITS:
@@ -271,7 +282,5 @@ def integer_constant(node: ast.Integer) -> Constant:
 
 def character_constant(node: ast.Character) -> Constant:
     """Return a character constant: type int, or long; several characters packed with the first one highest."""
-    if len(node.value) > 8:
-        fail("D_CHR_OFLOW", node.span, "character constant is too long")
     value = int.from_bytes(node.value, "big")
     return Constant(INT if value >> 31 == 0 else LONG, wrap(value, LONG))

@@ -7,6 +7,7 @@ errors", "Drops") and tests/reference `err-*`, `lang-speculate`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from signal import Signals
@@ -137,13 +138,21 @@ _DROP_TEXT: Final = {
 }
 
 
-def drop_notice(drop: Drop, count: int, cpu: int | None = None) -> str:
-    """Return the line for `count` losses since the last one; `cpu` for kinds counted by processor."""
-    noun, rest = _DROP_TEXT[drop]
-    where = "" if cpu is None else f" on CPU {cpu}"
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is counted by itself: a kind, for some kinds on one processor."""
+
+    drop: Drop
+    cpu: int | None = None
+
+
+def drop_notice(loss: Loss, count: int) -> str:
+    """Return the line for `count` losses since the last one."""
+    noun, rest = _DROP_TEXT[loss.drop]
+    where = "" if loss.cpu is None else f" on CPU {loss.cpu}"
     return f"{count} {noun}{'s' if count > 1 else ''}{rest}{where}"
 
 
-def tagged_drop_notice(drop: Drop, count: int, cpu: int | None = None) -> str:
+def tagged_drop_notice(loss: Loss, count: int) -> str:
     """Return the same line under option droptags."""
-    return f"[DTRACEDROP_{drop}] {drop_notice(drop, count, cpu)}"
+    return f"[DTRACEDROP_{loss.drop}] {drop_notice(loss, count)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NoReturn
@@ -52,7 +52,6 @@ _RESERVED: Final = frozenset(
         "provider",
         "register",
         "restrict",
-        "return",
         "self",
         "short",
         "signed",
@@ -84,18 +83,48 @@ _NOT_YET: Final = {
 }
 
 
+_OPERAND_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
+_MOST_OPERAND_DIGITS: Final = 9
+_KEYWORDS: Final = {
+    **dict.fromkeys(
+        ["_Bool", "char", "double", "float", "int", "long", "short", "signed", "unsigned", "void"],
+        "TYPE_WORD",
+    ),
+    "string": "STRING_TYPE",
+}
+"""Words that an operand may be and that the grammar has tokens for."""
+
+
 MOST_NESTED: Final = 200
 """Levels that a program's tree may have: the passes after this one descend into it, a few frames for each level."""
 
 
 class _Names:
-    """Lark's postlex pass: retags names of types and reserved words, and slashes that can't end a predicate; drops
-    qualifiers.
+    """Lark's postlex pass: puts operands that are words in place of their macros, retags names of types and reserved
+    words, and slashes that can't end a predicate; drops qualifiers.
 
-    Names that a `typedef` of this program introduces count from the end of their declaration on.
+    Names that a `typedef` of this program introduces count from the end of their declaration on. `operands` are those
+    of the text that is parsed, with the program's name as number 0; `used` the numbers of those that were put in.
     """
 
     always_accept = ("IDENTIFIER", "QUALIFIER")
+
+    def __init__(self) -> None:
+        self.operands: Sequence[str] = ()
+        self.used: set[int] = set()
+
+    def _word(self, macro: Token, previous: Token | None) -> Token:
+        """Return the operand that a macro such as `$1` stands for, if it is a word of D, else the macro."""
+        digits = macro[1:]
+        if not digits.isdecimal() or len(digits) > _MOST_OPERAND_DIGITS or int(digits) >= len(self.operands):
+            return macro
+        operand = self.operands[int(digits)]
+        if not _OPERAND_WORD.match(operand):
+            return macro
+        self.used.add(int(digits))
+        if previous is not None and previous.type == "ARROW":
+            return Token.new_borrow_pos("MEMBER", operand, macro)
+        return Token.new_borrow_pos(_KEYWORDS.get(operand, "IDENTIFIER"), operand, macro)
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         types = set(TYPEDEFS)
@@ -105,6 +134,8 @@ class _Names:
         for token in stream:
             if token.type == "QUALIFIER":
                 continue
+            if token.type == "MACRO":
+                token = self._word(token, previous)
             if token.type in ("IDENTIFIER", "PROBE"):
                 if str(token) in types:
                     token.type = "TYPE_NAME"
@@ -127,8 +158,8 @@ class _Names:
             yield token
 
 
-def parse(source: Source) -> ast.Program:
-    """Return the syntax tree of a program.
+def parse(source: Source, operands: Sequence[str] = ()) -> ast.Program:
+    """Return the syntax tree of a program; `operands` are what `$0`, `$1` and so on stand for.
 
     A script's clauses need bodies; a command-line program (`source.name is None`) may end in a bare
     description. Raises CompileError (D_SYNTAX and the lexical tags).
@@ -137,12 +168,14 @@ def parse(source: Source) -> ast.Program:
     _check_lexical(text)
     start = "one_liner" if source.name is None else "script"
     try:
-        tree = _parser().parse(text, start=start)
+        parser, names = _parser()
+        names.operands, names.used = operands, set()
+        tree = parser.parse(text, start=start)
     except lark.UnexpectedInput as error:
         raise _syntax_error(error, text, in_script=source.name is not None) from None
     _check_depth(tree)
     try:
-        return _Builder().transform(tree)
+        return ast.Program(_Builder().transform(tree).items, frozenset(names.used))
     except lark.exceptions.VisitError as error:
         if isinstance(error.orig_exc, CompileError):
             raise error.orig_exc from None
@@ -161,8 +194,8 @@ def _check_depth(tree: lark.Tree[Token]) -> None:
 
 
 @cache
-def _parser() -> lark.Lark:
-    """Return the parser, from its cache file where that belongs to this grammar and this lark.
+def _parser() -> tuple[lark.Lark, _Names]:
+    """Return the parser, from its cache file where that belongs to this grammar and this lark, and its postlex pass.
 
     The file lies in `__pycache__`, with the byte code: who may write there can change this program anyway, so
     unpickling it gives nobody new rights. Where it can't be written the parser is built each time.
@@ -170,10 +203,11 @@ def _parser() -> lark.Lark:
     grammar = _GRAMMAR.read_text()
     stamp = hashlib.sha256(f"{lark.__version__} {grammar}".encode()).hexdigest()[:16]
     cache = _GRAMMAR.parent / "__pycache__" / f"d.lark.{stamp}"
+    names = _Names()
     try:
         with cache.open("rb") as file:
             # Lark's loader takes the same options as its constructor; its stubs leave them out.
-            return lark.Lark.__new__(lark.Lark)._load(file, postlex=_Names())
+            return lark.Lark.__new__(lark.Lark)._load(file, postlex=names), names
     except OSError:
         pass
     parser = lark.Lark(
@@ -182,7 +216,7 @@ def _parser() -> lark.Lark:
         start=["script", "one_liner"],
         propagate_positions=True,
         maybe_placeholders=True,
-        postlex=_Names(),
+        postlex=names,
     )
     temporary = cache.with_suffix(f".{id(parser)}")
     try:
@@ -192,7 +226,7 @@ def _parser() -> lark.Lark:
         temporary.replace(cache)
     except OSError:
         pass
-    return parser
+    return parser, names
 
 
 # --- before the grammar -------------------------------------------------------------------------------------
@@ -243,6 +277,8 @@ def _check_lexical(text: str) -> None:
                 fail("D_SYNTAX", span, 'syntax error near "\'"', "the character constant does not end")
             if match["char"] == "":
                 fail("D_CHR_NULL", span, "empty character constant")
+            if len(unescape(match["char"])) > 8:
+                fail("D_CHR_OFLOW", span, "character constant is too long")
         if match["comment"] is not None:
             if match["comment_end"] != "*/":
                 message = "end-of-file encountered before matching */"
@@ -267,7 +303,7 @@ def _syntax_error(error: lark.UnexpectedInput, text: str, *, in_script: bool) ->
         return _near(text, Span(at, at + 1), inside=True)
     if isinstance(error, lark.UnexpectedToken) and error.token.type != "$END":
         return (
-            (_bodiless(error, text) if in_script else None)
+            _bodiless(error, text, in_script=in_script)
             or _declared_badly(error, text)
             or _unexpected(error.token, text)
         )
@@ -282,11 +318,11 @@ def _syntax_error(error: lark.UnexpectedInput, text: str, *, in_script: bool) ->
     return _syntax(Span(len(text), len(text)), "syntax error near end of input", hint)
 
 
-def _bodiless(error: lark.UnexpectedToken, text: str) -> CompileError | None:
+def _bodiless(error: lark.UnexpectedToken, text: str, *, in_script: bool) -> CompileError | None:
     """Return what DTrace says of a clause that goes on with neither a predicate nor actions."""
     start = len(text[: error.token.start_pos or 0].rstrip())
     accepts = set(error.accepts or error.expected or ())
-    if accepts >= {"LBRACE", "SLASH"}:
+    if in_script and accepts >= {"LBRACE", "SLASH"}:
         message = "expected predicate and/or actions following probe description"
     elif accepts == {"LBRACE"} and text[:start].endswith("/"):
         message = "expected actions { } following probe description and predicate"
@@ -319,7 +355,7 @@ def _declared_badly(error: lark.UnexpectedToken, text: str) -> CompileError | No
     """Return what DTrace says of words that are each D but make no declaration together."""
     token = error.token
     start = token.start_pos or 0
-    span = Span(start, start + len(token))
+    span = Span(start, token.end_pos or start)
     opened = _open_brackets(text[:start])
     before = re.findall(r"[A-Za-z_][A-Za-z_0-9]*(?=\s*\Z)", text[:start])
     if token in _STORAGES and before and before[0] in _STORAGES:
@@ -353,7 +389,7 @@ _CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
 def _unexpected(token: Token, text: str) -> CompileError:
     start = token.start_pos or 0
     before = text[:start]
-    span = Span(start, start + len(token))
+    span = Span(start, token.end_pos or start)
     opened = _open_brackets(before)
     if token in (")", "]") and all(_CLOSING[bracket] != token for bracket in opened):
         return _syntax(span, f"extra {token} in input stream")
@@ -411,7 +447,7 @@ def _newlines_behind(text: str, end: int) -> int:
 
 _OPERATORS: Final = re.compile(r"<<=|>>=|[-+*/%&|^!<>=]=|\+\+|--|<<|>>|&&|\|\||\^\^|->|[-+*/%&|^!<>=~?:.]")
 _WORD: Final = re.compile(
-    r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)[uU]?(?:ll?|LL?)?|[@$]?[A-Za-z_`][A-Za-z_0-9`]*|\$\$?\w+"
+    r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)[uU]?[lL]?[lL]?|[@$]?[A-Za-z_`][A-Za-z_0-9`]*|\$\$?\w+"
     r"|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*|.",
     re.S,
 )
@@ -458,7 +494,7 @@ class _Builder(lark.Transformer[Token, ast.Program]):
     """One method a rule of d.lark, named after it."""
 
     def script(self, meta: lark.tree.Meta, *items: object) -> ast.Program:
-        return ast.Program(tuple(item for item in items if item is not None))  # type: ignore[misc]
+        return ast.Program(tuple(item for item in items if item is not None), frozenset())  # type: ignore[misc]
 
     one_liner = script
 
@@ -662,7 +698,13 @@ class _Builder(lark.Transformer[Token, ast.Program]):
     ) -> ast.Index:
         return ast.Index(_span(meta), base, indices)
 
-    def member(self, meta: lark.tree.Meta, base: ast.Expression, arrow: Token, name: Token) -> ast.Member:
+    def member(
+        self, meta: lark.tree.Meta, base: ast.Expression, arrow: Token, name: Token
+    ) -> ast.Member | ast.ScopedName:
+        if name.type == "MACRO":
+            fail("D_SYNTAX", _token_span(name), f'syntax error near "{name}"')
+        if isinstance(base, ast.Name) and base.name in ("self", "this") and arrow == "->":
+            return ast.ScopedName(_span(meta), base.name, str(name))
         return ast.Member(_span(meta), base, str(arrow), str(name))
 
     def call(
@@ -681,11 +723,6 @@ class _Builder(lark.Transformer[Token, ast.Program]):
 
     def aggregation(self, meta: lark.tree.Meta, token: Token) -> ast.AggregationName:
         return ast.AggregationName(_span(meta), str(token)[1:] or "_")
-
-    def scoped(self, meta: lark.tree.Meta, scope: Token, arrow: Token, name: Token) -> ast.ScopedName:
-        if arrow != "->":
-            fail("D_SYNTAX", _token_span(arrow), f'syntax error near "{arrow}"', f"write {scope}->{name}")
-        return ast.ScopedName(_span(meta), str(scope), str(name))
 
     def integer(self, meta: lark.tree.Meta, token: Token) -> ast.Integer:
         return ast.Integer(_span(meta), str(token))

@@ -25,7 +25,6 @@ from backend.fasttrap.regions import (
     HEADER_FS_BASE,
     HEADER_GATE,
     HEADER_PROCESS,
-    HEADER_PROCESSOR,
     NEXT,
     PLACES,
     RECORDS,
@@ -60,13 +59,12 @@ _VDSO_FRAMES: Final = 512
 class Surroundings:
     """What decides which units can run in a process.
 
-    `clock` and `processor` are the addresses of the vdso's functions, 0 where there are none. The flags: it may read
-    fs_base; its first thread has exited; it runs under seccomp; its IDs are not as we have them; nor are its users.
+    `clock` is the address of the vdso's function, 0 where there is none. The flags: it may read fs_base; its first
+    thread has exited; it runs under seccomp; its IDs are not as we have them; nor are its users.
     """
 
     own_pid: int
     clock: int
-    processor: int
     vdso: tuple[int, int]
     fs_base: bool
     leaderless: bool
@@ -89,7 +87,6 @@ def surroundings(pid: int) -> Surroundings:
     return Surroundings(
         own_pid=inner[-1] if inner else pid,
         clock=functions.get("__vdso_clock_gettime", 0),
-        processor=functions.get("__vdso_getcpu", 0),
         vdso=(vdso.start, vdso.end) if vdso is not None else (0, 0),
         fs_base=features & _FSGSBASE != 0,
         leaderless=procfs.has_exited(pid),
@@ -178,8 +175,6 @@ class Installed:
             return "its clauses ask for users, and the process has its own namespace of those"
         if unit.clock and (not around.clock or self.inside.vdso_probed):
             return "its clauses ask for the time, and the vdso is probed or missing"
-        if unit.processor and (not around.processor or self.inside.vdso_probed):
-            return "its clauses ask for the processor, and the vdso is probed or missing"
         return None
 
     def _probe(self, number: int) -> int:
@@ -233,7 +228,6 @@ class Installed:
         self.memory.bytes[HEADER_GATE : HEADER_GATE + 8] = struct.pack("<II", 0, around.own_pid)
         words[HEADER_PROCESS >> 3] = pid
         words[HEADER_CLOCK >> 3] = around.clock
-        words[HEADER_PROCESSOR >> 3] = around.processor
         words[HEADER_FS_BASE >> 3] = around.fs_base
         self.forget_threads()
         content = bytearray(self.inside.image.content)

@@ -55,7 +55,6 @@ class InsideUnit:
     thread_ids: bool
     credentials: bool
     clock: bool
-    processor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,6 @@ def compile_inside(machine: NativeMachine, plan: Plan, regions: Regions) -> Insi
                 thread_ids="own_thread" in firing.uses,
                 credentials="credential" in firing.uses,
                 clock="clock" in firing.uses,
-                processor="own_processor" in firing.uses,
             )
         )
     return InsideCode(code_image(code), tuple(found), plan.sites.touch(VDSO))

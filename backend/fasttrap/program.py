@@ -56,18 +56,17 @@ from backend.site_table import Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import WORD_MASK, Aggregation, Cell, Key
 from dlang.layout import (
-    COUNTED_DROPS,
     SPECULATION_FREE,
     STATE_RANDOM,
     STATE_WALL_OFFSET,
     HashStore,
-    drop_offset,
+    losses,
     probe_text,
     speculation_offset,
     stores,
 )
 from dlang.lower import lower
-from dlang.notices import Drop
+from dlang.notices import Loss
 from dlang.target import UnitKind
 from dlang.unwind_format import SMALLEST_POOL_BITS
 from scratch.trampoline import SHARDS_BITS
@@ -390,9 +389,8 @@ class NativeProgram:
     def free_speculation(self, number: int) -> None:
         self._set_word(speculation_offset(self._plan.program, number), SPECULATION_FREE)
 
-    def dropped(self) -> Mapping[Drop, int]:
-        words = self.clauses.memory.words
-        return {drop: words[self._state + drop_offset(drop) >> 3] for drop in COUNTED_DROPS}
+    def dropped(self) -> Mapping[Loss, int]:
+        return losses(self.clauses.memory.words[self._state >> 3 :])
 
     def hits(self) -> dict[int, int]:
         """Return the hits of each site that was hit, by its number; none where the plan doesn't count them."""

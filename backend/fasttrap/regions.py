@@ -35,9 +35,8 @@ its own namespace has it."""
 HEADER_PROCESS: Final = 264
 """Its process ID as we have it."""
 HEADER_CLOCK: Final = 272
-HEADER_PROCESSOR: Final = 280
-"""Where it has the vdso's clock_gettime and getcpu."""
-HEADER_FS_BASE: Final = 288
+"""Where it has the vdso's clock_gettime."""
+HEADER_FS_BASE: Final = 280
 """Nonzero where its threads may execute `rdfsbase`."""
 HEADER_SIZE: Final = 320
 

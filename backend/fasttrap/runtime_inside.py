@@ -54,16 +54,12 @@ define i64 @clock(i64 %number) {
   ret i64 %result
 }
 
+; Its number is the low 12 bits of a segment's limit, where the vdso finds it as well; the vdso itself may be probed.
 define i64 @own_processor() {
-  %number = alloca i64
-  store i64 0, ptr %number
-  %header = load ptr, ptr @memory
-  %function_at = getelementptr i8, ptr %header, i64 $processor
-  %function = load ptr, ptr %function_at
-  %place = ptrtoint ptr %number to i64
-  %failed = call i64 @call_vdso(ptr %function, i64 %place, ptr null)
-  %result = load i64, ptr %number
-  ret i64 %result
+  %limit = call i64 asm sideeffect "xorl $${0:k}, $${0:k}; lsll $${1:k}, $${0:k}",
+    "=&r,r,~{dirflag},~{fpsr},~{flags}" (i64 123)
+  %number = and i64 %limit, 4095
+  ret i64 %number
 }
 
 ; clock_gettime(CLOCK_THREAD_CPUTIME_ID)

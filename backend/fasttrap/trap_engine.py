@@ -32,7 +32,7 @@ from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind, Sites
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
-from dlang.notices import Drop
+from dlang.notices import Loss
 from scratch import displaced, windows
 from scratch.displaced import OutOfLine, Refuse
 from scratch.window_table import WindowTable
@@ -351,7 +351,7 @@ class TrapEngine:
     def free_speculation(self, number: int) -> None:
         self._program.free_speculation(number)
 
-    def dropped(self) -> Mapping[Drop, int]:
+    def dropped(self) -> Mapping[Loss, int]:
         return self._program.dropped()
 
     def refresh(self) -> None:

@@ -40,18 +40,17 @@ from backend.uprobes.target import (
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.layout import (
-    COUNTED_DROPS,
     SPECULATION_FREE,
     STATE_RANDOM,
     STATE_WALL_OFFSET,
-    drop_offset,
+    losses,
     probe_text,
     speculation_offset,
     state_size,
     stores,
 )
 from dlang.lower import Unit, lower
-from dlang.notices import Drop
+from dlang.notices import Loss
 from dlang.target import UnitKind
 from dlang.unwind_format import SMALLEST_POOL_BITS, memory_size
 
@@ -361,8 +360,9 @@ class KernelEngine:
     def free_speculation(self, number: int) -> None:
         self._set_word(speculation_offset(self._plan.program, number), SPECULATION_FREE)
 
-    def dropped(self) -> Mapping[Drop, int]:
-        return {drop: self._word(drop_offset(drop)) for drop in COUNTED_DROPS}
+    def dropped(self) -> Mapping[Loss, int]:
+        with memoryview(self._state) as state, state.cast("Q") as words:
+            return losses(words)
 
     def refresh(self) -> None:
         if self._tables is not None:

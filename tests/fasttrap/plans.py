@@ -27,6 +27,7 @@ from backend.sites import PlacedFunction, PlacedFunctions
 from dlang.builtins import REGISTER_NUMBER
 from dlang.items import Printf, Row, Trace
 from dlang.names import Macros, Names
+from dlang.notices import Drop
 from dlang.records import FaultReport, decode
 from dlang.source import Source, Span
 
@@ -121,3 +122,8 @@ def traced(row: Row | FaultReport) -> list[int | bytes]:
             case Printf(values=several):
                 values += [value.value for value in several]
     return values
+
+
+def lost(program: NativeProgram, kind: Drop) -> int:
+    """What a program has lost of a kind, on all processors."""
+    return sum(count for loss, count in program.dropped().items() if loss.drop is kind)

@@ -26,7 +26,7 @@ from dlang.notices import Drop, Fault
 from dlang.records import FaultReport
 from scratch.instruction import Instruction, decode
 from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, InlineCount, UnitCall, build
-from tests.fasttrap.plans import FIRST_SITE, decoded, process_plan, traced
+from tests.fasttrap.plans import FIRST_SITE, decoded, lost, process_plan, traced
 
 FUNCTION = bytes.fromhex("534889fb488d047e5bc3")
 """push %rbx; mov %rdi,%rbx; lea (%rsi,%rdi,2),%rax; pop %rbx; ret"""
@@ -300,7 +300,7 @@ def test_records_without_room_are_dropped() -> None:
             traced_.call(value, 0)
         found = len(traced_.rows())
         assert 0 < found < 1000
-        assert traced_.program.dropped()[Drop.PRINCIPAL] == 1000 - found
+        assert lost(traced_.program, Drop.PRINCIPAL) == 1000 - found
 
 
 @pytest.mark.parametrize(("gate", "counts"), [(GATE_SHUT, 0), (GATE_GUARDED, 1)])

@@ -35,7 +35,7 @@ from dlang.builtins import REGISTER_NUMBER
 from dlang.items import Row
 from dlang.notices import Drop, Fault
 from dlang.records import FaultReport
-from tests.fasttrap.plans import FIRST_SITE, Hit, Registers, arguments, decoded, process_plan, traced
+from tests.fasttrap.plans import FIRST_SITE, Hit, Registers, arguments, decoded, lost, process_plan, traced
 
 DEFAULT_SIZES = NativeOptions()
 
@@ -329,7 +329,7 @@ def test_variables_that_are_all_zero_take_no_room() -> None:
         for tid in range(5000):
             Hit(1, tid).on(program)
         assert cells(program) == {(): (1, 5000)}
-        assert program.dropped()[Drop.DYNAMIC] == 0
+        assert lost(program, Drop.DYNAMIC) == 0
 
 
 def test_threads_without_room_for_variables_are_counted() -> None:
@@ -337,12 +337,12 @@ def test_threads_without_room_for_variables_are_counted() -> None:
     with compiled("BEGIN { self->n = arg0; @ = sum(self->n); }", options=options) as program:
         for tid in range(25):
             Hit(1, tid, registers=arguments(1)).on(program)
-        assert (cells(program), program.dropped()[Drop.DYNAMIC]) == ({(): (1, 10)}, 15)
+        assert (cells(program), lost(program, Drop.DYNAMIC)) == ({(): (1, 10)}, 15)
         for tid in range(25):
             Hit(1, tid, registers=arguments(0)).on(program)
         for tid in range(100, 108):
             Hit(1, tid, registers=arguments(1)).on(program)
-        assert (cells(program), program.dropped()[Drop.DYNAMIC]) == ({(): (1, 18)}, 15)
+        assert (cells(program), lost(program, Drop.DYNAMIC)) == ({(): (1, 18)}, 15)
 
 
 def test_deleted_keys_make_room_for_ever_new_ones() -> None:
@@ -356,7 +356,7 @@ def test_deleted_keys_make_room_for_ever_new_ones() -> None:
                 Hit(1, 1, registers=arguments(key)).on(program)
             assert cells(program) == {(key,): (1,) for key in keys}
             program.carry_out(DeleteKeys(aggregation, tuple((key,) for key in keys)))
-        assert program.dropped()[Drop.AGGREGATION] == 0
+        assert lost(program, Drop.AGGREGATION) == 0
 
 
 def test_entry_deleted_during_a_hit_is_not_given_to_another_key_before_its_end() -> None:
@@ -373,7 +373,7 @@ def test_entry_deleted_during_a_hit_is_not_given_to_another_key_before_its_end()
         assert cells(program) == {(2,): (1,)}
         program.carry_out(DeleteKeys(aggregation, ((2,),)))
         Hit(1, 1, registers=arguments(3)).on(program)
-        assert (cells(program), program.dropped()[Drop.AGGREGATION]) == ({}, 1)
+        assert (cells(program), lost(program, Drop.AGGREGATION)) == ({}, 1)
 
 
 # --- several processes --------------------------------------------------------------------------------------
@@ -438,9 +438,9 @@ def test_records_of_several_processes_come_whole_and_in_order() -> None:
         def work(tid: int) -> Callable[[], None]:
             def hits() -> None:
                 for number in range(3000):
-                    before = program.dropped()[Drop.PRINCIPAL]
+                    before = lost(program, Drop.PRINCIPAL)
                     Hit(1, tid, registers=arguments(number)).on(program)
-                    if program.dropped()[Drop.PRINCIPAL] != before:
+                    if lost(program, Drop.PRINCIPAL) != before:
                         os.sched_yield()
 
             return hits
@@ -459,7 +459,7 @@ def test_records_of_several_processes_come_whole_and_in_order() -> None:
         while taken.take(program):
             pass
         total = sum(map(len, taken.numbers.values()))
-        assert total + program.dropped()[Drop.PRINCIPAL] == 6000
+        assert total + lost(program, Drop.PRINCIPAL) == 6000
         assert total > 1000
         for numbers in taken.numbers.values():
             assert numbers == sorted(set(numbers))

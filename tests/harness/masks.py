@@ -68,6 +68,11 @@ def bpf_pc(text: str) -> str:
     return re.sub(r"\bat BPF pc \d+", "at BPF pc N", text)
 
 
+def drop_cpus(text: str) -> str:
+    """Mask the processor in notices of drops."""
+    return re.sub(r"(?m)( drops? on CPU )\d+$", r"\1N", text)
+
+
 def process_ids(text: str) -> str:
     """Mask the number in provider names such as pid1234."""
     return re.sub(r"\bpid\d+\b", "pidPID", text)
@@ -98,6 +103,7 @@ MASKS: Final[dict[str, Callable[[str], str]]] = {
     "address": addresses,
     "offset": symbol_offsets,
     "bpf-pc": bpf_pc,
+    "drop-cpu": drop_cpus,
     "pid": process_ids,
 }
 

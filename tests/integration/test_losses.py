@@ -16,7 +16,7 @@ CALLS = 20000
 
 def losses(errors: str, kind: str) -> int:
     """The sum over all notices of one kind; nothing else may have been said."""
-    found = re.findall(rf"^dtrap: (\d+) {kind}s?$", errors, re.MULTILINE)
+    found = re.findall(rf"^dtrap: (\d+) {kind}s? on CPU \d+$", errors, re.MULTILINE)
     assert len(found) == len(errors.splitlines()), errors
     return sum(map(int, found))
 
@@ -61,7 +61,9 @@ def test_drops_carry_their_tag_when_asked(triggers: Triggers) -> None:
         "-c",
         f"{triggers.path('calls_forever')} 1000",
     )
-    assert re.fullmatch(r"(dtrap: \[DTRACEDROP_AGGREGATION\] \d+ aggregation drops?\n)+", result.stderr)
+    assert re.fullmatch(
+        r"(dtrap: \[DTRACEDROP_AGGREGATION\] \d+ aggregation drops? on CPU \d+\n)+", result.stderr
+    )
 
 
 def test_keys_that_find_no_room_are_reported_and_the_others_are_exact(triggers: Triggers) -> None:

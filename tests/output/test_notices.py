@@ -13,6 +13,7 @@ from dlang.items import ProbeName
 from dlang.notices import (
     Drop,
     Fault,
+    Loss,
     drop_notice,
     fault_text,
     internal_error,
@@ -58,14 +59,16 @@ def test_every_fault_has_words_of_its_own() -> None:
 
 
 def test_drops_are_plural_above_one_and_name_the_processor() -> None:
-    assert drop_notice(Drop.PRINCIPAL, 1, 0) == "1 drop on CPU 0"
-    assert drop_notice(Drop.AGGREGATION, 12, 3) == "12 aggregation drops on CPU 3"
-    assert drop_notice(Drop.DYNAMIC, 2) == "2 dynamic variable drops"
-    assert drop_notice(Drop.DYNDIRTY, 1) == "1 dynamic variable drop with non-empty dirty list"
-    assert drop_notice(Drop.SPECUNAVAIL, 2) == "2 failed speculations (no speculative buffer available)"
-    assert tagged_drop_notice(Drop.DBLERROR, 1) == "[DTRACEDROP_DBLERROR] 1 error in ERROR probe enabling"
+    assert drop_notice(Loss(Drop.PRINCIPAL, 0), 1) == "1 drop on CPU 0"
+    assert drop_notice(Loss(Drop.AGGREGATION, 3), 12) == "12 aggregation drops on CPU 3"
+    assert drop_notice(Loss(Drop.DYNAMIC), 2) == "2 dynamic variable drops"
+    assert drop_notice(Loss(Drop.DYNDIRTY), 1) == "1 dynamic variable drop with non-empty dirty list"
+    assert drop_notice(Loss(Drop.SPECUNAVAIL), 2) == "2 failed speculations (no speculative buffer available)"
+    assert (
+        tagged_drop_notice(Loss(Drop.DBLERROR), 1) == "[DTRACEDROP_DBLERROR] 1 error in ERROR probe enabling"
+    )
     expected = (REFERENCE / "lang-speculate.err").read_text()
-    assert expected == f"dtrace: {drop_notice(Drop.SPECBUSY, 1)}\n"
+    assert expected == f"dtrace: {drop_notice(Loss(Drop.SPECBUSY), 1)}\n"
 
 
 def test_internal_error_names_what_and_where() -> None:

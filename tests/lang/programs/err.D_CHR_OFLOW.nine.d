@@ -1,5 +1,5 @@
 /*
- * ASSERTION: A character constant has at most eight characters.
+ * ASSERTION: A character constant has eight characters at most.
  * SECTION: Lexical structure
  */
-BEGIN { trace('123456789'); }
+BEGIN { trace('abcdefghi'); }

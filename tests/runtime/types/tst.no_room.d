@@ -1,5 +1,5 @@
 /*
- * ASSERTION: An element that finds no room is not stored, and is reported as a drop.
+ * ASSERTION: An element that finds no room ends its clause, and is reported as a drop.
  * SECTION: Losses
  * @@flags: -q -x dynvarsize=400
  * @@trigger: eight_threads 50

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Values are looked at before what may be written.
+ * SECTION: Operators
+ */
+BEGIN { pid = x; }

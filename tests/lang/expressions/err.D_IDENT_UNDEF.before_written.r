@@ -1,0 +1,3 @@
+dtrap: failed to compile script err.D_IDENT_UNDEF.before_written.d: [D_IDENT_UNDEF] line 5: failed to resolve x: Unknown variable name
+    BEGIN { pid = x; }
+                  ^

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: A constant is unsigned once.
+ * SECTION: Lexical structure
+ */
+BEGIN { trace(1uu); }
