@@ -51,8 +51,8 @@ def prepare_traps(process: Process, sites: SiteBatch, tid: int) -> Sequence[Way 
     process.secure(tid)
     if is_first:
         upkeep.secure_guests(process)
-        trap_mask.take_over_held(process)
         trap_mask.unblock_in_handlers(process, tid)
+        trap_mask.take_over_held(process)
     ways = iter(outcomes)
     found: Coded[Way | Refuse] = Coded()
     for place in range(len(sites)):

@@ -49,7 +49,9 @@ def take_over(process: Process, thread: Thread) -> None:
         return
     thread.mask_known = True
     mask = ptrace.signal_mask(thread.tid)
-    thread.blocks_trap = thread.was_blocking = mask & TRAP_BIT != 0
+    thread.blocks_trap = mask & TRAP_BIT != 0
+    has_blocking_handlers = process.sigtrap.masking != 0 or process.sigtrap.program.is_handler
+    thread.was_blocking = thread.blocks_trap and has_blocking_handlers
     process.note(thread)
     if not thread.blocks_trap:
         return
