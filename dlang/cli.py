@@ -334,7 +334,7 @@ class _Run:
         }
         if self.traced.process is not None:
             variables["target"] = self.traced.process.pid
-        script = next((text.source.name for text in texts if text.source.name is not None), _name())
+        script = next((text.source.name for text in texts if text.source.name is not None), sys.argv[0])
         return Macros(variables, (script, *self.line.operands), self.options.defaultargs)
 
     def _check_operands(self, texts: Sequence[ProgramText], names: Names) -> None:
