@@ -15,6 +15,7 @@ from backend.errors import CommandNotStarted
 from backend.held_at import HeldAt
 from backend.linux import pidfd, procfs
 from backend.linux.procfs import AuxiliaryKey
+from backend.symbols_elf import file_image, read_elf, symbol_addresses
 from backend.target_process import Created
 from tests.harness.triggers import SOURCES, Triggers, compile_c
 
@@ -63,7 +64,7 @@ def test_program_is_held_at_its_main_with_libraries_mapped_and_text_unchanged(
             elf = ELFFile(file)
             bias = procfs.auxiliary_vector(pid)[AuxiliaryKey.ENTRY] - elf["e_entry"]
             dynamic = elf.get_section_by_name(".interp") is not None
-            main = elf.get_section_by_name(".symtab").get_symbol_by_name("main")[0]["st_value"]
+            main = symbol_addresses(read_elf(file_image(file.fileno())), ("main",))["main"]
         instruction_pointer = int(Path(f"/proc/{pid}/syscall").read_text().split()[-1], 16)
         assert instruction_pointer == main + bias
         assert any("libc.so.6" in mapping.path for mapping in procfs.mappings(pid)) == dynamic
