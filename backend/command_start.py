@@ -1,9 +1,9 @@
 """A command of -c started as our child, and held where option evaltime says.
 
 The child waits on a pipe until it is seized, then executes the program; in the stop that exec makes, an int3 is written
-over the first place on the way (backend/held_at.py): mostly there is one, the program's entry point, where the
-dynamic linker jumps to when it has mapped the libraries and run their initialisers. The byte and the registers are
-put back before anyone sees them, and the next int3, if there is one, is written. Hands a `Created` over
+over the first place on the way (backend/held_at.py): mostly the program's entry point, where the dynamic linker jumps
+to when it has mapped the libraries and run their initialisers. The byte and the registers are put back before anyone
+sees them, and the next int3, if there is one, is written. Hands a `Created` over
 (backend/target_process.py).
 """
 
@@ -118,6 +118,8 @@ class _Trap:
     """The signal mask, and whether SIGTRAP was ignored, before the trap, which spoils both where SIGTRAP is
     named.
     """
+    passed: bool = False
+    """Whether the program has come by a place already."""
 
     def put_back(self, pid: int) -> None:
         """After the trap: have the program as if it had not been there. A parent may have left SIGTRAP blocked or
@@ -140,6 +142,7 @@ class _Trap:
         following = next(self.way, None)
         if following is None:
             return False
+        self.passed = True
         self.mask, self.ignored = ptrace.signal_mask(pid), _ignores_sigtrap(pid)
         self.address, self.displaced = following, os.pread(self.memory, len(INT3), following)
         self._write(INT3)
@@ -162,9 +165,9 @@ def run_to_entry(pid: int) -> None:
     """
     name = procfs.comm(pid)
     with contextlib.suppress(ProcessLookupError):
-        trap = _set_trap(name, pid, HeldAt.POSTINIT)
+        trap = _set_trap(name, pid, HeldAt.ENTRY)
         ptrace.cont(pid)
-        _wait_until_held(name, pid, bytes, HeldAt.POSTINIT, trap)
+        _wait_until_held(name, pid, bytes, HeldAt.ENTRY, trap)
 
 
 def _wait_until_held(
@@ -181,7 +184,8 @@ def _wait_until_held(
             with contextlib.suppress(ProcessLookupError):
                 match status:
                     case Exited(code):
-                        raise CommandNotStarted(name, _exec_failure(exec_error(), code))
+                        begun = trap is not None and trap.passed
+                        raise CommandNotStarted(name, _exec_failure(exec_error(), code, begun))
                     case Killed(number):
                         raise CommandNotStarted(name, f"killed by {signal.Signals(number).name}")
                     case EventStop(Event.EXEC):
@@ -210,12 +214,16 @@ def _wait_until_held(
             os.close(trap.memory)
 
 
-def _exec_failure(error: bytes, code: int) -> str:
-    """Return the reason why there is no program: the errno that the child sent, or how it ended without
-    one.
+def _exec_failure(error: bytes, code: int, begun: bool) -> str:
+    """Return the reason why there is no program: the errno that the child sent, or how it ended without one, after it
+    had begun or before.
     """
     if error:
         return os.strerror(struct.unpack("i", error)[0])
+    if begun:
+        return (
+            f"exited with status {code} before its main(); -x evaltime=preinit traces what comes before that"
+        )
     return f"exited with status {code} before its first instruction"
 
 

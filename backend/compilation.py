@@ -103,7 +103,9 @@ def compile_texts(
     made = plan(assemble(clauses, names), enablings, probes, later, later_made=later_made)
     probes.forget_instructions()
     unmatched = [
-        description for description, (_, numbers) in zip(descriptions, enablings, strict=True) if not numbers
+        probes.resolved(description, Span(0, 0))
+        for description, (_, numbers) in zip(descriptions, enablings, strict=True)
+        if not numbers
     ]
     return Compiled(made, tuple(matched), listed, tuple(descriptions), tuple(unmatched))
 
@@ -131,7 +133,8 @@ def _checked(
             continue
         first, *others = item.descriptions
         matches = _match([first], text, names, probes, zero_allowed=zero_allowed)
-        clause = check_clause(item, text.source, names)
+        probe = str(probes.resolved(matches[0][0], first.span))
+        clause = check_clause(item, text.source, names, probe)
         found.append((clause, matches + _match(others, text, names, probes, zero_allowed=zero_allowed)))
     return found
 
@@ -173,13 +176,12 @@ def _kinds_later(description: ProbeDescription, matched: Sequence[int]) -> froze
 
 
 def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDescription:
-    tried = ""
-
     def expanded(macro: re.Match[str]) -> str:
-        nonlocal tried
-        tried = macro[2]
+        if not macro[2]:
+            fail("D_PDESC_INVAL", span, undefined)
         return macro_text(macro[2], as_string=len(macro[1]) == 2, span=span, names=names)
 
+    undefined = f'invalid probe description "{text}": Undefined macro variable in probe description'
     try:
         whole = DESCRIPTION_MACRO.sub(expanded, text)
         if len(whole) > _LONGEST_DESCRIPTION:
@@ -192,11 +194,6 @@ def _description(text: str, span: Span, level: Level, names: Names) -> ProbeDesc
     except CompileError as error:
         if error.diagnostic.tag != "D_MACRO_UNDEF":
             raise
-        hint = error.diagnostic.hint
-        reason = "Undefined macro variable in probe description"
-        message = f'invalid probe description "{text}": {reason}'
-        raise CompileError(
-            replace(error.diagnostic, tag="D_PDESC_INVAL", message=message, hint=hint)
-        ) from None
+        raise CompileError(replace(error.diagnostic, tag="D_PDESC_INVAL", message=undefined)) from None
     except ProbeDescriptionError as error:
         fail("D_PDESC_INVAL", span, f'invalid probe description "{text}": {error.message}')

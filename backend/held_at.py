@@ -1,7 +1,7 @@
 """Where a program that dtrap starts is held until its probes are in place: option evaltime.
 
 Places are addresses that the program executes, one after the other; backend/command_start.py stops it at each. Source:
-dtrace(1) of DTrace for Linux, "evaltime"; what the dynamic linker does, glibc's elf/rtld.c.
+dtrace(1) of DTrace for Linux, "evaltime", and what DTrace 2.0.7 does; what the dynamic linker does, glibc's elf/rtld.c.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from backend.link_map import CONSISTENT, linker_account
 from backend.linux import procfs, ptrace
 from backend.linux.procfs import AuxiliaryKey
 from backend.objects import LoadedObject, loaded_objects
-from backend.symbols_elf import file_image, read_elf, symbol_addresses
+from backend.symbols_elf import file_image, has_symbol, read_elf, symbol_addresses
 
 _START: Final = "__libc_start_main"
-_MAIN: Final = "main"
+"""Of glibc and musl: what a program's entry point calls, with main() as its first argument."""
 _ENTRY_IN_HEADER: Final = 24
 
 
 class HeldAt(enum.Enum):
     """At the first instruction that is executed, the linker's or a static program's; when the libraries are mapped and
-    relocated, none of their code having run; when they are initialised, at the program's entry point; at its main().
+    relocated, none of their code having run; at main(), all initialisers having run, the program's own too (two names
+    for that); and, where a traced process executes another program, at that one's entry point.
     """
 
     EXEC = "exec"
     PREINIT = "preinit"
     POSTINIT = "postinit"
     MAIN = "main"
+    ENTRY = "entry"
 
 
 def way_to(held_at: HeldAt, pid: int) -> Iterator[int]:
@@ -47,9 +49,9 @@ def way_to(held_at: HeldAt, pid: int) -> Iterator[int]:
             yield _linker_entry(pid) or _entry(pid)
         case HeldAt.PREINIT:
             yield from _relocated(pid)
-        case HeldAt.POSTINIT:
+        case HeldAt.ENTRY:
             yield _entry(pid)
-        case HeldAt.MAIN:
+        case HeldAt.POSTINIT | HeldAt.MAIN:
             yield _entry(pid)
             yield from _main(pid)
 
@@ -85,27 +87,35 @@ def _relocated(pid: int) -> Iterator[int]:
 
 
 def _main(pid: int) -> Iterator[int]:
-    """main() has a symbol, or is what the program hands to the C library's start."""
+    """main() is what the program's entry point hands to the C library's start.
+
+    A symbol of that name may be something else, which is never called. A place that the program doesn't come to would
+    let it run to its end with no probe, so nothing is yielded where it is not certain: of a program that doesn't call
+    that start, or has several of them, one of them preloaded.
+    """
     with ExitStack() as files:
-        objects = loaded_objects(pid, files)
-        own = [_symbol(_MAIN, loaded) for loaded in objects if loaded.main]
-        starts = [_symbol(_START, loaded) for loaded in objects if loaded.has_file]
-    found = next((address for address in own if address), None)
-    if found is not None:
-        yield found
-        return
-    start = next((address for address in starts if address), None)
-    if start is not None:
-        yield start
+        objects = [loaded for loaded in loaded_objects(pid, files) if loaded.has_file]
+        if not any(loaded.main and _calls_start(loaded) for loaded in objects):
+            return
+        starts = [address for address in map(_start, objects) if address is not None]
+    if len(starts) == 1:
+        yield starts[0]
         yield ptrace.registers(pid).rdi
 
 
-def _symbol(name: str, loaded: LoadedObject) -> int | None:
+def _calls_start(program: LoadedObject) -> bool:
     try:
-        addresses = symbol_addresses(read_elf(file_image(loaded.fd)), (name,))
+        return has_symbol(read_elf(file_image(program.fd)), _START)
+    except MalformedElf:
+        return False
+
+
+def _start(loaded: LoadedObject) -> int | None:
+    try:
+        addresses = symbol_addresses(read_elf(file_image(loaded.fd)), (_START,))
     except MalformedElf:
         return None
-    return loaded.runtime_address(addresses[name]) if name in addresses else None
+    return loaded.runtime_address(addresses[_START]) if _START in addresses else None
 
 
 def _word(pid: int, address: int) -> int:

@@ -226,12 +226,17 @@ class Probes:
         return [number]
 
     def resolved(self, description: ProbeDescription, span: Span) -> ProbeDescription:
-        """Return a description with the program's name for `a.out`."""
+        """Return a description of a process as messages show it: with the program's name for `a.out`, and with all
+        functions in place of none.
+        """
         numbered = _PID_PROVIDER.match(description.provider)
-        if numbered is None or description.module != "a.out":
+        if numbered is None:
             return description
-        # The main program comes first.
-        return replace(description, module=self.symbols_of(int(numbered[1]), span).objects[0].name)
+        module = description.module
+        if module == "a.out":
+            # The main program comes first.
+            module = self.symbols_of(int(numbered[1]), span).objects[0].name
+        return replace(description, module=module, function=description.function or "*")
 
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""

@@ -174,17 +174,28 @@ SYMBOL: Final = struct.Struct("<IBBHQQ")
 def symbol_addresses(file: ElfFile, names: Collection[str]) -> dict[str, int]:
     """Return the virtual addresses of the symbols of these names that the file defines, functions or data."""
     found: dict[str, int] = {}
+    for name, section, value in _symbols_named(file, names):
+        if section:
+            found.setdefault(name, value)
+    return found
+
+
+def has_symbol(file: ElfFile, name: str) -> bool:
+    """Say whether the file defines a symbol of this name, or refers to one of another file."""
+    return any(True for _ in _symbols_named(file, (name,)))
+
+
+def _symbols_named(file: ElfFile, names: Collection[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield name, index of section (0: of another file) and value of all symbols of these names."""
     for section in file.sections:
         if section.type in (SectionType.SYMTAB, SectionType.DYNSYM) and 0 < section.link < len(file.sections):
-            strings = file.section_bytes(file.sections[section.link])
-            places = dict(name_places(strings, names))
-            table = file.section_bytes(section)
+            places = dict(name_places(file.section_bytes(file.sections[section.link]), names))
+            table = file.section_bytes(section) if places else b""
             for at, _, _, index, value, _ in SYMBOL.iter_unpack(
                 table[: len(table) // SYMBOL.size * SYMBOL.size]
             ):
-                if index and at in places:
-                    found.setdefault(places[at], value)
-    return found
+                if at in places:
+                    yield places[at], index, value
 
 
 def name_places(strings: bytes, names: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -67,17 +67,6 @@ _UNKNOWN: Final = frozenset(["D_IDENT_UNDEF", "D_VAR_UNDEF"])
 """Tags of what a name that nothing was assigned to so far leads to."""
 
 
-def check(program: ast.Program, source: Source, names: Names) -> tuple[Clause, ...]:
-    """Return the typed clauses of one program text; what it declares goes into `names`. Raises CompileError."""
-    clauses = []
-    for item in program.items:
-        if isinstance(item, ast.Clause):
-            clauses.append(check_clause(item, source, names))
-        else:
-            check_declaration(item, names)
-    return tuple(clauses)
-
-
 def check_declaration(item: ast.Declaration | ast.Inline, names: Names) -> None:
     """Add to `names` what a declaration or an inline says. Raises CompileError."""
     if isinstance(item, ast.Inline):
@@ -107,9 +96,9 @@ def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
     )
 
 
-def check_clause(node: ast.Clause, source: Source, names: Names) -> Clause:
-    """Return a typed clause. Raises CompileError."""
-    names.probe = node.descriptions[0].text
+def check_clause(node: ast.Clause, source: Source, names: Names, probe: str) -> Clause:
+    """Return a typed clause; `probe` is its first description, as messages show it. Raises CompileError."""
+    names.probe = probe
     body = Body(names, source)
     try:
         predicate = _predicate(node, source, names)

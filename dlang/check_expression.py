@@ -58,13 +58,11 @@ from dlang.check_place import (
 from dlang.check_type import declared_type
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsupported
 from dlang.names import (
-    DESCRIPTION_MACRO,
     KeyedInline,
     Names,
     character_constant,
     expand_macro,
     integer_constant,
-    macro_text,
 )
 from dlang.node import Node
 from dlang.program import (
@@ -344,11 +342,7 @@ def _typed_argument(node: ast.Index, names: Names) -> NoReturn:
     number = check_expression(node.indices[0], names)
     if not isinstance(number, Constant):
         prototype_mismatch("args[ ]", 1, "integer constant", number.type, node.indices[0].span)
-    probe = DESCRIPTION_MACRO.sub(
-        lambda macro: macro_text(macro[2], len(macro[1]) == 2, span, names), names.probe
-    )
-    probe = ":" * max(3 - probe.count(":"), 0) + probe
-    message = f"index {number.value} is out of range for {probe} args[ ]"
+    message = f"index {number.value} is out of range for {names.probe} args[ ]"
     fail("D_ARGS_IDX", span, message, f"untyped: arg{number.value}" if 0 <= number.value < 10 else "")
 
 

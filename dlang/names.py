@@ -225,8 +225,8 @@ def _number(macro: ast.Macro, text: str, sign: str, digits: str) -> ast.Expressi
     return ast.Unary(macro.span, "-", integer) if sign == "-" else integer
 
 
-DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*)")
-"""A macro in a probe description: more text may follow it."""
+DESCRIPTION_MACRO: Final = re.compile(r"(\$\$?)([0-9]+|[A-Za-z_][A-Za-z_0-9]*|)")
+"""A macro in a probe description: more text may follow it. One without a name is an error."""
 
 
 def macro_text(name: str, as_string: bool, span: Span, names: Names) -> str:

@@ -391,7 +391,9 @@ class _BpfTarget:
         return process if fact is Fact.PID else thread
 
     def _virtual_time(self, b: ir.IRBuilder) -> ir.Value:
-        """Time on processors since the thread's first look at this clock; see `emit_sched_switch`."""
+        """Time on processors since the thread's first look at this clock, which shows 1: 0 would be no time to the
+        predicates of scripts (`self->start`). See `emit_sched_switch`.
+        """
         now = _call(b, Helper.KTIME_GET_NS, [])
         key = self._slot(b, "task")
         store(b, _call(b, Helper.GET_CURRENT_TASK, []), key)
@@ -401,10 +403,10 @@ class _BpfTarget:
         with b.if_else(is_null(b, found), likely=False) as (new, known):
             with new:
                 value = self._slot(b, "on_cpu", 2)
-                store(b, 0, value)
+                store(b, 1, value)
                 store(b, now, value, 8)
                 _call(b, Helper.MAP_UPDATE_ELEM, [self._map(b, index), key, value, constant(0)])
-                sources.append((b.block, constant(0)))
+                sources.append((b.block, constant(1)))
             with known:
                 total = b.add(load(b, found), b.sub(now, load(b, found, 8)))
                 sources.append((b.block, total))

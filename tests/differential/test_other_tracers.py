@@ -61,7 +61,7 @@ def test_calls_of_eight_threads_are_those_that_bpftrace_and_gdb_count(
     assert other_tracers.gdb(["work"], command, tmp_path / "work.gdb") == {"work": THREADS * CALLS}
 
 
-def test_others_count_from_before_the_first_instruction_of_the_program(tmp_path: Path) -> None:
+def test_others_count_from_before_the_program_is_at_its_main(tmp_path: Path) -> None:
     source, library = tmp_path / "early.c", tmp_path / "libearly.so"
     source.write_text(
         "#include <unistd.h>\n"
@@ -78,7 +78,7 @@ def test_others_count_from_before_the_first_instruction_of_the_program(tmp_path:
     assert agreed(by_name(("getppid",), "libc.so.6"), command, tmp_path) == {"getppid": 7}
     assert other_tracers.gdb(["getppid"], command, tmp_path / "late.gdb") == {"getppid": 12}
     lines = [
-        f"uprobe:{program}:_start /pid == cpid/ {{ @begun = 1; }}",
+        f"uprobe:{program}:main /pid == cpid/ {{ @begun = 1; }}",
         f"uprobe:{LIBC}:getppid /pid == cpid/ {{ @all = count(); }}",
         f"uprobe:{LIBC}:getppid /pid == cpid && @begun/ {{ @since = count(); }}",
     ]

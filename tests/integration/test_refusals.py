@@ -157,6 +157,34 @@ def test_error_of_a_library_that_is_not_loaded_says_how_to_wait_for_it() -> None
     assert result.stderr.endswith("\n    hint: zzz.so is not loaded; with -Z its probes wait until it is\n")
 
 
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        ("a.out:no_such*:entry", "family:no_such*:entry"),
+        ("zzz.so::entry", "zzz.so:*:entry"),
+        (":no_such*:", ":no_such*:"),
+    ],
+)
+def test_what_matches_nothing_is_shown_with_the_name_of_the_program_and_all_functions(
+    description: str, shown: str, triggers: Triggers
+) -> None:
+    command = ("-c", str(triggers.path("family")))
+    listed = run("-l", "-n", f"pid$target:{description}", *command)
+    assert re.fullmatch(
+        rf"dtrap: failed to match pid\d+:{re.escape(shown)}: No probe matches description\n", listed.stderr
+    )
+    traced = run("-n", f"pid$target:{description} {{}}", *command)
+    assert re.search(
+        rf"probe description pid\d+:{re.escape(shown)} does not match any probes\n", traced.stderr
+    )
+
+
+def test_typed_arguments_are_refused_with_the_probe_as_it_is_in_the_process(triggers: Triggers) -> None:
+    command = ("-c", str(triggers.path("family")))
+    done = run("-n", "pid$target:a.out:work:entry { trace(args[0]); }", *command)
+    assert re.search(r": index 0 is out of range for pid\d+:family:work:entry args\[ \]\n", done.stderr)
+
+
 def test_command_whose_probes_do_not_exist_is_never_run(triggers: Triggers, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     result = run("-n", "pid$target:a.out:no_such_function:entry {}", "-c", f"touch {touched}")

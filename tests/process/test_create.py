@@ -1,4 +1,4 @@
-"""`create`: the program is held at its entry point, whole and unchanged, and afterwards it is on its own."""
+"""`create`: the program is held at its main(), whole and unchanged, and afterwards it is on its own."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from backend.errors import CommandNotStarted
 from backend.held_at import HeldAt
 from backend.linux import pidfd, procfs
 from backend.linux.procfs import AuxiliaryKey
+from backend.symbols_elf import file_image, read_elf, symbol_addresses
 from backend.target_process import Created
 from tests.harness.triggers import SOURCES, Triggers, compile_c
 
@@ -51,7 +52,7 @@ def changed_text(pid: int) -> list[str]:
 
 
 @pytest.mark.parametrize("flags", [(), ("-static",), ("-static-pie",), ("-no-pie",)], ids=" ".join)
-def test_program_is_held_at_its_entry_with_libraries_mapped_and_text_unchanged(
+def test_program_is_held_at_its_main_with_libraries_mapped_and_text_unchanged(
     flags: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     program = compile_c(SOURCES / "announce.c", tmp_path / "program", flags)
@@ -63,8 +64,9 @@ def test_program_is_held_at_its_entry_with_libraries_mapped_and_text_unchanged(
             elf = ELFFile(file)
             bias = procfs.auxiliary_vector(pid)[AuxiliaryKey.ENTRY] - elf["e_entry"]
             dynamic = elf.get_section_by_name(".interp") is not None
+            main = symbol_addresses(read_elf(file_image(file.fileno())), ("main",))["main"]
         instruction_pointer = int(Path(f"/proc/{pid}/syscall").read_text().split()[-1], 16)
-        assert instruction_pointer == elf["e_entry"] + bias
+        assert instruction_pointer == main + bias
         assert any("libc.so.6" in mapping.path for mapping in procfs.mappings(pid)) == dynamic
         assert changed_text(pid) == []
         assert capfd.readouterr().out == ""
@@ -264,7 +266,8 @@ int main(void) { write(1, "main", 4); return 0; }
     [
         (HeldAt.EXEC, "", False),
         (HeldAt.PREINIT, "", True),
-        (HeldAt.POSTINIT, "library ", True),
+        (HeldAt.ENTRY, "library ", True),
+        (HeldAt.POSTINIT, "library program ", True),
         (HeldAt.MAIN, "library program ", True),
     ],
 )
@@ -298,6 +301,40 @@ def test_static_program_has_no_linker_to_be_held_at(
     (tmp_path / "program.c").write_text(PROGRAM)
     program = compile_c(tmp_path / "program.c", tmp_path / "program", ("-static",))
     with create(str(program), held_at=held_at) as created:
-        assert capfd.readouterr().out == ("program " if held_at is HeldAt.MAIN else "")
+        assert capfd.readouterr().out == ("program " if held_at in (HeldAt.POSTINIT, HeldAt.MAIN) else "")
         created.release()
         assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'void _start(void) { write(1, "begun", 5); _exit(0); } int main(void) { return 1; }',
+        'int __libc_start_main(void) { return 0; } int main(void) { write(1, "begun", 5); return 0; }',
+    ],
+    ids=["main is not called", "another start"],
+)
+def test_program_that_may_not_come_to_its_main_is_held_at_its_entry(
+    text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program.c").write_text(f"#include <unistd.h>\n{text}\n")
+    flags = ("-nostartfiles",) if "_start(void) { write" in text else ("-rdynamic",)
+    program = compile_c(tmp_path / "program.c", tmp_path / "program", flags)
+    with create(str(program)) as created:
+        entry = procfs.auxiliary_vector(created.pid)[AuxiliaryKey.ENTRY]
+        assert int(Path(f"/proc/{created.pid}/syscall").read_text().split()[-1], 16) == entry
+        assert capfd.readouterr().out == ""
+        created.release()
+        assert pidfd.wait_end(created.fileno(), TIMEOUT_S)
+
+
+def test_program_that_ends_in_its_own_initialiser_is_not_started(tmp_path: Path) -> None:
+    (tmp_path / "program.c").write_text(
+        "#include <unistd.h>\n"
+        "__attribute__((constructor)) void leave(void) { _exit(3); } int main(void) { return 0; }\n"
+    )
+    program = compile_c(tmp_path / "program.c", tmp_path / "program")
+    with pytest.raises(
+        CommandNotStarted, match=r"exited with status 3 before its main\(\); -x evaltime=preinit"
+    ):
+        create(str(program))

@@ -35,6 +35,11 @@ def test_a_script_is_executed_with_its_operands(tmp_path: Path) -> None:
     assert (run.stdout, run.stderr, run.returncode) == ("7 word\n\n", "", 7)
 
 
+def test_without_a_script_the_first_macro_is_the_command(tmp_path: Path) -> None:
+    run = run_dtrap(["-qn", "BEGIN { trace($0); exit(0); }"], tmp_path)
+    assert (run.stdout.strip(), run.stderr, run.status) == (str(DTRAP), "", 0)
+
+
 def test_compiling_only_traces_nothing_and_says_nothing(tmp_path: Path) -> None:
     run = run_dtrap(["-e", "-n", 'BEGIN { printf("traced\\n"); exit(3); }'], tmp_path)
     assert (run.stdout, run.stderr, run.status) == ("", "", 0)

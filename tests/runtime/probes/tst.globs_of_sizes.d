@@ -4,7 +4,7 @@
  *
  * SECTION: Providers/pid
  *
- * @@flags: -q
+ * @@flags: -q -x evaltime=preinit
  * @@trigger: calls 1
  */
 pid$target:a.out:[!_]*:entry { @["glob", probefunc] = count(); }
