@@ -35,6 +35,7 @@ _LISTED_TICKS: Final = (1, 10, 100, 500, 1000, 5000)
 _LISTED_PROFILES: Final = (97, 199, 499, 997, 1999, 4001, 4999)
 """The rates of the timed probes that DTrace has from the start, which globs match."""
 _SHORTEST_PERIOD_NS: Final = 200_000
+_MOST_ID: Final = (1 << 32) - 1
 
 _UNITS_NS: Final = {
     "ns": 1, "nsec": 1, "us": 1000, "usec": 1000, "ms": 10**6, "msec": 10**6, "s": 10**9, "sec": 10**9,
@@ -220,18 +221,24 @@ class Probes:
 
     def _numbered(self, number: int, span: Span) -> list[int]:
         """Return the probe of an ID: one of the fixed ones, or one that an earlier description of the run matched."""
+        if number > _MOST_ID:
+            fail("D_PDESC_INVAL", span, f"identifier {number} exceeds maximum probe id")
         if not 0 < number < len(self.names):
             message = f"invalid probe identifier {number}: Unknown probe identifier"
             fail("D_PDESC_INVAL", span, message, "-l shows the numbers")
         return [number]
 
     def resolved(self, description: ProbeDescription, span: Span) -> ProbeDescription:
-        """Return a description with the program's name for `a.out`."""
+        """Return a description as DTrace shows that it matches nothing: with the program's name for `a.out`, and
+        with `*` for what provider pid takes for all."""
         numbered = _PID_PROVIDER.match(description.provider)
-        if numbered is None or description.module != "a.out":
+        if numbered is None:
             return description
-        # The main program comes first.
-        return replace(description, module=self.symbols_of(int(numbered[1]), span).objects[0].name)
+        module, function = description.module or "*", description.function or "*"
+        if module == "a.out":
+            # The main program comes first.
+            module = self.symbols_of(int(numbered[1]), span).objects[0].name
+        return replace(description, module=module, function=function)
 
     def hint(self, description: ProbeDescription, span: Span) -> str:
         """Return what may have been meant by a description that matches nothing."""
