@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from dlang import ast
@@ -19,7 +18,7 @@ from dlang.check_expression import check_expression, find_aggregation, refuse_kn
 from dlang.check_operator import convert, decayed, held, is_scalar, to_string
 from dlang.check_order import Order
 from dlang.check_stack import recorded
-from dlang.diagnostics import CompileError, fail
+from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import Names
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
 from dlang.program import (
@@ -264,14 +263,12 @@ def _function_arguments(
     shown = f"{function.value}( )"
     if function is AggregatingFunction.COUNT:
         if given:
-            with _without_place():
-                argument_count(shown, given, 0, 0, node.span)
+            argument_count(shown, given, 0, 0, node.span)
         return None, (), None
     least = 1 + _PARAMETERS.get(function, 0) - (function is AggregatingFunction.LQUANTIZE)
     most = 1 + _PARAMETERS.get(function, 0) + (function in _WEIGHTED)
     if given < least or given > most:
-        with _without_place():
-            argument_count(shown, given, least, most, node.span)
+        argument_count(shown, given, least, most, node.span)
     arguments = [check_expression(argument, names) for argument in node.arguments]
     if not is_scalar(arguments[0]):
         message = f"{shown} argument #1 must be of scalar type"
@@ -285,18 +282,9 @@ def _function_arguments(
     weight = arguments[place] if given > place else None
     if weight is not None and not is_scalar(weight):
         message = f"{shown} increment value (argument #{place + 1}) must be of scalar type"
-        with _without_place():
-            fail("D_PROTO_ARG", node.arguments[place].span, message)
+        # DTrace's code generator finds it, which knows of no place.
+        raise CompileError(Diagnostic("D_PROTO_ARG", node.arguments[place].span, message, place=""))
     return arguments[0], constants, weight
-
-
-@contextmanager
-def _without_place() -> Iterator[None]:
-    """Have the error raised here name no place: DTrace's code generator finds it."""
-    try:
-        yield
-    except CompileError as error:
-        raise CompileError(replace(error.diagnostic, place="")) from None
 
 
 def _number(value: Value) -> int | None:
@@ -531,10 +519,11 @@ def _format_argument(node: ast.Call, body: Body) -> Format:
             prototype_mismatch("printf( )", 1, "string", given, argument.span)
         lines = f"{function}( ) argument #1 is incompatible with prototype:\n\tprototype: string constant"
         fail("D_PRINTF_ARG_FMT", argument.span, f"{lines}\n\t argument: {given}")
-    parsed = parse_format(argument.value.decode("utf-8", "surrogateescape"), function)
+    # A text ends at its first zero, as everywhere.
+    text = argument.value.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    parsed = parse_format(text, function)
     if isinstance(parsed, Problem):
-        with _without_place():
-            fail(parsed.tag, argument.span, parsed.message)
+        raise CompileError(Diagnostic(parsed.tag, argument.span, parsed.message, place=""))
     return parsed
 
 
