@@ -157,7 +157,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
     texts = [_text(program, options) for program in line.programs]
     for text in texts:
         options = _with_control_lines(options, text)
-    if not texts and line.mode is not Mode.LIST:
+    if not texts and line.mode not in (Mode.LIST, Mode.COMPILE_ONLY):
         raise Failure("no probes specified")
     with ExitStack() as stack:
         run = _Run(line, options, Traced(stack), _opened_for_coverage(line, stack))
