@@ -15,10 +15,11 @@ from typing import Final
 from backend.engine import Plan, plan
 from backend.probes import Probes
 from dlang import ast, probe_description
-from dlang.check import assemble, check_clause, check_declaration
+from dlang.check import assemble, check_clause, check_declarations
 from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import DESCRIPTION_MACRO, Names, check_operands, macro_text
 from dlang.parse import parse
+from dlang.pragmas import check_modified
 from dlang.probe_description import Level, ProbeDescription, ProbeDescriptionError, names_made_code
 from dlang.program import Clause, Enabling
 from dlang.source import Source, Span
@@ -82,6 +83,7 @@ def compile_texts(
             end = len(text.source.text)
             if not found and not empty_allowed:
                 fail("D_EMPTY", Span(end, end), "empty D program translation unit")
+            check_modified(text.source, program)
             check_operands(names, end)
         except CompileError as error:
             raise FailedText(text, error.diagnostic) from None
@@ -127,9 +129,9 @@ def _checked(
     """Return the typed clauses with what their descriptions match. As DTrace compiles a clause once for each of its
     descriptions, the first is looked for before the clause is looked at."""
     found = []
+    check_declarations(program, text.source, names)
     for item in program.items:
         if not isinstance(item, ast.Clause):
-            check_declaration(item, names)
             continue
         first, *others = item.descriptions
         matches = _match([first], text, names, probes, zero_allowed=zero_allowed)

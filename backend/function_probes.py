@@ -38,7 +38,7 @@ RETURN: Final = "return"
 ABSOLUTE: Final = "-"
 """The function whose offsets are addresses."""
 
-_OFFSET: Final = re.compile(r"[0-9a-fA-F]{1,16}\Z")
+_OFFSET: Final = re.compile(r"[0-9a-fA-F]+\Z")
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _SET: Final = re.compile(r"\[[^\]]*\]")
 
@@ -151,11 +151,14 @@ def check_name(description: ProbeDescription, span: Span) -> None:
     """Raise CompileError (D_PROC_NAME, D_PROC_LIB) for a probe name that can't be any."""
     name = description.name
     if description.function == ABSOLUTE:
-        if not _OFFSET.match(name):
+        if is_glob(name):
             message = "only individual addresses may be specified with the '-' function"
             fail("D_PROC_NAME", span, message, "an address of the process, hexadecimal, without 0x")
         if description.module != MAIN_PROGRAM:
             fail("D_PROC_LIB", span, "only the a.out module is valid with the '-' function")
+        if not _OFFSET.match(name):
+            hint = "an address of the process, hexadecimal, without 0x"
+            fail("D_PROC_NAME", span, f"'{name}' is an invalid probe name", hint)
     elif not (name in (ENTRY, RETURN) or is_glob(name) or _OFFSET.match(name)):
         hint = "entry, return, or an offset: hexadecimal digits without 0x"
         fail("D_PROC_NAME", span, f"'{name}' is an invalid probe name", hint)
@@ -246,9 +249,12 @@ def absolute(pid: int, description: ProbeDescription, symbols: Symbols, span: Sp
     holding = next((loaded for loaded in candidates if loaded.text_at(RemoteAddr(address))), None)
     place = address if holding else address + candidates[0].bias
     function = function_at(holding or candidates[0], place, symbols)
-    if function is None or function.reason:
-        reason = function.reason if function else f"no function {_that_is_known(holding)} is there"
-        fail("D_PROC_CREATEFAIL", span, f"failed to create probes at '-+0x{address:x}': {reason}")
+    if function is None:
+        words = f"failed to lookup 0x{address:x} in module '{MAIN_PROGRAM}'"
+        fail("D_PROC_NAME", span, words, f"no function {_that_is_known(holding)} is there")
+    if function.reason:
+        message = f"failed to create probes at '-+0x{address:x}': {function.reason}"
+        fail("D_PROC_CREATEFAIL", span, message)
     offset = place - function.address
     decoded = decode(function, symbols)
     if offset not in decoded.starts:

@@ -21,9 +21,12 @@ _DEFINED: Final = (
     "__SUNW_D=1",
     "__SUNW_D_VERSION=0x02000007",
     "__SUNW_D_64",
+    f"__{platform.system()}",
     f"__{platform.machine()}",
 )
 """0xMMmmmuuu: the version of the DTrace whose language this is."""
+_C_WITHOUT_EXTENSIONS: Final = ("-U__GNUC__", "-std=c99")
+"""So the system's headers leave out what is GNU's alone, attributes for example, as with DTrace for Linux."""
 
 _INTERPRETER_LINE: Final = re.compile(rb"\A[ \t]*#![^\n]*")
 
@@ -44,6 +47,7 @@ def preprocess(content: bytes, path: str, program: str, arguments: Sequence[str]
     command = [
         program,
         *(f"-D{macro}" for macro in _DEFINED),
+        *_C_WITHOUT_EXTENSIONS,
         "-iquote",
         os.fspath(Path(path).parent),
         *arguments,

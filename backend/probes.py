@@ -35,6 +35,7 @@ _LISTED_TICKS: Final = (1, 10, 100, 500, 1000, 5000)
 _LISTED_PROFILES: Final = (97, 199, 499, 997, 1999, 4001, 4999)
 """The rates of the timed probes that DTrace has from the start, which globs match."""
 _SHORTEST_PERIOD_NS: Final = 200_000
+_MOST_ID: Final = (1 << 32) - 1
 
 _UNITS_NS: Final = {
     "ns": 1, "nsec": 1, "us": 1000, "usec": 1000, "ms": 10**6, "msec": 10**6, "s": 10**9, "sec": 10**9,
@@ -220,6 +221,8 @@ class Probes:
 
     def _numbered(self, number: int, span: Span) -> list[int]:
         """Return the probe of an ID: one of the fixed ones, or one that an earlier description of the run matched."""
+        if number > _MOST_ID:
+            fail("D_PDESC_INVAL", span, f"identifier {number} exceeds maximum probe id")
         if not 0 < number < len(self.names):
             message = f"invalid probe identifier {number}: Unknown probe identifier"
             fail("D_PDESC_INVAL", span, message, "-l shows the numbers")

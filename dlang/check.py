@@ -67,12 +67,16 @@ _UNKNOWN: Final = frozenset(["D_IDENT_UNDEF", "D_VAR_UNDEF"])
 """Tags of what a name that nothing was assigned to so far leads to."""
 
 
-def check_declaration(item: ast.Declaration | ast.Inline, names: Names) -> None:
-    """Add to `names` what a declaration or an inline says. Raises CompileError."""
-    if isinstance(item, ast.Inline):
-        _inline(item, names)
-    else:
-        _declaration(item, names)
+def check_declarations(program: ast.Program, source: Source, names: Names) -> None:
+    """Add to `names` what the declarations and inlines of a text say. They count for all of its clauses, also for those
+    in front of them: DTrace has read all of it when it compiles the first clause. Raises CompileError."""
+    for item in program.items:
+        match item:
+            case ast.Inline():
+                _inline(item, names)
+            case ast.Declaration():
+                names.included = source.file(item.span) is not None
+                _declaration(item, names)
 
 
 def assemble(clauses: Sequence[Clause], names: Names) -> TypedProgram:
@@ -177,6 +181,8 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
     if isinstance(node.type, ast.NamedType) and not node.declarators:
         last = node.type.words[-1]
         if len(node.type.words) > 1 and last in names.typedefs:
+            if names.included and node.storage == "typedef":
+                return
             kind = "typedef" if node.storage == "typedef" else "typedef identifier"
             fail("D_DECL_IDRED", node.span, f"{kind} redeclared: {last}")
     if node.type is None:
@@ -184,13 +190,13 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
     else:
         # Once for all declarators: a structure that is defined here is defined once.
         base = type_of(node.type, names, constant)
-    if node.storage == "typedef":
-        for declarator in node.declarators:
-            _typedef(declarator, apply_declarator(base, declarator, names, constant), names)
-        return
     if not node.declarators:
         if isinstance(node.type, ast.NamedType) or node.storage:
             fail("D_DECL_USELESS", node.span, "useless declaration")
+        return
+    if node.storage == "typedef":
+        for declarator in node.declarators:
+            _typedef(declarator, apply_declarator(base, declarator, names, constant), names)
         return
     if node.storage == "extern":
         # Says of what type something is that is defined elsewhere, as nothing here can be.
@@ -211,6 +217,9 @@ def _declaration(node: ast.Declaration, names: Names) -> None:
 
 def _typedef(declarator: ast.Declarator, type_: Type, names: Names) -> None:
     name = declarator.name
+    if names.included and (name in names.typedefs or names.is_taken(name)):
+        # A header's: D has such a type already.
+        return
     if name in names.typedefs:
         fail("D_DECL_IDRED", declarator.span, f"typedef redeclared: {name}")
     if names.is_taken(name):

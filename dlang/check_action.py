@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from dlang import ast
 from dlang.actions import ACTIONS, KNOWN_BUT_NOT_COMPILED, RECORDING, argument_count, prototype_mismatch
 from dlang.aggregations import AggregatingFunction, Aggregation
 from dlang.check_dump import memory, printed
-from dlang.check_expression import check_expression, find_aggregation, refuse_known
+from dlang.check_expression import (
+    check_count,
+    check_each_argument,
+    check_expression,
+    find_aggregation,
+    refuse_known,
+)
 from dlang.check_operator import convert, decayed, held, is_scalar, to_string
 from dlang.check_order import Order
 from dlang.check_stack import recorded
-from dlang.diagnostics import CompileError, fail
+from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.names import Names
 from dlang.printf_format import Format, Problem, check_arguments, check_joined, parse_format
 from dlang.program import (
@@ -194,12 +199,12 @@ def _aggregate(
         shown = "" if name == "_" else name
         fail("D_AGG_FUNC", whole.span, message, f"for example: @{shown} = count()")
     function = _AGGREGATING[node.function.name]
+    value, parameters, weight = _function_arguments(function, node, names)
     keys = tuple(_key(key, names) for key in key_nodes)
     for number, (key, key_node) in enumerate(zip(keys, key_nodes, strict=True), 1):
         if isinstance(key.type, VoidType | DynamicType):
             message = f"{key.type} expression may not be used as aggregation index: key #{number}"
             fail("D_KEY_TYPE", key_node.span, message)
-    value, parameters, weight = _function_arguments(function, node, names)
     known = names.aggregations.get(name)
     if known is None:
         known = Aggregation(name, function, parameters, tuple(key.type for key in keys))
@@ -219,7 +224,7 @@ _OF_AGGREGATIONS: Final = frozenset(["clear", "denormalize", "normalize", "trunc
 def _key(node: ast.Expression, names: Names) -> Value:
     """Return a key: an expression, or what ustack() and its like record."""
     if isinstance(node, ast.Call) and node.function.name in RECORDING:
-        ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
+        check_count(ACTIONS[node.function.name], node, names)
         return recorded(node, names)
     return _own_bytes(held(check_expression(node, names)))
 
@@ -264,14 +269,14 @@ def _function_arguments(
     shown = f"{function.value}( )"
     if function is AggregatingFunction.COUNT:
         if given:
-            with _without_place():
-                argument_count(shown, given, 0, 0, node.span)
+            check_each_argument(node, names)
+            argument_count(shown, given, 0, 0, node.span)
         return None, (), None
     least = 1 + _PARAMETERS.get(function, 0) - (function is AggregatingFunction.LQUANTIZE)
     most = 1 + _PARAMETERS.get(function, 0) + (function in _WEIGHTED)
     if given < least or given > most:
-        with _without_place():
-            argument_count(shown, given, least, most, node.span)
+        check_each_argument(node, names)
+        argument_count(shown, given, least, most, node.span)
     arguments = [check_expression(argument, names) for argument in node.arguments]
     if not is_scalar(arguments[0]):
         message = f"{shown} argument #1 must be of scalar type"
@@ -285,18 +290,9 @@ def _function_arguments(
     weight = arguments[place] if given > place else None
     if weight is not None and not is_scalar(weight):
         message = f"{shown} increment value (argument #{place + 1}) must be of scalar type"
-        with _without_place():
-            fail("D_PROTO_ARG", node.arguments[place].span, message)
+        # DTrace's code generator finds it, which knows of no place.
+        raise CompileError(Diagnostic("D_PROTO_ARG", node.arguments[place].span, message, place=""))
     return arguments[0], constants, weight
-
-
-@contextmanager
-def _without_place() -> Iterator[None]:
-    """Have the error raised here name no place: DTrace's code generator finds it."""
-    try:
-        yield
-    except CompileError as error:
-        raise CompileError(replace(error.diagnostic, place="")) from None
 
 
 def _number(value: Value) -> int | None:
@@ -420,7 +416,7 @@ def _action(node: ast.Call, body: Body) -> Statement:
     match node.arguments:
         case [ast.AggregationName() as operand, *_] if row.name in _OF_AGGREGATIONS:
             find_aggregation(operand, body.names)
-    row.check_count(len(node.arguments), node.span)
+    check_count(row, node, body.names)
     body.order.check(row.name, node.span)
     body.names.destructive |= row.destructive
     unrecorded = _unrecorded(node, body)
@@ -531,10 +527,11 @@ def _format_argument(node: ast.Call, body: Body) -> Format:
             prototype_mismatch("printf( )", 1, "string", given, argument.span)
         lines = f"{function}( ) argument #1 is incompatible with prototype:\n\tprototype: string constant"
         fail("D_PRINTF_ARG_FMT", argument.span, f"{lines}\n\t argument: {given}")
-    parsed = parse_format(argument.value.decode("utf-8", "surrogateescape"), function)
+    # A text ends at its first zero, as everywhere.
+    text = argument.value.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    parsed = parse_format(text, function)
     if isinstance(parsed, Problem):
-        with _without_place():
-            fail(parsed.tag, argument.span, parsed.message)
+        raise CompileError(Diagnostic(parsed.tag, argument.span, parsed.message, place=""))
     return parsed
 
 
@@ -563,7 +560,7 @@ def _format_value(argument: ast.Expression, body: Body) -> Value:
 
 def _recorded(node: ast.Call, body: Body) -> Value:
     """Return what ustack() or one of its like records."""
-    ACTIONS[node.function.name].check_count(len(node.arguments), node.span)
+    check_count(ACTIONS[node.function.name], node, body.names)
     return recorded(node, body.names)
 
 

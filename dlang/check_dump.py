@@ -26,11 +26,11 @@ def memory(node: ast.Call, names: Names) -> tuple[Value, Value | None]:
     argument = node.arguments[0]
     value = check_expression(argument, names)
     size = check_expression(node.arguments[1], names)
+    if not isinstance(size.type, IntegerType):
+        prototype_mismatch("tracemem( )", 2, "size_t", size.type, node.arguments[1].span)
     if not isinstance(value.type, IntegerType | PointerType | ArrayType):
         lines = "tracemem( ) argument #1 is incompatible with prototype:\n\tprototype: pointer or integer"
         fail("D_TRACEMEM_ADDR", argument.span, f"{lines}\n\t argument: {value.type}")
-    if not isinstance(size.type, IntegerType):
-        prototype_mismatch("tracemem( )", 2, "size_t", size.type, node.arguments[1].span)
     if not isinstance(size, Constant) or size.value <= 0:
         message = "tracemem( ) argument #2 must be a non-zero positive integral constant expression"
         fail("D_TRACEMEM_SIZE", node.arguments[1].span, message)

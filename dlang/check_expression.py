@@ -208,6 +208,24 @@ def find_aggregation(node: ast.AggregationName, names: Names) -> Aggregation:
     return found
 
 
+def check_count(row: Function, node: ast.Call, names: Names) -> None:
+    """Raise where a call has not as many arguments as it needs; DTrace looks at each of them first."""
+    try:
+        row.check_count(len(node.arguments), node.span)
+    except CompileError:
+        check_each_argument(node, names)
+        raise
+
+
+def check_each_argument(node: ast.Call, names: Names) -> None:
+    """Raise for an argument that is wrong whatever it is for."""
+    for argument in node.arguments:
+        if isinstance(argument, ast.AggregationName):
+            find_aggregation(argument, names)
+        else:
+            check_expression(argument, names)
+
+
 # --- names --------------------------------------------------------------------------------------------------
 
 
@@ -256,10 +274,15 @@ def _scope_as_scalar(node: ast.Name) -> NoReturn:
     fail("D_IDENT_BADREF", node.span, message, f"for example: {node.name}->x")
 
 
+_SUBROUTINES_OF_DTRACE: Final = frozenset(["copyout", "copyoutstr", "stack", "ustack"])
+"""Actions of ours that are subroutines there."""
+
+
 def _kind_of_function(name: str) -> str:
     row = ACTIONS.get(name) or SUBROUTINES.get(name) or KNOWN_BUT_NOT_COMPILED.get(name)
     if row is not None:
-        return "tracing function" if row.result is None else "function"
+        subroutine = row.result is not None or name in _SUBROUTINES_OF_DTRACE
+        return "function" if subroutine else "tracing function"
     return "aggregating function" if name in {item.value for item in AggregatingFunction} else ""
 
 
@@ -495,6 +518,10 @@ def _aggregation_assigned(node: ast.Assignment, names: Names) -> Value:
 
 def _assigned(node: ast.Assignment, target: ast.Expression, names: Names) -> Value:
     """Return the value; in it the variable is known that the assignment makes, but has none yet."""
+    if isinstance(target, ast.Index) and isinstance(target.base, ast.Name | ast.ScopedName):
+        # Keys come before the value.
+        for key in target.indices:
+            check_expression(key, names)
     names.made = target.name if isinstance(target, ast.Name) and _is_new(target, names) else None
     value = check_expression(node.value, names)
     names.made = None
@@ -621,7 +648,7 @@ def _void_call(node: ast.Call, names: Names) -> Value:
         message = f"aggregating function {name}( ) {words}"
         error = Diagnostic("D_CG_EXPR", node.span, message, f"aggregate with it: @[key] = {name}(…)")
         return _misplaced(DynamicType("aggregating function"), error, names)
-    ACTIONS[name].check_count(len(node.arguments), node.span)
+    check_count(ACTIONS[name], node, names)
     for argument in node.arguments:
         check_expression(argument, names)
     error = Diagnostic("D_CG_EXPR", node.span, f"tracing function {name}( ) {words}")
@@ -637,7 +664,7 @@ def _call(node: ast.Call, names: Names) -> Value:
     subroutine = SUBROUTINES.get(name)
     if subroutine is None:
         _unknown_function(node, names)
-    subroutine.check_count(len(node.arguments), node.span)
+    check_count(subroutine, node, names)
     arguments = [decayed(check_expression(argument, names)) for argument in node.arguments]
     pairs = zip(arguments, subroutine.parameters, strict=False)
     arguments = [pointed_to(argument) if parameter.is_pointer else argument for argument, parameter in pairs]
@@ -705,7 +732,7 @@ def _subroutine(
 def refuse_known(node: ast.Call, names: Names) -> NoReturn:
     """Refuse a function that D has and dtrap has not: for what its arguments are if that is wrong already."""
     row = KNOWN_BUT_NOT_COMPILED[node.function.name]
-    row.check_count(len(node.arguments), node.span)
+    check_count(row, node, names)
     for number, (argument, parameter) in enumerate(zip(node.arguments, row.parameters, strict=False), 1):
         value = decayed(check_expression(argument, names))
         if not parameter.accepts(value.type):

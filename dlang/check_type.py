@@ -31,6 +31,7 @@ from dlang.types import (
     is_incomplete,
     lay_out,
     size_of,
+    wrap,
 )
 
 Constant = Callable[[ast.Expression], int | None]
@@ -151,12 +152,21 @@ def _check_parameters(node: ast.Parameters, names: Names, constant: Constant) ->
         if key_list(item.declarator):
             words = "function prototype may not use parameter of type dynamic variable"
             fail("D_DECL_PROTO_TYPE", item.span, f"{words}: {name or '(anonymous)'}, parameter #{number}")
-        if not isinstance(declared_type(item.type, item.declarator, names, constant), VoidType):
+        if not isinstance(
+            declared_type(item.type, _as_parameter(item.declarator), names, constant), VoidType
+        ):
             continue
         if len(node.items) > 1:
             fail("D_DECL_PROTO_VOID", item.span, "void must be sole parameter")
         if name:
             fail("D_DECL_PROTO_NAME", item.span, f"void parameter may not have a name: {name}")
+
+
+def _as_parameter(node: ast.Declarator) -> ast.Declarator:
+    """Return the declarator of a parameter as C reads it: `int a[]` is a pointer."""
+    if node.inner is not None or not node.dimensions or node.dimensions[0] != ():
+        return node
+    return ast.Declarator(node.span, node.name, node.pointers + 1, node.dimensions[1:])
 
 
 def _array(
@@ -271,7 +281,7 @@ def _enumeration(node: ast.EnumType, names: Names, constant: Constant) -> Type:
     value, found = -1, []
     for item in node.enumerators:
         name, expression = item.name, item.value
-        given = value + 1 if expression is None else constant(expression)
+        given = wrap(value + 1, INT) if expression is None else constant(expression)
         if given is None:
             words = f"enumerator '{name}' must be assigned to an integral constant expression"
             fail("D_DECL_ENCONST", item.span, words)

@@ -55,7 +55,7 @@ from dlang.layout import exceeds_buffers
 from dlang.names import Macros, Names
 from dlang.notices import internal_error
 from dlang.options import OptionError, Options, from_environment, set_option, set_while_tracing
-from dlang.output import OutputOptions, SetOptions, listing
+from dlang.output import OutputOptions, SetOptions, detailed_listing, listing
 from dlang.pragmas import apply_control_lines, line_marks
 from dlang.probe_description import Level
 from dlang.source import Source, Span
@@ -157,7 +157,7 @@ def _run(line: CommandLine, ignored: frozenset[int]) -> int:
     texts = [_text(program, options) for program in line.programs]
     for text in texts:
         options = _with_control_lines(options, text)
-    if not texts and line.mode is not Mode.LIST:
+    if not texts and line.mode not in (Mode.LIST, Mode.COMPILE_ONLY):
         raise Failure("no probes specified")
     with ExitStack() as stack:
         run = _Run(line, options, Traced(stack), _opened_for_coverage(line, stack))
@@ -264,10 +264,12 @@ class _Run:
         terminal = _Terminal(self._output())
         if self.line.mode is Mode.LIST:
             found = compiled.listed if texts else listed_by_default(probes)
-            terminal.data(listing((number, probes.names[number]) for number in found))
+            listed = detailed_listing if self.line.verbose else listing
+            terminal.data(listed((number, probes.names[number]) for number in found))
             terminal.flush()
             for description in compiled.unmatched:
-                _complain(f"failed to match {description}: No probe matches description")
+                shown = probes.resolved(description, Span(0, 0))
+                _complain(f"failed to match {shown}: No probe matches description")
         if self.line.mode in (Mode.LIST, Mode.COMPILE_ONLY):
             if self.line.wants_coverage:
                 plan = compiled.plan

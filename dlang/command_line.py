@@ -135,7 +135,7 @@ FLAGS: Final = (
     Flag("q", "", "print only what the program prints (option quiet)"),
     Flag("s", "FILE", "run the script FILE; a script may start with #!/path/to/dtrap -s"),
     Flag("U", "NAME", "forget a macro of -C (option undef)"),
-    Flag("v", "", "say more: which functions are left out and why"),
+    Flag("v", "", "say more: which functions are left out; with -l, what probes promise"),
     Flag("V", "", "show the version"),
     Flag("w", "", "allow destructive actions (option destructive)"),
     Flag("x", "NAME[=VALUE]", "set an option"),

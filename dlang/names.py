@@ -68,6 +68,7 @@ class Names:
     makes. `stack_frames` is how many frames ustack() records, `most_frames` how many it
     does at most. `own` says of variables and arrays whether they point into a clause's own memory, or elsewhere.
     `keys` are the values of an inline's keys while its expression is checked.
+    `included`: the declaration that is checked comes from a file that the preprocessor included.
     `most_speculations` is option nspec; `speculates`, `destructive`,
     `copies_out` and `records_addresses` (stacks, symbols) say what the program was found to do.
     """
@@ -85,6 +86,7 @@ class Names:
     keys: Mapping[str, Value] = field(default_factory=dict)
     tags: dict[str, RecordType | IntegerType] = field(default_factory=dict)
     probe: str | None = None
+    included: bool = False
     made: str | None = None
     updates: int = 0
     sizes: dict[Scope, int] = field(default_factory=lambda: dict.fromkeys(Scope, 0))

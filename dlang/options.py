@@ -220,6 +220,7 @@ _REGISTERS: Final = Kind(
     lambda text: _integer(text) if (_integer(text) or 0) <= 8 else None, "a number from 0 to 8"
 )
 _ATTRIBUTES: Final = Kind(_attributes, "attributes as Stable/Stable/Common")
+_ANY: Final = Kind(lambda text: text or "", "any value")
 _FLAG: Final = Kind(lambda text: text is None or None, "no value")
 
 
@@ -259,10 +260,11 @@ class Accepted:
 class Refused:
     """An option that would change results, or print something, and is not built; `reason` says what.
 
-    `words` are DTrace's, where it refuses the option as well.
+    `kind` are the values that DTrace takes; `words` are its own, where it refuses the option as well.
     """
 
     name: str
+    kind: Kind
     reason: str
     words: str = ""
 
@@ -370,20 +372,20 @@ OPTIONS: Final[tuple[Effective | Preprocessing | Accepted | Refused, ...]] = (
     Accepted("udefs", _SWITCH, _KERNEL_TYPES),
     Accepted("unodefs", _SWITCH, _KERNEL_TYPES),
     Accepted("useruid", _INTEGER, _PROCESSES),
-    Refused("bpflog", "the log of the kernel's verifier"),
-    Refused("core", "a core dump at exit"),
-    Refused("cpu", "tracing on one processor"),
-    Refused("ctypes", "writing the C types of a program"),
-    Refused("debug", "debugging output"),
-    Refused("dtypes", "writing the D types of a program"),
-    Refused("grabanon", "anonymous tracing"),
-    Refused("procfspath", "another place for /proc"),
-    Refused("pspec", "names of types as probe descriptions"),
-    Refused("setenv", "the environment of the command"),
-    Refused("tree", "printing the syntax tree"),
-    Refused("unsetenv", "the environment of the command"),
-    Refused("version", "the choice of D's version", "Operation not supported"),
-    Refused("verbose", "printing intermediate code"),
+    Refused("bpflog", _ANY, "the log of the kernel's verifier"),
+    Refused("core", _FLAG, "a core dump at exit"),
+    Refused("cpu", _INTEGER, "tracing on one processor"),
+    Refused("ctypes", _TEXT, "writing the C types of a program"),
+    Refused("debug", _FLAG, "debugging output"),
+    Refused("dtypes", _TEXT, "writing the D types of a program"),
+    Refused("grabanon", _ANY, "anonymous tracing"),
+    Refused("procfspath", _ANY, "another place for /proc"),
+    Refused("pspec", _ANY, "names of types as probe descriptions"),
+    Refused("setenv", _ANY, "the environment of the command"),
+    Refused("tree", _INTEGER, "printing the syntax tree"),
+    Refused("unsetenv", _ANY, "the environment of the command"),
+    Refused("version", _ANY, "the choice of D's version", "Operation not supported"),
+    Refused("verbose", _FLAG, "printing intermediate code"),
 )
 _BY_NAME: Final = {row.name: row for row in OPTIONS}
 _WHILE_TRACING: Final = frozenset(
@@ -417,11 +419,11 @@ def set_option(options: Options, name: str, value: str | None) -> Options:
     row = _BY_NAME.get(name)
     if row is None:
         raise OptionError(name, value, INVALID_NAME, did_you_mean(name, _BY_NAME))
-    if isinstance(row, Refused):
-        raise OptionError(name, value, row.words or f"not supported by this version of dtrap: {row.reason}")
     read = row.kind.read(value)
     if read is None:
         raise OptionError(name, value, INVALID_VALUE, f"{name} takes {row.kind.values}")
+    if isinstance(row, Refused):
+        raise OptionError(name, value, row.words or f"not supported by this version of dtrap: {row.reason}")
     if isinstance(row, Accepted):
         return options
     if isinstance(row, Preprocessing):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from dlang.aggregation_store import AggregationStore, EngineRequest, SortOptions
 from dlang.aggregation_text import entries_text, symbol_text
@@ -372,10 +372,40 @@ def _raw(typed: TypedValue, string_size: int) -> bytes:
     return (typed.value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
 
+_HEADING: Final = f"{'ID':>5} {'PROVIDER':>10} {'MODULE':>17} {'FUNCTION':>33} NAME"
+
+
 def listing(probes: Iterable[tuple[int, ProbeName]]) -> str:
     """Return what -l prints: a heading and a row for each probe ID and name."""
-    lines = [f"{'ID':>5} {'PROVIDER':>10} {'MODULE':>17} {'FUNCTION':>33} NAME"]
-    for probe_id, probe in probes:
-        row = f"{probe.provider:>10} {probe.module:>17} {probe.function:>33} {probe.name}"
-        lines.append(f"{probe_id:5d} {printable_name(row)}")
+    lines = [_HEADING, *(_listed(probe_id, probe) for probe_id, probe in probes)]
     return "\n".join(lines) + "\n"
+
+
+def detailed_listing(probes: Iterable[tuple[int, ProbeName]]) -> str:
+    """Return what -l prints with -v: below each row how stable its provider says that the probe is, and its types."""
+    lines = [_HEADING]
+    for probe_id, probe in probes:
+        lines += [_listed(probe_id, probe), ""]
+        for what in ("Probe Description", "Argument"):
+            lines.append(f"\t{what} Attributes")
+            stabilities = zip(_ATTRIBUTES, _stability(probe.provider), strict=True)
+            lines += [*(f"\t\t{attribute:<18}{word}" for attribute, word in stabilities), ""]
+        lines += ["\tArgument Types", "\t\tNone", ""]
+    return "\n".join(lines) + "\n"
+
+
+_ATTRIBUTES: Final = ("Identifier Names:", "Data Semantics:", "Dependency Class:")
+
+
+def _stability(provider: str) -> tuple[str, str, str]:
+    match provider:
+        case "dtrace":
+            return "Stable", "Stable", "Common"
+        case "profile":
+            return "Evolving", "Evolving", "Common"
+    return "Private", "Private", "Unknown"
+
+
+def _listed(probe_id: int, probe: ProbeName) -> str:
+    row = f"{probe.provider:>10} {probe.module:>17} {probe.function:>33} {probe.name}"
+    return f"{probe_id:5d} {printable_name(row)}"

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dlang import ast
+from dlang.actions import ACTIONS, SUBROUTINES
+from dlang.builtins import CONSTANTS, NOT_COMPILED, VARIABLES
 from dlang.diagnostics import fail
 from dlang.options import OptionError, Options, refuse_in_program, set_option
 from dlang.parse import control_lines
@@ -204,12 +207,40 @@ def _option(line: Span, words: Sequence[_Word]) -> PragmaOption:
     return PragmaOption(words[0].span, name, value if equals else None)
 
 
+def check_modified(source: Source, program: ast.Program) -> None:
+    """Raise D_PRAGMA_UNUSED for attributes and bindings of what neither the program declares nor stands before them."""
+    declared = {declarator.name for item in program.items for declarator in _declarators(item)}
+    for span, line in control_lines(source.text):
+        words = line.removeprefix("#").split()
+        if words[:2] == ["pragma", "D"] and words[2:3] in (["attributes"], ["binding"]):
+            name = words[5] if words[4] == "provider" and len(words) > 5 else words[4]
+            before = re.findall(r"\w+", source.text[: span.start])
+            if name not in _PROVIDERS and name not in declared and name not in before:
+                fail("D_PRAGMA_UNUSED", span, f"unused #pragma {words[2]}", f"nothing is declared as {name}")
+
+
+def _declarators(item: ast.Clause | ast.Declaration | ast.Inline) -> Sequence[ast.Declarator]:
+    match item:
+        case ast.Declaration(declarators=declarators):
+            return declarators
+        case ast.Inline(declarator=declarator):
+            return (declarator,)
+    return ()
+
+
+def _check_scope(line: Span, pragma: str, name: str) -> None:
+    """Raise for a pragma that is to change what D itself declares."""
+    if any(name in table for table in (VARIABLES, CONSTANTS, NOT_COMPILED, ACTIONS, SUBROUTINES)):
+        fail("D_PRAGMA_SCOPE", line, f"#pragma {pragma} cannot modify entity defined outside program scope")
+
+
 def _attributes(line: Span, words: Sequence[_Word]) -> None:
     """Check the form; stability is neither kept nor reported, so nothing comes of it."""
     if len(words) < 2 or not words[0].is_name or not words[1].is_name:
         fail("D_PRAGMA_MALFORM", line, "malformed #pragma attributes <attributes> <ident>")
     match words[0].text.split("/"):
         case [name, data, class_] if {name, data} <= _STABILITIES and class_ in _CLASSES:
+            _check_scope(line, "attributes", words[1].text)
             return
     fail("D_PRAGMA_INVAL", words[0].span, "invalid attributes specified by #pragma attributes")
 
@@ -220,6 +251,7 @@ def _binding(line: Span, words: Sequence[_Word]) -> None:
         fail("D_PRAGMA_MALFORM", line, 'malformed #pragma binding "version" <ident>')
     if _VERSION.fullmatch(words[0].text) is None:
         fail("D_PRAGMA_INVAL", words[0].span, "invalid version string specified by #pragma binding")
+    _check_scope(line, "binding", words[1].text)
 
 
 def _depends_on(line: Span, words: Sequence[_Word]) -> None:

@@ -180,6 +180,7 @@ def test_what_only_tunes_dtrace_is_accepted_with_a_right_value_and_changes_nothi
 
 def test_what_would_change_results_is_refused_by_name() -> None:
     assert error_of("version", "1.0").message == "Operation not supported"
+    assert error_of("cpu", "all").message == INVALID_VALUE
     assert error_of("cpu", "0").message == "not supported by this version of dtrap: tracing on one processor"
 
 

@@ -26,7 +26,7 @@ from dlang.pragmas import apply_control_lines
 from dlang.source import Source, Span
 from dlang.target import UnitKind
 
-MACROS = Macros({"pid": 1, "target": 1}, ("dtrap", "7", "word", "two words"))
+MACROS = Macros({"pid": 1, "target": 1}, ("dtrap", "7", "word", "two words"), unused_allowed=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,20 @@ def test_compiling_only_traces_nothing_and_says_nothing(tmp_path: Path) -> None:
     assert (run.stdout, run.stderr, run.status) == ("", "", 0)
 
 
+def test_compiling_nothing_is_no_error(tmp_path: Path) -> None:
+    run = run_dtrap(["-e"], tmp_path)
+    assert (run.stdout, run.stderr, run.status) == ("", "", 0)
+
+
+def test_each_program_has_to_use_the_last_operand(tmp_path: Path) -> None:
+    first, second = "BEGIN { trace($1); exit(0); }", "BEGIN { }"
+    run = run_dtrap(["-n", first, "-n", second, "5"], tmp_path)
+    words = f"dtrap: invalid probe specifier {second}: extraneous argument '5' ($1 is not referenced)\n"
+    assert (run.stdout, run.stderr.startswith(words), run.status) == ("", True, 1)
+    allowed = run_dtrap(["-q", "-x", "argref", "-n", first, "-n", second, "5"], tmp_path)
+    assert (allowed.stdout, allowed.stderr, allowed.status) == ("5\n", "", 0)
+
+
 def test_a_listing_needs_no_match(tmp_path: Path) -> None:
     run = run_dtrap(["-l", "-n", "BEGIN", "-n", "nosuch:::x"], tmp_path)
     assert "dtrace" in run.stdout

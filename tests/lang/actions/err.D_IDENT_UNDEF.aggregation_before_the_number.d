@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: So are aggregations.
+ * SECTION: Actions
+ */
+BEGIN { trace(rand(@nosuch)); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: Arguments are looked at before they are counted.
+ * SECTION: Actions
+ */
+BEGIN { exit(nosuch, 2); }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: What is aggregated is looked at before the keys.
+ * SECTION: Aggregations
+ */
+BEGIN { @[key] = sum(value); }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A typedef names something.
+ * SECTION: Types and declarations
+ */
+typedef int;
+BEGIN { }

@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A declaration counts for all clauses of its text.
+ * SECTION: Declarations
+ */
+BEGIN { x = "a"; }
+int x;

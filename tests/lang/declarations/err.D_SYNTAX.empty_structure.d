@@ -1,0 +1,6 @@
+/*
+ * ASSERTION: A structure has members.
+ * SECTION: Types and declarations
+ */
+struct nothing { };
+BEGIN { }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: ustack is a function.
+ * SECTION: Actions
+ */
+BEGIN { x = ustack; }

@@ -1,0 +1,5 @@
+/*
+ * ASSERTION: IDs have 32 bits.
+ * SECTION: Probe descriptions
+ */
+4294967296 { }
