@@ -1,2 +1,3 @@
+libc.so.6`0x26340 profile
 spins`spin profile
 
