@@ -51,6 +51,7 @@ from dlang.check_place import (
     key_type,
     member,
     modifiable,
+    no_local_array,
     not_an_array,
     step_amount,
     type_assigned,
@@ -305,6 +306,8 @@ def _index(node: ast.Index, names: Names) -> Value:
                 place = element(array, [check_expression(key, names) for key in node.indices], node)
                 return Load(place.type, place)
             if _is_new(base_node, names):
+                if scope is Scope.CLAUSE:
+                    no_local_array(name, node.span)
                 message = f"{scope.value}{name} has not yet been declared or assigned"
                 fail("D_VAR_UNDEF", node.span, message)
     base = check_expression(node.base, names)
@@ -381,7 +384,9 @@ def _register(node: ast.Index, names: Names) -> Value:
     if number.value < 0:
         fail("D_REGS_IDX", node.indices[0].span, f"index {number.value} is out of range for array uregs")
     if number.value >= builtins.REGISTER_COUNT:
-        fail("D_UNKNOWN", node.indices[0].span, f"uregs[]: index out of bounds ({number.value})")
+        # Noticed by the code generator, which knows of no place.
+        message = f"uregs[]: index out of bounds ({number.value})"
+        raise CompileError(Diagnostic("D_UNKNOWN", node.indices[0].span, message, place=""))
     return Register(TYPEDEFS["uint64_t"], number.value)
 
 
@@ -622,7 +627,10 @@ def _cast(node: ast.Cast, names: Names) -> Value:
 def _size(type_: Type, node: ast.Expression, names: Names) -> Value:
     size = names.string_limit if isinstance(type_, StringType) else size_of(type_, names.string_size)
     if not size:
-        fail("D_SIZEOF_TYPE", node.span, "cannot apply sizeof to an operand of unknown size")
+        # Of a type it is noticed while reading.
+        place = "" if isinstance(node, ast.SizeofType) else None
+        message = "cannot apply sizeof to an operand of unknown size"
+        raise CompileError(Diagnostic("D_SIZEOF_TYPE", node.span, message, place=place))
     return Constant(TYPEDEFS["size_t"], size)
 
 

@@ -60,12 +60,16 @@ def declare(scope: Scope, name: str, type_: Type, names: Names, span: Span) -> V
     return names.declare(scope, name, type_)
 
 
+def no_local_array(name: str, span: Span) -> NoReturn:
+    fail("D_ARR_LOCAL", span, f"local variables may not be used as associative arrays: {name}")
+
+
 def declare_array(
     scope: Scope, name: str, type_: Type, key_types: tuple[Type, ...], names: Names, span: Span
 ) -> AssociativeArray:
     """Make an associative array."""
     if scope is Scope.CLAUSE:
-        fail("D_ARR_LOCAL", span, f"local variables may not be used as associative arrays: {name}")
+        no_local_array(name, span)
     size = sum(stored_size(key, names.string_size) for key in key_types)
     if max(size, stored_size(type_, names.string_size)) > _MOST[Scope.CLAUSE]:
         unsupported(span, f"keys or elements of more than {_MOST[Scope.CLAUSE]} bytes")
