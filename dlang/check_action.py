@@ -71,6 +71,7 @@ from dlang.types import (
     DynamicType,
     IntegerType,
     PointerType,
+    StackType,
     Type,
     VoidType,
     is_text,
@@ -225,7 +226,7 @@ def _key(node: ast.Expression, names: Names) -> Value:
     """Return a key: an expression, or what ustack() and its like record."""
     if isinstance(node, ast.Call) and node.function.name in RECORDING:
         check_count(ACTIONS[node.function.name], node, names)
-        return recorded(node, names)
+        return recorded(node, names, check_expression)
     return _own_bytes(held(check_expression(node, names)))
 
 
@@ -440,7 +441,9 @@ def _action(node: ast.Call, body: Body) -> Statement:
             match node.arguments[0]:
                 case ast.Call(function=ast.Name(name="ustack")) as call:
                     return body.add(StackAction(bit, body.place(_recorded(call, body))))
-            return body.add(TraceAction(bit, body.place(_traced(node, body))))
+            value = _traced(node, body)
+            action = StackAction if isinstance(value.type, StackType) else TraceAction
+            return body.add(action(bit, body.place(value)))
         case "printf":
             return body.add(PrintfAction(bit, *_formatted(node, body)))
         case "printa":
@@ -453,9 +456,9 @@ def _action(node: ast.Call, body: Body) -> Statement:
             address, found = printed(node, body.names)
             return body.add(PrintAction(bit, body.place(address), body.place(found)))
         case "ustack":
-            return body.add(StackAction(bit, body.place(recorded(node, body.names))))
+            return body.add(StackAction(bit, body.place(recorded(node, body.names, check_expression))))
         case name if name in RECORDING:
-            return body.add(SymbolAction(bit, body.place(recorded(node, body.names))))
+            return body.add(SymbolAction(bit, body.place(recorded(node, body.names, check_expression))))
         case "exit":
             return body.add(ExitAction(bit, body.place(_integer_argument(node, 1, INT, body))))
         case "clear":
@@ -561,7 +564,7 @@ def _format_value(argument: ast.Expression, body: Body) -> Value:
 def _recorded(node: ast.Call, body: Body) -> Value:
     """Return what ustack() or one of its like records."""
     check_count(ACTIONS[node.function.name], node, body.names)
-    return recorded(node, body.names)
+    return recorded(node, body.names, check_expression)
 
 
 def _freopen(node: ast.Call, bit: int, body: Body) -> FreopenAction:

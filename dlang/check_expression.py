@@ -55,6 +55,7 @@ from dlang.check_place import (
     step_amount,
     type_assigned,
 )
+from dlang.check_stack import stack_value
 from dlang.check_type import declared_type
 from dlang.diagnostics import CompileError, Diagnostic, did_you_mean, fail, unsupported
 from dlang.names import (
@@ -100,6 +101,7 @@ from dlang.types import (
     IntegerType,
     PointerType,
     RecordType,
+    StackType,
     StringType,
     Type,
     VoidType,
@@ -497,8 +499,8 @@ def _assignment(node: ast.Assignment, names: Names) -> Value:
     check_not_array(place.type, operator, node)
     note_assignment(place, value, node, names)
     dynamic = isinstance(place, Element) or (isinstance(place, Variable) and place.scope is Scope.THREAD)
-    if dynamic and is_zero(value) and isinstance(place.type, RecordType):
-        # Frees it, as storing 0 does with what is no structure.
+    if dynamic and is_zero(value) and isinstance(place.type, RecordType | StackType):
+        # Frees it, as storing 0 does with numbers.
         return Store(place.type, place, Constant(place.type, 0))
     return Store(place.type, place, assignable(value, place.type, operator, node))
 
@@ -641,7 +643,7 @@ def _offset(node: ast.Offsetof, names: Names) -> Value:
 
 
 def _void_call(node: ast.Call, names: Names) -> Value:
-    """Return what stands for an action or an aggregating function where a value is wanted."""
+    """Return what stands for an action or an aggregating function where a value is wanted; ustack() is one."""
     name = node.function.name
     words = "may not be called from a D expression (D program context required)"
     if name not in ACTIONS:
@@ -649,6 +651,8 @@ def _void_call(node: ast.Call, names: Names) -> Value:
         error = Diagnostic("D_CG_EXPR", node.span, message, f"aggregate with it: @[key] = {name}(…)")
         return _misplaced(DynamicType("aggregating function"), error, names)
     check_count(ACTIONS[name], node, names)
+    if name == "ustack":
+        return stack_value(node, names, check_expression)
     for argument in node.arguments:
         check_expression(argument, names)
     error = Diagnostic("D_CG_EXPR", node.span, f"tracing function {name}( ) {words}")

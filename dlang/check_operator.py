@@ -40,6 +40,7 @@ from dlang.types import (
     IntegerType,
     PointerType,
     RecordType,
+    StackType,
     StringType,
     Type,
     VoidType,
@@ -321,6 +322,8 @@ def assignable(value: Value, type_: Type, operator: str, node: ast.Expression) -
         case (PointerType(), IntegerType()) if is_zero(value):
             return convert(value, type_)
         case (RecordType(), RecordType()) if type_ is value.type:
+            return value
+        case (StackType(), StackType()) if type_ == value.type:
             return value
     message = f'operands have incompatible types: "{type_}" {operator} "{value.type}"'
     fail("D_OP_INCOMPAT", node.span, message)

@@ -193,8 +193,6 @@ def word(value: Value, frame: Frame) -> ir.Value:
 def value_into(value: Value, place: ir.Value, frame: Frame) -> None:
     """Emit an expression of any type into the bytes at `place` that types.stored_size() says it takes."""
     match value:
-        case UserStack(type=type_):
-            stack_into(type_.frames, place, frame)
         case _ if isinstance(value.type, StringType):
             string_into(value, place, frame)
         case _ if is_bytes(value.type):
@@ -322,12 +320,15 @@ def _address(place: Place, frame: Frame) -> ir.Value:
 
 
 def bytes_into(value: Value, place: ir.Value, frame: Frame) -> None:
-    """Emit a structure, an array or a floating-point number into memory that is its size, rounded up to 8."""
+    """Emit a structure, an array, a stack or a floating-point number into memory that is its size, rounded up to 8."""
     size = stored_size(value.type, frame.program.string_size)
     with frame.temporaries():
         match value:
             case Constant(value=0):
                 zero_words(frame.b, place, size)
+            case UserStack(frames=frames):
+                zero_words(frame.b, at(frame.b, place, 8 * frames), size - 8 * frames)
+                stack_into(frames, place, frame)
             case Load(place=source):
                 if size_of(value.type, frame.program.string_size) != size:
                     store(frame.b, 0, place, size - 8)

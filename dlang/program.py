@@ -386,9 +386,10 @@ class SubroutineCall(Node):
 
 
 class UserStack(Node):
-    """`ustack()`: where the thread is and who called it, as an action's record or an aggregation's key."""
+    """`ustack()`: where the thread is and who called it, at most `frames` of them."""
 
     type: StackType
+    frames: int
 
 
 class UserSymbol(Node):

@@ -391,8 +391,8 @@ def is_text(type_: Type) -> bool:
 
 
 def is_bytes(type_: Type) -> bool:
-    """Say whether a value is neither a word nor a string: a structure, an array, a floating-point number."""
-    return isinstance(type_, RecordType | ArrayType | FloatType)
+    """Say whether a value is neither a word nor a string: a structure, an array, a floating-point number, a stack."""
+    return isinstance(type_, RecordType | ArrayType | FloatType | StackType)
 
 
 def is_incomplete(type_: Type) -> bool:

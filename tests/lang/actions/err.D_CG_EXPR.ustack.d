@@ -1,5 +1,0 @@
-/*
- * ASSERTION: a stack is an action or a key, no value of an expression.
- * SECTION: Actions and subroutines
- */
-BEGIN { x = ustack(); }
