@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 
@@ -284,15 +284,19 @@ _BASE_TYPES: Final[dict[tuple[str, ...], IntegerType | FloatType]] = {
 def base_type(specifiers: tuple[str, ...]) -> IntegerType | FloatType | None:
     """Return the arithmetic type that C's specifiers name in any order, or None where they name none.
 
-    `unsigned`, `long int`, `unsigned long long int`, `signed char`, …; C17 6.7.2.
+    `unsigned`, `long int`, `unsigned long long int`, `signed char`, …; C17 6.7.2. As in DTrace, `unsigned` alone and
+    those with `signed` have names of their own.
     """
     words = sorted(specifiers)
     if len(words) > 1 and words.count("int") == 1 and not {"char", "float", "double"} & set(words):
         words.remove("int")
     if words in (["signed"], ["unsigned"]):
-        words = ["int", *words]
+        (name,) = words
+        return IntegerType(name, 4, name == "signed")
     if "signed" in words and "char" not in words:
         words.remove("signed")
+        plain = _BASE_TYPES.get(tuple(words))
+        return replace(plain, name=f"signed {plain}") if isinstance(plain, IntegerType) else None
     return _BASE_TYPES.get(tuple(words))
 
 

@@ -38,7 +38,7 @@ ok
                                                .y = (int)3,
                                               },
                                              ],
-                                             .bits = (unsigned int)5,
+                                             .bits = (unsigned)5,
                                              .negative = (int)-2,
                                              .real = (double)2.250000,
                                             }
@@ -50,7 +50,4 @@ ok
                                             (int)1,
 
   ok                                                                1
-
-             0  1  2  3  4  5  6  7  8  9  a  b  c  d  e  f  0123456789abcdef
-         0: 44 43 42 41 ff ff ff ff                          DCBA....
-                1
+      -3200105660                1
