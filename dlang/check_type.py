@@ -251,10 +251,8 @@ def _member(
     if key_list(declarator):
         fail("D_DECL_DYNOBJ", span, f"cannot have dynamic member: {name}")
     type_ = apply_declarator(base, declarator, names, constant)
-    if isinstance(type_, VoidType):
+    if isinstance(type_, VoidType | FunctionType):
         fail("D_DECL_VOIDOBJ", span, f"cannot have void member: {name}")
-    if isinstance(type_, FunctionType):
-        unsupported(span, "a member that is a function")
     if is_incomplete(type_):
         fail("D_DECL_INCOMPLETE", span, f"incomplete struct/union/enum {_announced(type_)}: {name}")
     if declarator.bit_width is None:
