@@ -53,7 +53,7 @@ class Options:
     flowindent: bool = False
     destructive: bool = False
     strsize: int = 256
-    scratchsize: int = 256
+    scratchsize: int = 4096
     nspec: int = 1
     specsize: int = 4 << 20
     bufsize: int = 4 << 20

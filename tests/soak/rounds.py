@@ -140,10 +140,11 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
         _trace_again_and_again(target, shared)
     try:
         _await_phase(shared, phase, dtrap)
-    except TargetHarmed:
+    except TargetHarmed as harmed:
         os.kill(dtrap, signal.SIGKILL)
         os.waitpid(dtrap, 0)
-        raise
+        status = target.process.poll()
+        raise harmed if status is None else TargetHarmed(f"it has ended with status {status}") from None
     try:
         time.sleep(chance.uniform(0, _LENGTH_S[phase]))
         hit, tracers = Phase(shared[0]), _tracers(dtrap)
