@@ -108,12 +108,14 @@ class Process:
                 return False
             if number == SIGTRAP and self.tracepoints.ends_copy(registers.rip - 1):
                 return False
-            before = self._bytes_before(registers.rip) if number == SIGTRAP else b""
-            again = signals.comes_again(registers, ptrace.signal_info(tid), before)
-            if again is None:
-                signals.put_off(thread, self.tracepoints, self.pid)
+            info = ptrace.signal_info(tid)
+            if number == SIGTRAP and info.code == signals.SI_KERNEL:
+                before = self._bytes_before(registers.rip)
+                ptrace.set_registers(tid, signals.before_int3(registers, before))
+            elif number in signals.FAULTS and info.code > 0:
+                return False  # what has faulted does so again
             else:
-                ptrace.set_registers(tid, again)
+                signals.put_off(thread, self.tracepoints, self.pid)
         except (OSError, ProcessGone):
             return False
         return True

@@ -29,7 +29,7 @@ from backend.fasttrap.inject import SYSCALL_INSTRUCTION, WALL
 from backend.fasttrap.tracee import Memory, Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import procfs, ptrace, threads
-from backend.linux.ptrace import Registers, SignalInfo
+from backend.linux.ptrace import Registers
 from backend.linux.wait_status import Interrupted, SignalStop, decode
 from scratch import emulation
 from scratch.displaced import Resume, State
@@ -248,21 +248,15 @@ def process_of(thread: Thread, pid: int) -> int:
     return thread.tid if thread.guest else pid
 
 
-def comes_again(registers: Registers, info: SignalInfo, before: bytes) -> Registers | None:
-    """Of a thread stopped by a signal that its own instruction has raised: return the registers with which it raises
-    the same once more; None of any other. `before` are the two bytes before its pc.
+def before_int3(registers: Registers, before: bytes) -> Registers:
+    """Of a thread stopped by the SIGTRAP of an int3: return the registers with which it executes that once more.
+    `before` are the two bytes before its pc: if they are no int3, it has been put back already.
     """
-    if info.signal == SIGTRAP:
-        if info.code != SI_KERNEL:
-            return None
-        size = next((len(int3) for int3 in _INT3S if before.endswith(int3)), 0)
-        return replace(registers, rip=registers.rip - size)
-    return registers if info.signal in FAULTS and info.code > 0 and info.code not in _MACHINE_CHECKS else None
+    size = next((len(int3) for int3 in _INT3S if before.endswith(int3)), 0)
+    return replace(registers, rip=registers.rip - size)
 
 
 _INT3S = (b"\xcc", b"\xcd\x03")
-_MACHINE_CHECKS = frozenset((4, 5))
-"""BUS_MCEERR_AR, BUS_MCEERR_AO; no other fault has these codes that would not come again."""
 
 
 def recall_waiting(thread: Thread) -> int:
