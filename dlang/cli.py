@@ -336,7 +336,7 @@ class _Run:
         }
         if self.traced.process is not None:
             variables["target"] = self.traced.process.pid
-        script = next((text.source.name for text in texts if text.source.name is not None), _name())
+        script = next((text.source.name for text in texts if text.source.name is not None), sys.argv[0])
         operands = (script, *self.line.operands)
         return Macros(variables, operands, self.options.defaultargs, self.options.argref)
 

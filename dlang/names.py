@@ -75,7 +75,7 @@ class Names:
 
     macros: Macros
     string_limit: int = 256
-    scratch_limit: int = 256
+    scratch_limit: int = 4096
     stack_frames: int = 100
     most_frames: int = 127
     variables: dict[tuple[Scope, str], Variable] = field(default_factory=dict)

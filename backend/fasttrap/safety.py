@@ -40,14 +40,14 @@ _HANDLER: Final = bytes.fromhex(
     "488d1de2ffffff"  #            lea    home,%rbx
     "4939de"  # find:      cmp    %rbx,%r14
     "7209"  #            jb     elsewhere
-    "4c3bb360020000"  #            cmp    END(%rbx),%r14
+    "4c3bb380020000"  #            cmp    END(%rbx),%r14
     "7256"  #            jb     sent                         it has been sent to its copy
-    "488bbb78020000"  # elsewhere: mov    TABLE(%rbx),%rdi
-    "488b8b80020000"  #            mov    COUNT(%rbx),%rcx
+    "488bbb98020000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8ba0020000"  #            mov    COUNT(%rbx),%rcx
     "e309"  #            jrcxz  next
     "f248af"  #            repnz  scas %es:(%rdi),%rax         among the sites of this region?
     "0f8484000000"  #            je     ours
-    "488b9b68020000"  # next:      mov    NEXT(%rbx),%rbx
+    "488b9b88020000"  # next:      mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "75cd"  #            jne    find
     "41f7c6ff0f0000"  #            test   $0xfff,%r14d                 none of ours: is it behind one that stands?
@@ -56,19 +56,19 @@ _HANDLER: Final = bytes.fromhex(
     "7409"  #            je     chain
     "6641817efecd03"  #            cmpw   $0x3cd,-0x2(%r14)
     "755e"  #            jne    out                          no: put back at the site already
-    "4c8b1d27020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
+    "4c8b1d47020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
     "4983fb01"  #            cmp    $0x1,%r11
     "7651"  #            jbe    out                          SIG_DFL, SIG_IGN
     "bf05000000"  #            mov    $0x5,%edi                    as it would have been called
     "4c89fa"  #            mov    %r15,%rdx
     "41ffe3"  #            jmp    *%r11
-    "803dff01000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
+    "803d1f02000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
     "743d"  #            je     out
     "b8ba000000"  #            mov    $0xba,%eax                   gettid
     "0f05"  #            syscall
     "89c5"  #            mov    %eax,%ebp
-    "41bc28000000"  #            mov    $40,%r12d
-    "488d1d1f020000"  #            lea    WAITING,%rbx
+    "41bc24000000"  #            mov    $36,%r12d
+    "488d1d3f020000"  #            lea    WAITING,%rbx
     "396b04"  # waiting:   cmp    %ebp,0x4(%rbx)               does this one wait for this thread?
     "7519"  #            jne    other
     "0fb613"  #            movzbl (%rbx),%edx                  which: 0 if it waits for something else
@@ -84,13 +84,20 @@ _HANDLER: Final = bytes.fromhex(
     "41ffcc"  #            dec    %r12d
     "75d9"  #            jne    waiting
     "c3"  # out:       ret
-    "498987a8000000"  # ours:      mov    %rax,RIP(%r15)               back to the site
-    "482bbb78020000"  #            sub    TABLE(%rbx),%rdi
+    "482bbb98020000"  # ours:      sub    TABLE(%rbx),%rdi
+    "4889f9"  #            mov    %rdi,%rcx
+    "48c1e903"  #            shr    $0x3,%rcx
+    "488b93a0020000"  #            mov    COUNT(%rbx),%rdx
+    "488d4cd1ff"  #            lea    -0x1(%rcx,%rdx,8),%rcx
+    "48038b98020000"  #            add    TABLE(%rbx),%rcx             its displaced byte
+    "8039cc"  #            cmpb   $0xcc,(%rcx)
+    "0f8477ffffff"  #            je     chain                        given up: this int3 is of the program
+    "498987a8000000"  #            mov    %rax,RIP(%r15)               back to the site
     "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp      its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
-    "803da101000000"  #            cmpb   $0x0,may_open
+    "803d9e01000000"  #            cmpb   $0x0,may_open
     "0f8410010000"  #            je     copy
-    "488d3d54010000"  #            lea    path,%rdi
+    "488d3d51010000"  #            lea    path,%rdi
     "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
     "31d2"  #            xor    %edx,%edx
     "b802000000"  #            mov    $0x2,%eax
@@ -99,14 +106,14 @@ _HANDLER: Final = bytes.fromhex(
     "0f88f3000000"  #            js     copy
     "4189c5"  #            mov    %eax,%r13d
     "4531c9"  #            xor    %r9d,%r9d                    the sites in order of their ranks
-    "488d1de9feffff"  # rank:      lea    home,%rbx
-    "80bb7002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "488d1dc6feffff"  # rank:      lea    home,%rbx
+    "80bb9002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
     "0f84ab000000"  #            je     after
-    "4c8ba378020000"  #            mov    TABLE(%rbx),%r12
+    "4c8ba398020000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
-    "4c3b8380020000"  # site:      cmp    COUNT(%rbx),%r8
+    "4c3b83a0020000"  # site:      cmp    COUNT(%rbx),%r8
     "7370"  #            jae    healed
-    "488b8b80020000"  #            mov    COUNT(%rbx),%rcx
+    "488b8ba0020000"  #            mov    COUNT(%rbx),%rcx
     "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx           behind table and displaced bytes: the ranks
     "4c01e1"  #            add    %r12,%rcx
     "46380c01"  #            cmp    %r9b,(%rcx,%r8)
@@ -118,7 +125,7 @@ _HANDLER: Final = bytes.fromhex(
     "e8c8000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
     "753b"  #            jne    on
-    "488b9390020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
+    "488b93b0020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
     "4885d2"  #            test   %rdx,%rdx
     "7417"  #            je     write
     "4c89c1"  #            mov    %r8,%rcx
@@ -128,7 +135,7 @@ _HANDLER: Final = bytes.fromhex(
     "48330424"  #            xor    (%rsp),%rax
     "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb380020000"  # write:     mov    COUNT(%rbx),%rsi
+    "488bb3a0020000"  # write:     mov    COUNT(%rbx),%rsi
     "498d34f4"  #            lea    (%r12,%rsi,8),%rsi           behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
@@ -137,14 +144,14 @@ _HANDLER: Final = bytes.fromhex(
     "eb87"  #            jmp    site
     "4183f903"  # healed:    cmp    $0x3,%r9d
     "7522"  #            jne    after
-    "4883bb9002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
+    "4883bbb002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
     "7518"  #            jne    after
     "c6042400"  #            movb   $0x0,(%rsp)                  this region has no int3 any more
-    "4c8d9370020000"  #            lea    ARMED(%rbx),%r10
+    "4c8d9390020000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
     "e855000000"  #            call   one
-    "488b9b68020000"  # after:     mov    NEXT(%rbx),%rbx
+    "488b9b88020000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "0f8538ffffff"  #            jne    region
     "41ffc1"  #            inc    %r9d
@@ -175,11 +182,11 @@ _HANDLER: Final = bytes.fromhex(
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x22F
-_PATH_OFFSET: Final = 0x248
+_RESTORER_OFFSET: Final = 0x252
+_PATH_OFFSET: Final = 0x268
 _PATH: Final = b"/proc/self/mem\0"
 
-_RECORD_OFFSET: Final = 0x258
+_RECORD_OFFSET: Final = 0x278
 _RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
 it, and their ranks), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program
@@ -188,15 +195,15 @@ bits of that tell that it is ours (`made_sites`).
 """
 _MAGIC: Final = b"dtrap 4\0"
 _WITNESS: Final = struct.Struct("<2Q")
-_ARMED_OFFSET: Final = 0x270
-PROGRAM_OFFSET: Final = 0x298
+_ARMED_OFFSET: Final = 0x290
+PROGRAM_OFFSET: Final = 0x2B8
 """At home: the disposition of SIGTRAP that the program has set, and behind it the set of the other signals for whose
 handlers the program has SIGTRAP blocked.
 """
 _MASKING: Final = struct.Struct("<Q")
-_WAITING_OFFSET: Final = 0x2C0
+_WAITING_OFFSET: Final = 0x2E0
 _WAITING: Final = struct.Struct("<BBHI")
-_MOST_WAITING: Final = 40
+_MOST_WAITING: Final = 36
 """At home: the signals that wait for a thread to come out of line. Each is in the first byte if the thread comes to the
 end of a copy that stops, else in the second; behind them are the time (seconds, modulo 65,536) and the thread.
 """

@@ -46,7 +46,7 @@ static long takes_waiting(long place, void *copy)
 	signal(SIGUSR1, on_user);
 	waiting[0].at_stop = SIGKILL, waiting[0].thread = gettid() + 1;
 	waiting[1].late = SIGKILL, waiting[1].thread = gettid();
-	waiting[39].at_stop = SIGUSR1, waiting[39].thread = gettid();
+	waiting[35].at_stop = SIGUSR1, waiting[35].thread = gettid();
 	return call(copy) == 5 && sent == 1 ? 0 : 13;
 }
 static void *map(unsigned long at, long size, int access)

@@ -1,3 +1,2 @@
-libc.so.6`0x26340 profile
 spins`spin profile
 

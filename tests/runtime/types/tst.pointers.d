@@ -42,7 +42,7 @@ BEGIN
 }
 BEGIN
 {
-	this->buffer = alloca(200);
+	this->buffer = alloca(4000);
 	alloca(200);
 	trace("not printed");
 }
