@@ -94,10 +94,10 @@ class Process:
     """What guests have set for SIGTRAP since they were made, each for itself; what the kernel has is the process's."""
 
     def __post_init__(self) -> None:
-        self.threads.keep_signal = self._keep_signal
+        self.threads.keep_signal = self.keep_signal
 
-    def _keep_signal(self, tid: int, number: int) -> bool:
-        """See Threads.keep_signal."""
+    def keep_signal(self, tid: int, number: int) -> bool:
+        """Have the signal that has stopped a thread come again, if it is resumed without: see Threads.keep_signal."""
         try:
             registers = ptrace.registers(tid)
             if number == SIGTRAP and self.is_trap(tid, registers):

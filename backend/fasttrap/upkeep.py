@@ -39,12 +39,12 @@ def foreign_trap(process: Process, thread: Thread) -> None:
     if process.sigtrap.safe and action.handler == disposition.IGNORE:
         ptrace.cont(thread.tid)
     elif process.sigtrap.safe and not action.is_handler:
-        signals.put_off(thread, process.tracepoints, process.pid)
+        process.keep_signal(thread.tid, SIGTRAP)
         process.sigtrap.safe = thread.guest
         _write_action(process, thread, action)
         ptrace.cont(thread.tid)
     elif _is_spoilt(process, thread):
-        signals.put_off(thread, process.tracepoints, process.pid)
+        process.keep_signal(thread.tid, SIGTRAP)
         _write_action(process, thread, process.sigtrap.told)
         ptrace.cont(thread.tid)
     else:
