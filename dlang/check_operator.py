@@ -21,7 +21,6 @@ from dlang.program import (
     Logical,
     Memory,
     NullString,
-    Part,
     Place,
     PointedString,
     Scope,
@@ -29,6 +28,7 @@ from dlang.program import (
     UnaryValue,
     Value,
     Variable,
+    root,
 )
 from dlang.types import (
     INT,
@@ -90,16 +90,13 @@ def pointed_to(value: Value) -> Value:
 
 def in_variable(place: Place) -> bool:
     """Say whether a place is in memory that a global or clause-local variable has."""
-    while isinstance(place, Part):
-        place = place.base
-    return isinstance(place, Variable) and place.scope is not Scope.THREAD
+    variable = root(place)
+    return isinstance(variable, Variable) and variable.scope is not Scope.THREAD
 
 
 def in_memory(place: Place) -> bool:
     """Say whether a place is reached through a pointer, so that pointers to it can be had."""
-    while isinstance(place, Part):
-        place = place.base
-    return isinstance(place, Memory)
+    return isinstance(root(place), Memory)
 
 
 # --- unary operators ----------------------------------------------------------------------------------------

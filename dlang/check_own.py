@@ -22,7 +22,6 @@ from dlang.program import (
     Element,
     Load,
     Memory,
-    Part,
     Place,
     Scope,
     Sequence,
@@ -32,6 +31,7 @@ from dlang.program import (
     Update,
     Value,
     Variable,
+    root,
 )
 from dlang.source import Span
 from dlang.types import PointerType
@@ -48,9 +48,8 @@ def is_own(value: Value, names: Names) -> bool:
             key = _key(place)
             return key is not None and names.own.get(key, False)
         case AddressOf(place=place):
-            while isinstance(place, Part):
-                place = place.base
-            return isinstance(place, Memory) and is_own(place.pointer, names)
+            whole = root(place)
+            return isinstance(whole, Memory) and is_own(whole.pointer, names)
         case Arithmetic(left=left, right=right):
             distance = isinstance(left.type, PointerType) and isinstance(right.type, PointerType)
             return not distance and (is_own(left, names) or is_own(right, names))

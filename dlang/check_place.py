@@ -26,6 +26,7 @@ from dlang.program import (
     Temporary,
     Value,
     Variable,
+    root,
 )
 from dlang.source import Span
 from dlang.types import (
@@ -225,15 +226,9 @@ def address_of(operand: Value, node: ast.Unary) -> Value:
 
 def modifiable(value: Value, operator: str, node: ast.Expression) -> Place:
     """Return the place of an lvalue; raises for what can't be assigned to."""
-    if not isinstance(value, Load) or isinstance(_root(value.place), Temporary):
+    if not isinstance(value, Load) or isinstance(root(value.place), Temporary):
         fail("D_OP_LVAL", node.span, f"operator {operator} requires modifiable lvalue as an operand")
     return value.place
-
-
-def _root(place: Place) -> Place:
-    while isinstance(place, Part):
-        place = place.base
-    return place
 
 
 def check_not_array(type_: Type, operator: str, node: ast.Expression) -> None:

@@ -66,6 +66,13 @@ def is_null(b: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
     return b.icmp_unsigned("==", pointer, ir.Constant(POINTER, None))
 
 
+def continue_when(b: ir.IRBuilder, condition: ir.Value, otherwise: ir.Block) -> None:
+    """Go on behind this where a condition holds, and elsewhere where it does not."""
+    go_on = b.append_basic_block("go_on")
+    b.cbranch(condition, go_on, otherwise)
+    b.position_at_end(go_on)
+
+
 def add_atomically(b: ir.IRBuilder, pointer: ir.Value, value: ir.Value, offset: int = 0) -> None:
     """Add to a word that other threads add to as well."""
     b.atomic_rmw("add", at(b, pointer, offset), value, "monotonic")

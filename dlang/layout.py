@@ -91,12 +91,12 @@ def drop_offset(drop: Drop) -> int:
 
 def losses(words: memoryview) -> dict[Loss, int]:
     """Return what has been lost, by a state block: its 64-bit words, of which more may follow."""
-    found = {Loss(drop): words[drop_offset(drop) >> 3] for drop in DROPS}
+    found = {Loss(drop): count for drop in DROPS if (count := words[drop_offset(drop) >> 3])}
     for drop in DROPS_BY_CPU:
         first = drop_offset(drop) >> 3
         by_cpu = words[first : first + DROP_CPUS].tolist()
-        found |= {Loss(drop, cpu): count for cpu, count in enumerate(by_cpu)}
-    return {loss: count for loss, count in found.items() if count}
+        found |= {Loss(drop, cpu): count for cpu, count in enumerate(by_cpu) if count}
+    return found
 
 
 # --- sites of returns ---------------------------------------------------------------------------------------

@@ -13,7 +13,19 @@ from typing import Final
 
 import llvmlite.ir as ir
 
-from dlang.emit_ir import I32, POINTER, at, constant, is_null, load, stack_words, store, store32, zero_words
+from dlang.emit_ir import (
+    I32,
+    POINTER,
+    at,
+    constant,
+    continue_when,
+    is_null,
+    load,
+    stack_words,
+    store,
+    store32,
+    zero_words,
+)
 from dlang.frame import FaultExit, Frame, drop, merge_words
 from dlang.layout import FAULT_MARK, FAULT_RECORD_SIZE, SCRATCH_POINTER, STATE_STOPPED, Store
 from dlang.lower_aggregation import lower_aggregate
@@ -156,18 +168,15 @@ def _enabling(
     frame.enabling = enabling.number
     store(b, 0, frame.copied)
     if not after_exit and may_stop(frame.program):
-        _continue_when(
-            b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0)),
-            following,
-            frame,
-        )
+        runs = b.icmp_unsigned("==", load(b, frame.target.state(b), STATE_STOPPED), constant(0))
+        continue_when(b, runs, following)
     faults = []
     if clause.predicate is not None:
         frame.fault_exit = FaultExit(b.append_basic_block("predicate_fault"))
         faults.append(_Faults(frame.fault_exit, None))
         with frame.temporaries():
             holds = truth(clause.predicate, frame)
-        _continue_when(holds, following, frame)
+        continue_when(b, holds, following)
         _end_given_up(None, following, frame)
     record = None
     if clause.record_size:
@@ -196,12 +205,6 @@ def _end_given_up(record: ir.Value | None, following: ir.Block, frame: Frame) ->
 def may_stop(program: TypedProgram) -> bool:
     """Say whether some clause ends the run, so that all others look first whether one has."""
     return any(isinstance(action, ExitAction) for clause in program.clauses for action in clause.actions)
-
-
-def _continue_when(condition: ir.Value, otherwise: ir.Block, frame: Frame) -> None:
-    go_on = frame.b.append_basic_block("go_on")
-    frame.b.cbranch(condition, go_on, otherwise)
-    frame.b.position_at_end(go_on)
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -358,4 +361,4 @@ def _action(action: Action, record: ir.Value, frame: Frame) -> None:
             store(b, 1, frame.target.state(b), STATE_STOPPED)
         case SpeculateAction(field=field):
             number = b.load(at(b, record, field.offset), typ=I32)
-            _continue_when(b.icmp_unsigned("!=", number, ir.Constant(I32, 0)), frame.way_out(), frame)
+            continue_when(b, b.icmp_unsigned("!=", number, ir.Constant(I32, 0)), frame.way_out())

@@ -22,6 +22,7 @@ from dlang.emit_ir import (
     POINTER,
     at,
     constant,
+    continue_when,
     copy_words,
     extend,
     fetch_and_add,
@@ -157,10 +158,10 @@ def _in_any_region(
         offset = opaque(b, b.sub(address, constant(first)))
         elsewhere = b.append_basic_block("pointer_elsewhere")
         if isinstance(size, int):
-            _continue_when(b.icmp_unsigned("<=", offset, constant(max(most - size, 0))), elsewhere, b)
+            continue_when(b, b.icmp_unsigned("<=", offset, constant(max(most - size, 0))), elsewhere)
         else:
-            _continue_when(b.icmp_unsigned("<=", offset, constant(most)), elsewhere, b)
-            _continue_when(b.icmp_unsigned("<=", size, b.sub(constant(most), offset)), elsewhere, b)
+            continue_when(b, b.icmp_unsigned("<=", offset, constant(most)), elsewhere)
+            continue_when(b, b.icmp_unsigned("<=", size, b.sub(constant(most), offset)), elsewhere)
         found.append((b.block, at(b, block, offset)))
         b.branch(done)
         b.position_at_end(elsewhere)
@@ -172,12 +173,6 @@ def _in_any_region(
     for source, pointer in found:
         merged.add_incoming(pointer, source)
     return merged
-
-
-def _continue_when(condition: ir.Value, otherwise: ir.Block, b: ir.IRBuilder) -> None:
-    go_on = b.append_basic_block("pointer_within")
-    b.cbranch(condition, go_on, otherwise)
-    b.position_at_end(go_on)
 
 
 def _variables(scope: Scope, frame: Frame) -> tuple[int, ir.Value, int]:

@@ -160,7 +160,8 @@ class Names:
 
 _NUMBER: Final = re.compile(r"([-+]?)(0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*)[\w`]*\Z", re.ASCII)
 """A word that begins with a number is that number, as strtoull() reads it."""
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
+WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
+"""An operand that is a word of D, and no text."""
 
 
 def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
@@ -182,7 +183,7 @@ def expand_macro(macro: ast.Macro, names: Names) -> ast.Expression:
         return ast.String(macro.span, text.encode("utf-8", "surrogateescape"))
     if number := _NUMBER.match(text):
         return _number(macro, text, *number.groups())
-    if _IDENTIFIER.match(text):
+    if WORD.match(text):
         return ast.Name(macro.span, text)
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1]

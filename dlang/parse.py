@@ -21,6 +21,7 @@ from dlang.actions import ACTIONS, SUBROUTINES
 from dlang.builtins import CONSTANTS, VARIABLES
 from dlang.diagnostics import CompileError, Diagnostic, fail
 from dlang.escape_sequences import unescape
+from dlang.names import WORD
 from dlang.source import Source, Span
 from dlang.types import TYPEDEFS
 
@@ -83,7 +84,6 @@ _NOT_YET: Final = {
 }
 
 
-_OPERAND_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9`]*\Z")
 _MOST_OPERAND_DIGITS: Final = 9
 _KEYWORDS: Final = {
     **dict.fromkeys(
@@ -119,7 +119,7 @@ class _Names:
         if not digits.isdecimal() or len(digits) > _MOST_OPERAND_DIGITS or int(digits) >= len(self.operands):
             return macro
         operand = self.operands[int(digits)]
-        if not _OPERAND_WORD.match(operand):
+        if not WORD.match(operand):
             return macro
         self.used.add(int(digits))
         if previous is not None and previous.type == "ARROW":
@@ -493,8 +493,10 @@ def _token_span(token: Token) -> Span:
 class _Builder(lark.Transformer[Token, ast.Program]):
     """One method a rule of d.lark, named after it."""
 
-    def script(self, meta: lark.tree.Meta, *items: object) -> ast.Program:
-        return ast.Program(tuple(item for item in items if item is not None), frozenset())  # type: ignore[misc]
+    def script(
+        self, meta: lark.tree.Meta, *items: ast.Clause | ast.Declaration | ast.Inline | None
+    ) -> ast.Program:
+        return ast.Program(tuple(item for item in items if item is not None), frozenset())
 
     one_liner = script
 

@@ -90,6 +90,13 @@ class Temporary(Node):
 Place = Variable | Element | Memory | Part | Temporary
 
 
+def root(place: Place) -> Place:
+    """Return the place that one is a part of, or a part of a part; itself if it is whole."""
+    while isinstance(place, Part):
+        place = place.base
+    return place
+
+
 # --- values -------------------------------------------------------------------------------------------------
 
 
@@ -690,9 +697,7 @@ def pointed_scopes(node: object) -> frozenset[Scope]:
         return frozenset()
     found = frozenset().union(*map(pointed_scopes, vars(node).values()))
     if isinstance(node, AddressOf):
-        place = node.place
-        while isinstance(place, Part):
-            place = place.base
+        place = root(node.place)
         if isinstance(place, Variable):
             found |= {place.scope}
     return found

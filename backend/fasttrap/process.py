@@ -31,6 +31,8 @@ from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, ClauseCall
 _JOB_CONTROL = frozenset((SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU))
 """Signals that can't be sent once more without undoing what was sent after them."""
 
+_INT3S = (b"\xcc", b"\xcd\x03")
+
 
 class Installed(Protocol):
     """The clauses in the traced process itself, where trampolines call them."""
@@ -110,8 +112,8 @@ class Process:
                 return False
             info = ptrace.signal_info(tid)
             if number == SIGTRAP and info.code == signals.SI_KERNEL:
-                before = self._bytes_before(registers.rip)
-                ptrace.set_registers(tid, signals.before_int3(registers, before))
+                size = self._size_of_int3_before(registers.rip)
+                ptrace.set_registers(tid, replace(registers, rip=registers.rip - size))
             elif number in signals.FAULTS and info.code > 0:
                 return False  # what has faulted does so again
             else:
@@ -120,12 +122,14 @@ class Process:
             return False
         return True
 
-    def _bytes_before(self, address: int) -> bytes:
-        """Return the two bytes before an address in code, or the one that is mapped."""
+    def _size_of_int3_before(self, address: int) -> int:
+        """Return the size of the int3 that ends at an address, 0 if none does. Raises OSError if nothing is mapped."""
+        memory = self.tracepoints.memory
         try:
-            return self.tracepoints.memory.read(address - 2, 2)
+            before = memory.read(address - 2, 2)
         except OSError:
-            return self.tracepoints.memory.read(address - 1, 1)
+            before = memory.read(address - 1, 1)
+        return next((len(int3) for int3 in _INT3S if before.endswith(int3)), 0)
 
     @property
     def gate(self) -> Gate:
@@ -178,10 +182,9 @@ class Process:
         if ptrace.signal_info(tid).code != signals.SI_KERNEL:
             return False
         try:
-            before = self.tracepoints.memory.read(registers.rip - 2, 2)
+            return self._size_of_int3_before(registers.rip) == 0
         except OSError:
             return False
-        return before[1:] != b"\xcc" and before != b"\xcd\x03"
 
     def heals_copy(self, tid: int, registers: Registers) -> bool:
         """Of a thread stopped with SIGTRAP: tell whether it has met an int3 of ours that the program has copied with

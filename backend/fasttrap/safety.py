@@ -316,8 +316,7 @@ def forget(memory: Memory, start: int) -> None:
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and the
-    ranks that these have in putting them back, and,
-    where the program may change the sites, their witnesses.
+    ranks that these have in putting them back, and, where the program may change the sites, their witnesses.
     `is_armed` unless that tracer has put them back. A home has a `handler`, the safety handler; `program` is what
     the program has set for SIGTRAP, `masking` the set of other signals whose handlers it has set to run with SIGTRAP
     blocked; and the signals in `waiting` have been kept back.

@@ -248,17 +248,6 @@ def process_of(thread: Thread, pid: int) -> int:
     return thread.tid if thread.guest else pid
 
 
-def before_int3(registers: Registers, before: bytes) -> Registers:
-    """Of a thread stopped by the SIGTRAP of an int3: return the registers with which it executes that once more.
-    `before` are the two bytes before its pc: if they are no int3, it has been put back already.
-    """
-    size = next((len(int3) for int3 in _INT3S if before.endswith(int3)), 0)
-    return replace(registers, rip=registers.rip - size)
-
-
-_INT3S = (b"\xcc", b"\xcd\x03")
-
-
 def recall_waiting(thread: Thread) -> int:
     """Have a signal that waits, and has been sent anew to a thread in a plain stop, stop it once more. Return that
     signal, with its first siginfo, to detach with; 0 if none would come before the thread runs on.

@@ -79,12 +79,9 @@ def keep_handler(process: Process, tid: int) -> None:
     held thread `tid`.
     """
     with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
-        thread = process.threads.known[tid]
         process.look_at_handler()
         if process.handler_lost:
-            put_handler_back(process, thread)
-        elif _is_spoilt(process, thread):
-            _write_action(process, thread, process.sigtrap.told)
+            put_handler_back(process, process.threads.known[tid])
 
 
 def _is_spoilt(process: Process, thread: Thread) -> bool:
