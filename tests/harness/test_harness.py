@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -11,6 +12,7 @@ import pytest
 
 from tests.harness import attached, case_file, command, masks
 from tests.harness.case_file import BadCase
+from tests.harness.ordinary_user import as_nobody, reaching
 from tests.harness.triggers import Triggers
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -176,3 +178,13 @@ def test_tracer_that_does_not_end_is_killed_and_so_is_its_trigger(
         attached.run_attached(["-q"], [], [str(triggers.path("calls")), "2"], tmp_path, timeout_s=1)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGCONT)
+
+
+def test_an_ordinary_user_reaches_a_folder_inside_one_of_root_s_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "closed" / "between" / "checkout"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("read")
+    (tmp_path / "closed").chmod(0o700)
+    words = (*reaching(folder), *as_nobody(), "cat", "file")
+    assert subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout == "read"
+    assert (tmp_path / "closed").stat().st_mode & 0o777 == 0o700

@@ -11,6 +11,7 @@ import pytest
 
 from backend.engine import Way
 from tests.harness.command import SERVED_BY, Run
+from tests.harness.ordinary_user import as_nobody
 from tests.harness.triggers import Triggers, compile_c
 from tests.integration.running import armed, counts, run, target
 
@@ -351,15 +352,7 @@ def test_error_of_a_full_disk() -> None:
 
 def test_an_ordinary_user_is_told_of_the_engine_that_serves(triggers: Triggers, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    nobody = (
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        sys.executable,
-        "-m",
-        "dlang.cli",
-    )
+    nobody = (*as_nobody(), sys.executable, "-m", "dlang.cli")
     words = ("--coverage", "-qn", f"pid$target:libc.so.6:malloc:entry {COUNT}", "-c", "true")
     result = run(*words, executable=nobody)
     assert result.status == 0, result

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.command import DTRAP
+from tests.harness.ordinary_user import as_nobody
 from tests.harness.triggers import Triggers
 from tests.integration.running import counts, run, target, trace
 
@@ -130,7 +131,7 @@ def test_error_of_a_kernel_thread() -> None:
 
 def test_error_of_a_process_of_another_user(triggers: Triggers, tmp_path: Path) -> None:
     # What an ordinary user is told; root may trace everything.
-    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(DTRAP))
+    nobody = (*as_nobody(), str(DTRAP))
     with target([triggers.path("family")]) as process:
         result = run("-q", "-n", COUNT, "-p", str(process.pid), executable=nobody)
         process.say()

@@ -12,6 +12,7 @@ import pytest
 from backend.errors import NoSuchProcess, NotPermitted, NotTraceable
 from backend.linux import pidfd, procfs
 from backend.target_process import grab
+from tests.harness.ordinary_user import as_nobody
 
 NOBODY = 65534
 KERNEL_THREADS = 2
@@ -141,8 +142,9 @@ def test_process_whose_file_is_not_to_be_read_is_refused_as_such(tmp_path: Path)
     program = Path(shutil.copy(shutil.which("sleep") or "", tmp_path / "sleep"))
     program.chmod(0o711)
     descriptor = os.open(program, os.O_RDONLY)
-    words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    with subprocess.Popen([*words, f"/proc/self/fd/{descriptor}", "1000"], pass_fds=[descriptor]) as process:
+    with subprocess.Popen(
+        [*as_nobody(), f"/proc/self/fd/{descriptor}", "1000"], pass_fds=[descriptor]
+    ) as process:
         try:
             while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"/proc/"):
                 os.sched_yield()

@@ -117,7 +117,7 @@ def test_without_privilege_a_file_is_opened_through_the_root_of_its_process() ->
 
 def test_without_privilege_a_file_of_a_process_that_has_left_its_root_is_opened() -> None:
     script = "import os; os.chroot('/proc/self/fdinfo'); print('ready', flush=True); input()"
-    command = ("unshare", "-Ur", sys.executable, "-c", script)
+    command = ("unshare", "-Ur", os.path.realpath(sys.executable), "-c", script)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=NOBODY, text=True
     ) as process:

@@ -16,6 +16,7 @@ import pytest
 from backend.errors import MissingPackage, VerifierRejected
 from backend.linux import bpf, bpf_attr, bpf_features, libbcc
 from backend.linux.bpf import MapFlag, MapKind, ProgramKind, Update
+from tests.harness.ordinary_user import CHECKOUT, as_nobody
 from tests.uprobes import bpf_assembler as asm
 
 MAP_UPDATE_ELEM, GET_CURRENT_PID_TGID, GET_SMP_PROCESSOR_ID = 2, 14, 8
@@ -346,20 +347,8 @@ def test_root_with_bpf_misses_no_privilege() -> None:
 @pytest.mark.requires_uprobes
 def test_privilege_that_is_missing_is_named() -> None:
     code = "from backend.linux.bpf_features import missing_privilege; print(missing_privilege())"
-    command = [
-        "setpriv",
-        "--bounding-set",
-        "-all",
-        "--inh-caps",
-        "-all",
-        "--reuid",
-        "65534",
-        "--clear-groups",
-    ]
-    root = Path(__file__).parents[2]
-    result = subprocess.run(
-        [*command, "/usr/bin/python3", "-c", code], check=True, capture_output=True, text=True, cwd=root
-    )
+    words = (*as_nobody(), "--bounding-set=-all", "--inh-caps=-all", "/usr/bin/python3", "-c", code)
+    result = subprocess.run(words, check=True, capture_output=True, text=True, cwd=CHECKOUT)
     assert result.stdout == "missing CAP_BPF and CAP_PERFMON: run it as root (`sudo dtrap …`)\n"
 
 
