@@ -19,7 +19,7 @@ from backend.fasttrap.loop import Control
 from backend.fasttrap.made_sites import MadeSites, Verdict
 from backend.fasttrap.sigtrap import Sigtrap
 from backend.fasttrap.site_batch import SiteBatch
-from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads, signal_set
+from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads, has_handler
 from backend.fasttrap.tracepoints import Tracepoints
 from backend.fasttrap.watched import Watched
 from backend.linux import procfs, ptrace
@@ -308,7 +308,7 @@ class Process:
         """See whether the kernel still has the safety handler, where it should."""
         own = next((tid for tid, thread in self.threads.known.items() if not thread.guest), None)
         if self.sigtrap.safe and own is not None:
-            self.handler_lost = not signal_set(own, "SigCgt:") >> SIGTRAP - 1 & 1
+            self.handler_lost = not has_handler(own, SIGTRAP)
             self._tell_loop()
 
     def handler_is_back(self) -> None:

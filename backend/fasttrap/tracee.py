@@ -341,3 +341,8 @@ def signal_set(tid: int, name: str) -> int:
             return next(int(line.split()[1], 16) for line in file if line.startswith(name))
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def has_handler(tid: int, number: int) -> bool:
+    """Tell whether the kernel has a handler for a signal in a thread's process."""
+    return bool(signal_set(tid, "SigCgt:") >> number - 1 & 1)

@@ -13,7 +13,7 @@ from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals, sigtrap, trap_mask
 from backend.fasttrap.disposition import Action
 from backend.fasttrap.process import Process
-from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
+from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler
 from backend.linux import ptrace
 from backend.linux.ptrace import Registers
 from backend.linux.wait_status import Event, EventStop, decode
@@ -24,7 +24,7 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
     used = {slot for each in process.threads.known.values() if (slot := each.finishing) is not None}
 
     def return_is_seen() -> bool:
-        return bool(process.watched.returns) and _has_handler(thread.tid, number)
+        return bool(process.watched.returns) and has_handler(thread.tid, number)
 
     signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
     process.tracepoints.note_waiting(thread)
@@ -86,7 +86,7 @@ def keep_handler(process: Process, tid: int) -> None:
 
 def _is_spoilt(process: Process, thread: Thread) -> bool:
     program = process.sigtrap.program
-    return program.is_handler and not program.is_for_once and not _has_handler(thread.tid, SIGTRAP)
+    return program.is_handler and not program.is_for_once and not has_handler(thread.tid, SIGTRAP)
 
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:
@@ -236,7 +236,3 @@ def restore(process: Process, tid: int) -> None:
     ):
         trap_mask.give_back_handlers(process, tid)
         process.sigtrap.remove(tid, process.gate, process.tracepoints.memory)
-
-
-def _has_handler(tid: int, number: int) -> bool:
-    return bool(signal_set(tid, "SigCgt:") >> number - 1 & 1)
