@@ -627,10 +627,7 @@ class Engine:
             # It stops again at the handler's first instruction.
             ptrace.interrupt(thread.tid)
             upkeep.foreign_trap(self.process, thread)
-        status = os.waitpid(thread.tid, inject.WALL)[1]
-        if isinstance(decode(status), Exited | Killed):
-            raise TraceeEnded(thread.tid, status)
-        threads.held[thread.tid] = status
+        threads.held[thread.tid] = inject.await_stop(thread.tid)
 
     def _keep_pending(self, thread: Thread) -> None:
         """A SIGTRAP that was sent has stopped a thread for which the program has blocked it."""

@@ -162,9 +162,7 @@ def call(tid: int, gate: Gate, number: Syscall, *arguments: int) -> int:
         gate.scratch.write(gate.address, _EMPTY)
     ptrace.interrupt(tid)  # comes before any signal
     ptrace.cont(tid)
-    status = os.waitpid(tid, WALL)[1]
-    if isinstance(decode(status), Exited | Killed):
-        raise TraceeEnded(tid, status)
+    status = await_stop(tid)
     _send_again(tid, met)
     if met or isinstance(decode(status), GroupStop):
         ptrace.interrupt(tid)
@@ -178,6 +176,14 @@ def finish_call(tid: int) -> None:
     In any other stop this would let it run. Raises TraceeEnded.
     """
     _send_again(tid, _run_to_syscall_stop(tid))
+
+
+def await_stop(tid: int) -> int:
+    """Return the status of a tracee's next stop. Raises TraceeEnded."""
+    status = os.waitpid(tid, WALL)[1]
+    if isinstance(decode(status), Exited | Killed):
+        raise TraceeEnded(tid, status)
+    return status
 
 
 class _Met(Flag):
@@ -201,12 +207,9 @@ def _run_to_syscall_stop(tid: int) -> _Met:
     met = _Met.NOTHING
     while True:
         ptrace.syscall(tid)
-        status = os.waitpid(tid, WALL)[1]
-        match decode(status):
+        match decode(await_stop(tid)):
             case SyscallStop():
                 return met
-            case Exited() | Killed():
-                raise TraceeEnded(tid, status)
             case SignalStop(signal.SIGSTOP):
                 met |= _Met.STOP_SIGNAL
             case GroupStop() | Interrupted():

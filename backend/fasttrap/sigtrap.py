@@ -172,6 +172,8 @@ def returned(registers: Registers, result: int) -> Registers:
 
 _RIP_IN_FRAME, _RSP_IN_FRAME, MASK_IN_FRAME = 0xA8, 0xA0, 0x128
 """Of the ucontext that rsp points to at rt_sigreturn: gregs[REG_RIP], gregs[REG_RSP], uc_sigmask."""
+RETURN_ADDRESS_SIZE = 8
+"""What is below it when the handler begins."""
 
 
 def returns_to(registers: Registers, memory: Memory) -> tuple[int, int]:

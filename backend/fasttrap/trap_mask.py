@@ -10,7 +10,8 @@ Once a SIGTRAP is sent to a process that has it blocked, it has to be pending th
 sigpending find it. Then the kernel has it blocked as well (`block_in_kernel`), and it is blocked anew after each trap.
 
 Nor do handlers of other signals run with SIGTRAP blocked, which programs that block all signals meanwhile ask for:
-`Sigtrap.masking` says which, and the kernel is told otherwise (`unblock_in_handlers`, `exchange_action`).
+`Sigtrap.masking` says which, and the kernel is told otherwise (`unblock_in_handlers`, `exchange_action`). Those that
+are called out of a call with a mask of its own, such as sigsuspend, begin with that one: `unblock_in_wait`.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from backend.fasttrap import disposition, inject, signals, sigtrap
 from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.process import Process
-from backend.fasttrap.tracee import OPTIONS, Memory, Thread, signal_set
+from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler, signal_set
 from backend.linux import ptrace
 from backend.linux.ptrace import Registers
 
@@ -114,6 +115,36 @@ def note_return(process: Process, thread: Thread, registers: Registers) -> None:
         if thread.blocks_trap:
             memory.write(place, (mask & ~TRAP_BIT).to_bytes(SIGSET_SIZE, "little"))
         process.note(thread)
+
+
+def unblock_in_wait(process: Process, thread: Thread, number: int) -> int | None:
+    """Of a thread that is stopped by a signal with a handler: if it waits in a call that has set a mask for as long as
+    it waits, and that blocks SIGTRAP, unblock it. Return the mask that the kernel would have put back when the handler
+    returns, which it has forgotten now: it is due in the handler's frame (`return_to_mask`). None if there is nothing
+    to do.
+    """
+    tid = thread.tid
+    if ptrace.registers(tid).orig_rax not in _CALLS_WITH_MASK or tid in process.blocked:
+        return None
+    mask = signal_set(tid, "SigBlk:")
+    if not mask & TRAP_BIT or not has_handler(tid, number):
+        return None
+    kept = ptrace.signal_mask(tid)
+    ptrace.set_signal_mask(tid, mask & ~TRAP_BIT)
+    return kept
+
+
+def return_to_mask(process: Process, tid: int, mask: int) -> None:
+    """Of a thread that is stopped at the first instruction of its handler: have that return to a mask."""
+    place = ptrace.registers(tid).rsp + sigtrap.RETURN_ADDRESS_SIZE + sigtrap.MASK_IN_FRAME
+    with contextlib.suppress(OSError):
+        process.tracepoints.memory.write(place, mask.to_bytes(SIGSET_SIZE, "little"))
+
+
+_CALLS_WITH_MASK = frozenset((130, 270, 271, 281, 333, 441))
+"""rt_sigsuspend, pselect6, ppoll, epoll_pwait, io_pgetevents, epoll_pwait2: those that call set_user_sigmask. Source:
+arch/x86/entry/syscalls/syscall_64.tbl.
+"""
 
 
 def unblock_in_handlers(process: Process, tid: int) -> None:

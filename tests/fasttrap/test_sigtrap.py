@@ -96,3 +96,15 @@ def test_handler_that_blocks_all_signals_loses_us_nothing_and_is_given_back_its_
         tell_go(run.process)
         assert lines.readline() == "handler 1, program 0\n"
         assert run.process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("call", ["sigsuspend", "ppoll", "pselect", "epoll_pwait"])
+def test_handler_called_while_a_call_waits_with_sigtrap_blocked_has_it_unblocked(
+    triggers: Triggers, call: str
+) -> None:
+    with traced(triggers.path("waits_masked"), ["probed"], call) as run:
+        assert output(run.process).readline() == "handler: 1 0 0\n"
+        assert not sigtrap_in(run, "SigBlk")
+        tell_go(run.process)
+        assert run.finish() == "program: 1 0 0\n"
+        assert run.tracing.hits["probed"] == 1
