@@ -31,7 +31,7 @@ from backend.linux.wait_status import (
     SyscallStop,
     decode,
 )
-from backend.target_process import WALL, Created
+from backend.target_process import WALL, Created, not_permitted
 
 INT3 = b"\xcc"
 
@@ -50,8 +50,8 @@ def create(
     child ignores them again. What Python itself ignores (SIGPIPE, SIGXFSZ) has its default action back.
     `process_group`: another group of our session for the child.
 
-    Raises CommandNotStarted: nothing to execute, no permission, not a 64-bit program, or ended before it was there (a
-    missing library; the linker has then told the user so). A setuid program gets its rights
+    Raises CommandNotStarted: nothing to execute, no permission, not a 64-bit program, not to be traced, or ended before
+    it was there (a missing library; the linker has then told the user so). A setuid program gets its rights
     only where the tracer may trace them (CAP_SYS_PTRACE): that is the kernel's rule for every traced
     program.
     """
@@ -67,13 +67,21 @@ def create(
     with os.fdopen(go[1], "wb", buffering=0) as go_end, os.fdopen(error[0], "rb", buffering=0) as error_end:
         created = Created(pid, pidfd.open_process(pid))
         try:
-            ptrace.seize(pid, _OPTIONS)
+            _seize(words[0], pid)
             go_end.write(b"!")
             _wait_until_held(words[0], pid, error_end.read, held_at, None)
         except BaseException:
             created.close()
             raise
     return created
+
+
+def _seize(name: str, pid: int) -> None:
+    try:
+        ptrace.seize(pid, _OPTIONS)
+    except PermissionError:
+        refused = not_permitted(pid)
+        raise CommandNotStarted(name, f"it can't be traced: {refused.why}; {refused.fix}") from None
 
 
 _OPTIONS = Option.EXITKILL | Option.TRACEEXEC | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACESYSGOOD

@@ -103,6 +103,7 @@ class Traced:
         from backend.made_code import MadeCode
         from backend.objects import loaded_objects
         from backend.process_symbols import Symbols
+        from backend.target_process import not_permitted
 
         if pid == os.getpid():
             fail("D_PROC_DYN", span, f"process {pid} is dtrap itself")
@@ -114,7 +115,9 @@ class Traced:
             made = code.all()
         except CannotGrab as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", error.reason)
-        except (ProcessGone, ProcessNotPermitted) as error:
+        except ProcessNotPermitted:
+            fail("D_PROC_GRAB", span, f"failed to grab process {pid}", not_permitted(pid).reason)
+        except ProcessGone as error:
             fail("D_PROC_GRAB", span, f"failed to grab process {pid}", str(error))
         if self.made is None:
             self.made = code

@@ -1,5 +1,6 @@
 """`create`: the program is held at its main(), whole and unchanged, and afterwards it is on its own."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from backend import target_process
 from backend.command_start import create
 from backend.errors import CommandNotStarted
 from backend.held_at import HeldAt
-from backend.linux import pidfd, procfs
+from backend.linux import pidfd, procfs, ptrace
 from backend.linux.procfs import AuxiliaryKey
 from backend.symbols_elf import file_image, read_elf, symbol_addresses
 from backend.target_process import Created
@@ -338,3 +340,16 @@ def test_program_that_ends_in_its_own_initialiser_is_not_started(tmp_path: Path)
         CommandNotStarted, match=r"exited with status 3 before its main\(\); -x evaltime=preinit"
     ):
         create(str(program))
+
+
+def test_command_that_nobody_may_trace_is_an_error_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(tid: int, _options: ptrace.Option) -> None:
+        raise PermissionError(errno.EPERM, f"PTRACE_SEIZE of {tid}")
+
+    monkeypatch.setattr(ptrace, "seize", refuse)
+    monkeypatch.setattr(target_process, "_yama_scope", lambda: 3)
+    with pytest.raises(CommandNotStarted) as raised:
+        create("true")
+    assert str(raised.value) == (
+        "failed to execute true: it can't be traced: kernel.yama.ptrace_scope is 3; it can't be lowered before a reboot"
+    )
