@@ -17,6 +17,7 @@ are called out of a call with a mask of its own, such as sigsuspend, begin with 
 import contextlib
 import errno
 import os
+from dataclasses import dataclass
 from signal import SIGKILL, SIGSTOP, SIGTRAP
 
 from backend.errors import CannotInject
@@ -117,11 +118,20 @@ def note_return(process: Process, thread: Thread, registers: Registers) -> None:
         process.note(thread)
 
 
-def unblock_in_wait(process: Process, thread: Thread, number: int) -> int | None:
+@dataclass(frozen=True, slots=True)
+class WaitMask:
+    """The mask that a thread waits with (`told`, SIGTRAP taken out of it), and the one that the kernel would have put
+    back when the handler returns (`kept`), which it has forgotten now.
+    """
+
+    told: int
+    kept: int
+
+
+def unblock_in_wait(process: Process, thread: Thread, number: int) -> WaitMask | None:
     """Of a thread that is stopped by a signal with a handler: if it waits in a call that has set a mask for as long as
-    it waits, and that blocks SIGTRAP, unblock it. Return the mask that the kernel would have put back when the handler
-    returns, which it has forgotten now: it is due in the handler's frame (`return_to_mask`). None if there is nothing
-    to do.
+    it waits, and that blocks SIGTRAP, unblock it. `return_to_mask` is due then, in the handler. None if there is
+    nothing to do.
     """
     tid = thread.tid
     if ptrace.registers(tid).orig_rax not in _CALLS_WITH_MASK or tid in process.blocked:
@@ -129,16 +139,20 @@ def unblock_in_wait(process: Process, thread: Thread, number: int) -> int | None
     mask = signal_set(tid, "SigBlk:")
     if not mask & TRAP_BIT or not has_handler(tid, number):
         return None
-    kept = ptrace.signal_mask(tid)
-    ptrace.set_signal_mask(tid, mask & ~TRAP_BIT)
-    return kept
+    wait = WaitMask(mask & ~TRAP_BIT, ptrace.signal_mask(tid))
+    ptrace.set_signal_mask(tid, wait.told)
+    return wait
 
 
-def return_to_mask(process: Process, tid: int, mask: int) -> None:
-    """Of a thread that is stopped at the first instruction of its handler: have that return to a mask."""
+def return_to_mask(process: Process, tid: int, wait: WaitMask) -> None:
+    """Of a thread that is stopped at the first instruction of its handler: have that return to the mask that was kept,
+    if there is a frame with the other.
+    """
+    memory = process.tracepoints.memory
     place = ptrace.registers(tid).rsp + sigtrap.RETURN_ADDRESS_SIZE + sigtrap.MASK_IN_FRAME
     with contextlib.suppress(OSError):
-        process.tracepoints.memory.write(place, mask.to_bytes(SIGSET_SIZE, "little"))
+        if memory.read(place, SIGSET_SIZE) == wait.told.to_bytes(SIGSET_SIZE, "little"):
+            memory.write(place, wait.kept.to_bytes(SIGSET_SIZE, "little"))
 
 
 _CALLS_WITH_MASK = frozenset((130, 270, 271, 281, 333, 441))

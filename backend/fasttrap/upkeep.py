@@ -26,15 +26,15 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
     def return_is_seen() -> bool:
         return bool(process.watched.returns) and has_handler(thread.tid, number)
 
-    mask = trap_mask.unblock_in_wait(process, thread, number)
-    if mask is not None:
+    wait = trap_mask.unblock_in_wait(process, thread, number)
+    if wait is not None:
         # It stops again at the handler's first instruction.
         ptrace.interrupt(thread.tid)
     signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
     process.tracepoints.note_waiting(thread)
-    if mask is not None:
+    if wait is not None:
         process.threads.held[thread.tid] = inject.await_stop(thread.tid)
-        trap_mask.return_to_mask(process, thread.tid, mask)
+        trap_mask.return_to_mask(process, thread.tid, wait)
 
 
 def foreign_trap(process: Process, thread: Thread) -> None:
