@@ -263,12 +263,13 @@ def not_permitted(pid: int) -> NotPermitted:
             pid, whose, "kernel.yama.ptrace_scope is 3", "it can't be lowered before a reboot"
         )
     if scope:
-        fix = f"{root}, start the program with -c, or `sudo sysctl kernel.yama.ptrace_scope=0`"
+        ways = [root, "start the program with -c"] if scope == _YAMA_ANCESTORS else [root]
+        fix = f"{', '.join(ways)}, or `sudo sysctl kernel.yama.ptrace_scope=0`"
         return NotPermitted(pid, whose, f"kernel.yama.ptrace_scope is {scope}", fix)
     return NotPermitted(pid, whose, "the kernel refuses to have it traced (a security module?)", root)
 
 
-_YAMA_NOBODY = 3
+_YAMA_ANCESTORS, _YAMA_NOBODY = 1, 3
 
 
 def _capabilities(pid: int, kind: str) -> int:

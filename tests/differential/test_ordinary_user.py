@@ -102,6 +102,11 @@ def test_uprobes_asked_for_without_the_right_are_an_error_that_names_what_is_mis
             "kernel.yama.ptrace_scope is 1",
             "run dtrap as root, start the program with -c, or `sudo sysctl kernel.yama.ptrace_scope=0`",
         ),
+        (
+            2,
+            "kernel.yama.ptrace_scope is 2",
+            "run dtrap as root, or `sudo sysctl kernel.yama.ptrace_scope=0`",
+        ),
         (3, "kernel.yama.ptrace_scope is 3", "it can't be lowered before a reboot"),
     ],
 )
