@@ -207,10 +207,12 @@ class Engine:
             raise
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
+        known = set(threads.known)
         threads.seize_guests()
+        self._take_in(known)
         undo_others(pid, memory)
         leftovers.recall(self.process, found)
-        leftovers.put_right(self.process, found)
+        leftovers.put_right(self.process, found, self.hold)
 
     def arm(self, sites: SiteBatch, *, traps: bool = True) -> Sequence[Outcome]:
         """Write a jump or an int3 at each site that can be served; return how each is, in the order given. The process
@@ -303,9 +305,11 @@ class Engine:
         for tid in known - set(self.process.threads.known):
             self.process.forget(tid)
         for tid in [tid for tid in self.process.threads.held if tid not in self.process.threads.known]:
-            with contextlib.suppress(ProcessLookupError, ProcessGone):
-                if not self._meet(tid):
-                    self.process.threads.held.pop(tid)
+            is_taken_in = False
+            with contextlib.suppress(ProcessLookupError, ProcessGone):  # it has been killed
+                is_taken_in = self._meet(tid)
+            if not is_taken_in:
+                self.process.threads.held.pop(tid)
 
     def _await_maker(self, tid: int) -> None:
         """Of a new thread or child at its first stop: wait until it is known who has made it. What stops meanwhile is

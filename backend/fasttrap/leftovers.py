@@ -6,7 +6,7 @@ done that since: the first thing that the next tracer does, be it dtrap as the g
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals
@@ -28,12 +28,14 @@ def recall(process: Process, found: Sequence[Leftover]) -> None:
             inject.recall(tid, lost, memory)
 
 
-def put_right(process: Process, found: Sequence[Leftover]) -> None:
-    """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. Raises ProcessGone."""
+def put_right(process: Process, found: Sequence[Leftover], hold: Callable[[], None]) -> None:
+    """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. `hold` holds all threads, and
+    takes in those that are new. Raises ProcessGone.
+    """
     points = process.tracepoints
     if not found:
         return
-    _wait_for_handlers(process, found)
+    _wait_for_handlers(process, found, hold)
     for leftover in found:
         # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
         points.defuse(leftover.start)
@@ -66,8 +68,9 @@ def _send_waiting(process: Process, found: Sequence[Leftover]) -> None:
             safety.note_waiting(process.tracepoints.memory, leftover.start, ())
 
 
-def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
-    """Let threads that are in a safety handler come out of it: they write to the text.
+def _wait_for_handlers(process: Process, found: Sequence[Leftover], hold: Callable[[], None]) -> None:
+    """Let threads that are in a safety handler come out of it: they write to the text. What they go on to may make
+    threads and children.
 
     It takes as long as the handler needs for all sites; after that time somebody else keeps them there.
     """
@@ -82,7 +85,7 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 ptrace.cont(tid)
         time.sleep(_LOOK_S)
-        process.threads.hold_all()
+        hold()
 
 
 def _pc(tid: int) -> int:

@@ -3,8 +3,20 @@
 import signal
 from collections import Counter
 
+import pytest
+
+from backend.errors import CannotInject
 from backend.fasttrap.engine import Executed
-from tests.fasttrap.tracing import Tracing, function_offsets, libc_of, output, tell_go, traced, trigger
+from tests.fasttrap.tracing import (
+    TIMEOUT_S,
+    Tracing,
+    function_offsets,
+    libc_of,
+    output,
+    tell_go,
+    traced,
+    trigger,
+)
 from tests.harness.triggers import Triggers
 
 ROUNDS = 5
@@ -44,11 +56,26 @@ def test_process_that_makes_threads_and_children_all_the_time_can_be_attached_to
     functions = [name for name in function_offsets(program) if name.startswith("first_")]
     with trigger(program, "1") as process:
         tell_go(process)
-        for _ in range(20):
+        for _ in range(3):
             with Tracing() as tracing:
                 tracing.tracer.attach(process.pid)
+                with pytest.raises(CannotInject, match="vfork"):
+                    tracing.arm(program, ["work"])
                 tracing.arm(program, functions)
                 tracing.tracer.go()
                 tracing.tracer.detach()
             process.send_signal(signal.SIGUSR1)
             assert output(process).readline().startswith("well ")
+
+
+def test_children_that_a_vfork_child_makes_while_it_is_seized_go_free(triggers: Triggers) -> None:
+    program = triggers.path("forks_in_vfork")
+    with trigger(program) as process:
+        tell_go(process)
+        for _ in range(3):
+            with Tracing() as tracing:
+                tracing.tracer.attach(process.pid)
+                with pytest.raises(CannotInject, match="vfork"):
+                    tracing.arm(program, ["work"])
+        tell_go(process)
+        assert process.wait(TIMEOUT_S) == 0
