@@ -312,17 +312,26 @@ class Threads:
 
 
 def _seize(tid: int) -> None:
-    """Seize a thread, unless it is ours already: one of ours may be just making it."""
-    try:
-        ptrace.seize(tid, OPTIONS)
-    except PermissionError:
-        if procfs.has_exited(tid):
-            raise ProcessLookupError(tid) from None
-        tracer = procfs.status(tid).tracer_pid
-        if tracer == 0:  # another's that has just ended
+    """Seize a thread, unless it is ours already: one of ours may be just making it. Raises ProcessLookupError where it
+    has ended, which the kernel calls not permitted for a moment, and PermissionError.
+    """
+    for is_last in (False, True):
+        try:
             ptrace.seize(tid, OPTIONS)
-        elif tracer != os.getpid():
-            raise
+        except PermissionError:
+            try:
+                tracer = procfs.status(tid).tracer_pid
+            except ProcessGone:
+                raise ProcessLookupError(tid) from None
+            if procfs.has_exited(tid):
+                raise ProcessLookupError(tid) from None
+            if tracer == os.getpid():
+                return
+            # None: another's that has just ended.
+            if tracer or is_last:
+                raise
+        else:
+            return
 
 
 def _in_vfork(tid: int) -> bool:

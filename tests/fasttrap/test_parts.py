@@ -1,6 +1,7 @@
 """The engine's pieces alone: layouts that native code relies on, text, injected calls."""
 
 import ctypes
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from backend.fasttrap.made_sites import MadeSites
 from backend.fasttrap.scratch_space import Region
 from backend.fasttrap.site_batch import MadeText
 from backend.fasttrap.text import PAGE_SIZE
-from backend.fasttrap.tracee import OPTIONS, Memory
+from backend.fasttrap.tracee import OPTIONS, Memory, Threads
 from backend.fasttrap.watched import Watched, watched_sites
 from backend.linux import procfs, ptrace
+from backend.linux.ptrace import Option
 from tests.harness.triggers import Triggers
 
 
@@ -159,3 +161,33 @@ def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(
     image.write_bytes(memory.content)
     command = [str(triggers.path("safety")), str(image), case, str(safety.PROGRAM_OFFSET)]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_thread_that_ends_while_it_is_seized_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, seize, listed = _ended_process(), ptrace.seize, procfs.threads
+    seen: list[int] = []
+
+    def list_ended_once(pid: int) -> tuple[int, ...]:
+        once = () if seen else (ended,)
+        seen.append(pid)
+        return listed(pid) + once
+
+    def refuse_ended(tid: int, options: Option) -> None:
+        if tid == ended:
+            raise PermissionError(errno.EPERM, "a zombie, which is gone by now")
+        seize(tid, options)
+
+    with subprocess.Popen(["sleep", "60"]) as process, ThreadPoolExecutor(1) as tracer:
+        monkeypatch.setattr(ptrace, "seize", refuse_ended)
+        monkeypatch.setattr(procfs, "threads", list_ended_once)
+        threads = Threads(process.pid)
+        try:
+            tracer.submit(threads.seize_all).result()
+            assert threads.known.keys() == {process.pid}
+        finally:
+            process.kill()
+
+
+def _ended_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
