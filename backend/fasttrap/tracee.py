@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from signal import SIGRTMAX, SIGTRAP
+from signal import SIGKILL, SIGRTMAX, SIGSTOP, SIGTRAP
 
 from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
@@ -28,6 +28,8 @@ OPTIONS = Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TR
 PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 """The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
 
+
+_ALL_BLOCKED = ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1) & (1 << 64) - 1
 
 _LOOK_S = 0.0001
 """Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
@@ -148,13 +150,14 @@ class Threads:
     def seize_all(self) -> None:
         """Seize every thread of the process that isn't ours yet, until no new one appears, and hold them all.
 
+        Threads that never leave the kernel are let be: none of them meets a site, and no call can be made in its name.
         Raises ProcessGone, or PermissionError: another tracer's, or not ours to trace.
         """
         while True:
             new = [
                 tid
                 for tid in procfs.threads(self.pid)
-                if tid not in self.known and not procfs.has_exited(tid)
+                if tid not in self.known and not procfs.has_exited(tid) and not _never_leaves_kernel(tid)
             ]
             for tid in new:
                 with contextlib.suppress(ProcessLookupError):
@@ -332,6 +335,11 @@ def _seize(tid: int) -> None:
                 raise
         else:
             return
+
+
+def _never_leaves_kernel(tid: int) -> bool:
+    """Tell whether a thread is one of the kernel's own, in which that has blocked all signals that can be blocked."""
+    return procfs.is_marked_as_worker(tid) and signal_set(tid, "SigBlk:") == _ALL_BLOCKED
 
 
 def _in_vfork(tid: int) -> bool:

@@ -173,3 +173,13 @@ def test_process_without_its_main_thread_costs_no_other_process(triggers: Trigge
         result = tracer.end()
     assert counts(result.stdout) == {"work 1": 1}
     assert "fasttrap serves all sites: its main thread has exited" in result.stderr
+
+
+@pytest.mark.parametrize("tier", ["trap", "auto"])
+def test_threads_that_never_leave_the_kernel_are_let_be(triggers: Triggers, tier: str) -> None:
+    command = [triggers.path("kernels_threads")]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if process.stdout == "refused\n":
+        pytest.skip("io_uring can't be used here")
+    result = trace(command, FAMILY, "-x", "engine=fasttrap", "-x", f"tier={tier}")
+    assert counts(result.stdout) == {"work": 3}
