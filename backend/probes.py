@@ -246,13 +246,14 @@ class Probes:
         numbered = _PID_PROVIDER.match(description.provider)
         if numbered:
             from backend.objects import matches_module
+            from backend.sites import match_functions
 
             symbols = self.symbols_of(int(numbered[1]), span)
             if names_made_code(description.module):
                 return _made_hint(symbols)
             objects = symbols.objects
             if any(matches_module(description.module, loaded) for loaded in objects):
-                return ""
+                return match_functions(description, symbols).why_none or ""
             modules = [loaded.name for loaded in objects]
             # `libc` means libc.so.6.
             near = did_you_mean(description.module, [*modules, *(name.split(".")[0] for name in modules)])

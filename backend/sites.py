@@ -29,6 +29,10 @@ UNBOUND_IFUNC = "IFUNC whose implementation is unknown: nothing in this process 
 WRITABLE_TEXT = "its code is in memory that the process can write"
 NO_TEXT = "its code is not mapped executable"
 NOT_IN_FILE = "its code is not in the file"
+READ_STUB = "a stub of Mono's, which the program reads and would not know"
+
+_STUB_SIZE = 10
+_JUMP_THROUGH_MEMORY = b"\xff\x25"
 
 
 class PlacedFunctions:
@@ -71,17 +75,28 @@ class PlacedFunctions:
             start, end = self._section = sections[index] if index >= 0 else (0, 0)
         return max(end - address, 0)
 
-    def reason(self, address: int) -> str | None:
-        """Return why no probe can be placed at an address."""
+    def reason(self, place: int) -> str | None:
+        """Return why the function at a place can have no probes."""
         if not self._bound:
             return UNBOUND_IFUNC
+        address = self.table.addresses[place]
         if self.file_offset(address) is None:
             return NOT_IN_FILE
         here = self.object.runtime_address(address)
         mapping = self._mapping
         if mapping is None or not mapping.start <= here < mapping.end:
             mapping = self._mapping = self.object.text_at(here)
-        return NO_TEXT if mapping is None else WRITABLE_TEXT if mapping.writable else None
+        if mapping is None or mapping.writable:
+            return WRITABLE_TEXT if mapping else NO_TEXT
+        return READ_STUB if self._is_read_stub(place) else None
+
+    def _is_read_stub(self, place: int) -> bool:
+        """Tell whether a function is a jump through memory and a number, which Mono finds by the bytes of that jump
+        (arch_emit_plt_entry and mono_aot_get_plt_info_offset of its sources).
+        """
+        if self.table.sizes[place] != _STUB_SIZE:
+            return False
+        return self.code(self.table.addresses[place], _STUB_SIZE).startswith(_JUMP_THROUGH_MEMORY)
 
     def code(self, address: int, size: int) -> bytes:
         """Return at most `size` bytes from an address on, none beyond the section, as the file has them."""
@@ -112,7 +127,8 @@ class MadeFunctions(PlacedFunctions):
         place = self.table.place_around(address)
         return 0 if place is None else self.table.addresses[place] + self.table.sizes[place] - address
 
-    def reason(self, address: int) -> str | None:
+    def reason(self, place: int) -> str | None:
+        address = self.table.addresses[place]
         return None if self.code(address, self.room(address)) else NO_TEXT
 
     def code(self, address: int, size: int) -> bytes:
@@ -168,7 +184,7 @@ class PlacedFunction:
     @property
     def reason(self) -> str | None:
         """Why no probe can be placed here."""
-        return self.among.reason(self.own_address)
+        return self.among.reason(self.place)
 
     @property
     def own_address(self) -> int:
@@ -195,6 +211,13 @@ class MatchedFunctions:
         """Those that can take probes."""
         return tuple(functions[place] for functions, places in self.objects for place in places)
 
+    @property
+    def why_none(self) -> str | None:
+        """Why none of those that were matched can take probes, said of the first."""
+        if self.objects or not self.refused:
+            return None
+        return f"{self.refused[0].name}: {self.refused[0].reason}"
+
 
 def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedFunctions:
     """Return the functions that module and function of `description` match.
@@ -212,7 +235,7 @@ def match_functions(description: ProbeDescription, symbols: Symbols) -> MatchedF
             functions = _placed(loaded, known.table, symbols)
             able = array("I")
             for place in _matching(description.function, known.table, with_dots=loaded.is_made):
-                if functions.reason(known.table.addresses[place]) is None:
+                if functions.reason(place) is None:
                     able.append(place)
                 else:
                     refused.append(functions[place])

@@ -43,6 +43,26 @@ def test_sites_that_the_kernel_would_harm_are_counted_where_both_engines_may_ser
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("options", [KERNEL, ("-x", "tier=trap", "-x", "engine=fasttrap"), ()])
+def test_stub_that_the_program_reads_is_left_out_by_name(
+    triggers: Triggers, options: tuple[str, ...]
+) -> None:
+    program = "pid$target:a.out:[sw][to]??:entry { @[probefunc] = count(); }"
+    result = trace([triggers.path("reads_stub")], program, *options)
+    assert counts(result.stdout) == {"work": 3}
+    assert ":stub:entry left out: a stub of Mono's" in result.stderr
+
+
+def test_error_of_a_function_that_can_have_no_probe_says_why(triggers: Triggers) -> None:
+    command = str(triggers.path("reads_stub"))
+    result = run("-q", "-n", "pid$target:a.out:stub:entry {}", "-c", command)
+    assert (result.status, result.stdout) == (1, "")
+    assert "does not match any probes" in result.stderr
+    assert result.stderr.endswith(
+        "    hint: stub: a stub of Mono's, which the program reads and would not know\n"
+    )
+
+
 def test_many_sites_that_are_left_out_are_one_line_unless_asked_for(triggers: Triggers) -> None:
     program = "pid$target:libc.so.6::entry { @ = count(); }"
     brief = run("-q", *KERNEL, "-n", program, "-c", str(triggers.path("family"))).stderr
