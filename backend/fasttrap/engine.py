@@ -524,6 +524,8 @@ class Engine:
             points.withdraw(site)
             ptrace.set_instruction_pointer(tid, site)
         else:
+            if site in self.process.watched.suspending:
+                at_site = trap_mask.lend(self.process, thread, at_site)
             ptrace.set_registers(tid, points.enter(route, at_site))
         if self.process.has_loaded(site):
             self.process.threads.held[tid] = PLAIN_STOP

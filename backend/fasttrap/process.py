@@ -92,6 +92,8 @@ class Process:
     """Threads whose returns from signal handlers the engine must see."""
     blocked: "array[int]" = field(default_factory=lambda: array("I"))
     """Threads for which the kernel has SIGTRAP blocked: see trap_mask."""
+    lent: list[int] = field(default_factory=list)
+    """The signal masks that stand in our memory for rt_sigsuspend, in their order: see trap_mask."""
     own_actions: dict[int, Action] = field(default_factory=dict)
     """What guests have set for SIGTRAP since they were made, each for itself; what the kernel has is the process's."""
 
@@ -140,7 +142,7 @@ class Process:
     def brought(self) -> frozenset[int]:
         """The sites whose every hit comes to the engine."""
         loads = {self.loads.breakpoint} if self.loads else frozenset()
-        return frozenset((*self.watched.settings, *loads, *self.made.brought))
+        return frozenset((*self.watched.brought, *loads, *self.made.brought))
 
     def bring_all(self) -> None:
         """Have all those come to the engine from now on."""

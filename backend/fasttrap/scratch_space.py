@@ -38,13 +38,16 @@ CHUNKS_SIZE = 1 << 20
 
 HEADER_SIZE = PAGE_SIZE
 """The first page of a region is for neither sites nor threads: the safety handler (`safety`) lives there, from
-SPARE_OFFSET on there are slots for copies that are needed for a moment, and from GATE_OFFSET on a gate (`inject`)."""
+SPARE_OFFSET on there are slots for copies that are needed for a moment, at LENT_OFFSET signal masks (`trap_mask`), and
+from GATE_OFFSET on a gate (`inject`)."""
 
 TABLE_ENTRY_SIZE = 8 + 1 + 1 + 16
 """Address, displaced byte, and where the program may change the site its witness."""
 
 SPARE_OFFSET = 1024
 GATE_OFFSET = HEADER_SIZE - way_back.SIZE
+LENT_SIZE = SLOT_SIZE
+LENT_OFFSET = GATE_OFFSET - LENT_SIZE
 
 _PROT_READ_EXEC = 1 | 4
 _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x100000
@@ -76,7 +79,7 @@ class Region:
 
     def spare_slots(self) -> range:
         """Return the addresses of the slots that belong to no site."""
-        return range(self.start + SPARE_OFFSET, self.start + GATE_OFFSET, SLOT_SIZE)
+        return range(self.start + SPARE_OFFSET, self.start + LENT_OFFSET, SLOT_SIZE)
 
     def owner(self, pc: int) -> int | None:
         """Return the site whose slot this address lies in."""

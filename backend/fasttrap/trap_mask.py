@@ -11,13 +11,15 @@ sigpending find it. Then the kernel has it blocked as well (`block_in_kernel`), 
 
 Nor do handlers of other signals run with SIGTRAP blocked, which programs that block all signals meanwhile ask for:
 `Sigtrap.masking` says which, and the kernel is told otherwise (`unblock_in_handlers`, `exchange_action`). Those that
-are called out of a call with a mask of its own, such as sigsuspend, begin with that one: `unblock_in_wait`.
+are called out of a call with a mask of its own, such as ppoll, begin with that one: `unblock_in_wait`. Since that helps
+nobody when we are dead, rt_sigsuspend, with which garbage collectors wait, is made with another mask from the beginning
+(`lend`).
 """
 
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from signal import SIGKILL, SIGSTOP, SIGTRAP
 
 from backend.errors import CannotInject
@@ -25,6 +27,7 @@ from backend.fasttrap import disposition, inject, signals, sigtrap
 from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.process import Process
+from backend.fasttrap.scratch_space import LENT_OFFSET, LENT_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler, signal_set
 from backend.linux import ptrace
 from backend.linux.ptrace import Registers
@@ -103,6 +106,36 @@ def exchange(process: Process, thread: Thread, registers: Registers) -> Register
     if told & ~in_kernel and ptrace.has_shared_pending(tid):
         _let_others_look(process, tid)
     return answered
+
+
+def lend(process: Process, thread: Thread, registers: Registers) -> Registers:
+    """Of a thread that is about to make the call rt_sigsuspend with `registers`: return those with which it waits
+    without SIGTRAP blocked.
+
+    What is lent is never changed: the call may be made again with it, also after our end. Where there is no room for
+    one more mask, or the call would fail, the kernel may have the program's.
+    """
+    if registers.rax != _RT_SIGSUSPEND or thread.tid in process.blocked:
+        return registers
+    memory = process.tracepoints.memory
+    try:
+        asked = memory.read(registers.rdi, SIGSET_SIZE)
+    except OSError:
+        return registers
+    mask = int.from_bytes(asked, "little")
+    if len(asked) < SIGSET_SIZE or not mask & TRAP_BIT:
+        return registers
+    told = mask & ~TRAP_BIT
+    if told not in process.lent:
+        if SIGSET_SIZE * len(process.lent) == LENT_SIZE:
+            return registers
+        memory.write(_lent_at(process, len(process.lent)), told.to_bytes(SIGSET_SIZE, "little"))
+        process.lent.append(told)
+    return replace(registers, rdi=_lent_at(process, process.lent.index(told)))
+
+
+def _lent_at(process: Process, place: int) -> int:
+    return process.tracepoints.space.regions[0].start + LENT_OFFSET + SIGSET_SIZE * place
 
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:
@@ -219,6 +252,7 @@ def exchange_action(process: Process, thread: Thread, registers: Registers) -> R
     return None
 
 
+_RT_SIGSUSPEND = 130
 _SETTABLE = frozenset(range(1, 65)) - {SIGKILL, SIGSTOP}
 
 

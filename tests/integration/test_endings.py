@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,38 @@ def test_output_that_cannot_be_written_is_an_error(triggers: Triggers) -> None:
     assert result.status == 1
     assert "No space left on device" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def wait_until_suspended(pid: int) -> None:
+    """Wait until a thread is in sigsuspend() with nearly all signals blocked."""
+    while not signal_set(pid, "SigBlk:") >> signal.SIGUSR1 - 1 & 1:
+        time.sleep(0.001)
+
+
+def test_thread_that_waits_for_a_signal_with_sigtrap_blocked_outlives_both(triggers: Triggers) -> None:
+    options = (
+        "-x",
+        "engine=fasttrap",
+        "-x",
+        "tier=trap",
+        "-n",
+        "pid$target:a.out:probed:entry { @ = count(); }",
+    )
+    with target([triggers.path("suspends")]) as process:
+        with armed("-p", str(process.pid), *options) as tracer:
+            process.say()
+            for number in (1, 2):
+                assert process.output.readline() == b"suspended\n"
+                wait_until_suspended(process.pid)
+                assert not signal_set(process.pid, "SigBlk:") >> signal.SIGTRAP - 1 & 1
+                if number == 2:
+                    os.kill(procfs.status(process.pid).tracer_pid, signal.SIGKILL)
+                    tracer.process.kill()
+                    tracer.end()
+                process.process.send_signal(signal.SIGUSR2)
+                assert process.output.readline() == f"called {number}, set 1\n".encode()
+        assert process.output.readline() == b"suspended\n"
+        wait_until_suspended(process.pid)
+        assert signal_set(process.pid, "SigBlk:") >> signal.SIGTRAP - 1 & 1
+        process.process.send_signal(signal.SIGUSR2)
+        assert process.end().status == 0
