@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from backend.errors import MalformedElf
 from backend.objects import LoadedObject
 from backend.process_symbols import Symbols
+from backend.site_table import CODE_BYTES, branch_condition
 from backend.sites import PlacedFunction
 from backend.sweeper import sweep
 from scratch.flow import ExitKind, Function, NotWhole, whole
@@ -50,6 +51,10 @@ def decode(function: PlacedFunction, symbols: Symbols) -> Decoded:
         return Decoded(starts, nothing, nothing, None, "its last instruction goes on into another function")
     exits = [exit_.address - start for exit_ in found.exits if exit_.kind is not ExitKind.BRANCH]
     branches = [exit_.address - start for exit_ in found.exits if exit_.kind is ExitKind.BRANCH]
+    for branch in branches:
+        if branch_condition(function.code(branch, CODE_BYTES)) is None:
+            reason = f"it is left by an instruction that looks at rcx at offset {branch:x}"
+            return Decoded(starts, nothing, nothing, None, reason)
     return Decoded(starts, array("i", exits), array("i", branches))
 
 

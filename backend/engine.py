@@ -76,8 +76,8 @@ class Plan:
         """
         for site in sites:
             if site.kind in RETURNING:
-                condition = branch_condition(site.code) if site.kind is SiteKind.BRANCH else 0
-                yield site.number, place_word(site.probe, site.offset, condition)
+                condition = branch_condition(site.code) if site.kind is SiteKind.BRANCH else None
+                yield site.number, place_word(site.probe, site.offset, condition or 0)
 
     def unit(self, number: int) -> Unit | None:
         """Return what a number fires."""

@@ -66,10 +66,19 @@ class Site:
         return self.function.code(self.offset, CODE_BYTES)
 
 
-def branch_condition(code: bytes) -> int:
-    """Return the condition code of the jcc that `code` begins with, perhaps behind prefixes."""
-    place = next(place for place, byte in enumerate(code) if byte & 0xF0 == 0x70 or byte == 0x0F)
-    return code[place + (code[place] == 0x0F)] & 15
+_PREFIXES: Final = bytes(
+    (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50))
+)
+
+
+def branch_condition(code: bytes) -> int | None:
+    """Return the condition code of the jcc that `code` begins with, perhaps behind prefixes; None where it is another
+    instruction, such as jrcxz.
+    """
+    opcode = code.lstrip(_PREFIXES)
+    if opcode[0] == 0x0F and opcode[1] & 0xF0 == 0x80:
+        return opcode[1] & 15
+    return opcode[0] & 15 if opcode[0] & 0xF0 == 0x70 else None
 
 
 _KINDS: Final = tuple(SiteKind)

@@ -30,6 +30,16 @@ def test_each_return_finds_what_its_thread_kept_at_entry(engine: str, triggers: 
     assert counts(result.stdout) == {"right": 8 * 500}
 
 
+@pytest.mark.parametrize("engine", SERVED_BY)
+def test_returns_of_a_function_left_by_jrcxz_are_left_out_by_name(engine: str, triggers: Triggers) -> None:
+    program = "pid$target:a.out:[lw][eo][fr]?:return { @[probefunc] = count(); }"
+    result = run("-qv", *SERVED_BY[engine], "-n", program, "-c", str(triggers.path("leaves_by_rcx")))
+    assert (result.status, counts(result.stdout)) == (0, {"work": 1})
+    assert (
+        ":left:return left out: it is left by an instruction that looks at rcx at offset 3\n" in result.stderr
+    )
+
+
 EXCEPTIONS = """
 struct Error { int number; };
 __attribute__((noinline)) int throws(int n) { if (n % 3 == 0) throw Error{n}; return n; }
