@@ -491,6 +491,7 @@ class Engine:
             else:
                 self._foreign_trap(thread)
             return None
+        self.process.keep_sent(tid)
         points = self.process.tracepoints
         site = registers.rip - 1
         place = points.table.index(site)
@@ -499,7 +500,7 @@ class Engine:
             if overlaid is not None and self.process.jumps.stands_at(overlaid.site):
                 self._give_way(thread, overlaid)
             else:  # an int3 of a tracer before us, or where another thread has come by just now
-                ptrace.set_instruction_pointer(tid, self.process.before_trap(registers))
+                self.process.step_back(tid, registers)
                 ptrace.cont(tid)
             return None
         if site in self.process.made and not self._is_still_ours(thread, site):

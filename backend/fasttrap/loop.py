@@ -278,7 +278,8 @@ match:
 doubt_it:
   %doubt_at = getelementptr i8, ptr %ambiguous, i64 %low
   %doubt_byte = load i8, ptr %doubt_at
-  %doubt = icmp ne i8 %doubt_byte, 0
+  %is_ambiguous = icmp ne i8 %doubt_byte, 0
+  %doubt = or i1 %is_ambiguous, %some_blocked
   br i1 %doubt, label %ask, label %hit
 
 ask:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from backend.errors import ProcessGone, TraceeEnded
 from backend.fasttrap import inject, safety, signals, text
-from backend.fasttrap.disposition import Action
+from backend.fasttrap.disposition import TRAP_BIT, Action
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Jumps
 from backend.fasttrap.loop import Control
@@ -55,6 +55,16 @@ class Installed(Protocol):
 
     def set_gate(self, gate: int) -> None:
         """Say whose hits count: GATE_SHUT, GATE_OPEN or GATE_GUARDED of scratch.trampoline."""
+
+
+def _is_shared(tid: int) -> bool:
+    """Of a thread that a SIGTRAP has stopped right behind one of our int3s: tell whether the SIGTRAP was sent to that
+    thread as well.
+
+    A signal that is pending for a thread is not queued again, and so carries the news of both. What is sent to the
+    process (SI_USER) is pending elsewhere.
+    """
+    return ptrace.signal_info(tid).code < signals.SI_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class Process:
         try:
             registers = ptrace.registers(tid)
             if number == SIGTRAP and self.is_trap(tid, registers):
-                ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
+                self.step_back(tid, registers)
                 return True
             thread = self.threads.known.get(tid)
             if thread is None or tid in self.threads.held or number in _JOB_CONTROL:
@@ -161,10 +171,27 @@ class Process:
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
         site, points = registers.rip - 1, self.tracepoints
-        if not self.was_int3(site) or ptrace.signal_info(tid).code != signals.SI_KERNEL:
+        if not self.was_int3(site) or not (
+            ptrace.signal_info(tid).code == signals.SI_KERNEL or _is_shared(tid)
+        ):
             return False
         # Where we have given up, an int3 that stands is the program's.
         return site not in self.made.gone or self.made.verdict(site, points.memory) is not Verdict.NOT_OURS
+
+    def step_back(self, tid: int, registers: Registers) -> None:
+        """Put a thread that has executed one of our int3s back before it, as if it had not."""
+        ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
+        self.keep_sent(tid)
+        if tid in self.blocked:
+            ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | TRAP_BIT)
+
+    def keep_sent(self, tid: int) -> None:
+        """Of a thread that has executed one of our int3s: let a SIGTRAP that was sent to it, and that the kernel has
+        taken for the one that the int3 raises, be pending again.
+        """
+        thread = self.threads.known.get(tid)
+        if thread is not None and _is_shared(tid):
+            signals.put_off(thread, self.tracepoints, self.pid)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was, be it in the middle of a
@@ -268,7 +295,9 @@ class Process:
                     self.threads.inside_call.remove(tid)
                     return tid
                 registers = ptrace.registers(tid)
-                if self.is_trap(tid, registers) or self.tracepoints.ends_copy(registers.rip - 1):
+                if self.is_trap(tid, registers):
+                    self.step_back(tid, registers)
+                elif self.tracepoints.ends_copy(registers.rip - 1):
                     ptrace.set_registers(tid, replace(registers, rip=self.before_trap(registers)))
                 elif self._waits_for_trap(tid) and self.is_spent(tid, registers):
                     pass

@@ -45,6 +45,8 @@ where other signals have si_addr.
 _MOST_REPEATS = 32
 """Handlers in each other, of one thread; those that never return are forgotten by and by."""
 
+SI_USER = 0
+"""si_code of a signal sent to the process by kill(2). All that can be sent to a single thread is below."""
 SI_TKILL = -6
 """si_code of a signal sent to one thread."""
 SI_KERNEL = 0x80

@@ -29,7 +29,7 @@ from backend.fasttrap.inject import Gate
 from backend.fasttrap.process import Process
 from backend.fasttrap.scratch_space import LENT_OFFSET, LENT_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler, signal_set
-from backend.linux import ptrace
+from backend.linux import ptrace, threads
 from backend.linux.ptrace import Registers
 
 
@@ -292,9 +292,10 @@ def keep_pending(process: Process, thread: Thread) -> None:
             if process.threads.known[tid].blocks_trap:
                 process.block_in_kernel(tid, blocked=True)
                 block(tid)
-    if ptrace.signal_info(thread.tid).code == signals.SI_TKILL:
+    info = ptrace.signal_info(thread.tid)
+    if info.code == signals.SI_TKILL:
         signals.put_off(thread, process.tracepoints, process.pid)
-    else:
+    elif not threads.queue_signal_to_process(process.pid, SIGTRAP, info.raw):
         os.kill(process.pid, SIGTRAP)
 
 

@@ -4,7 +4,7 @@ import ctypes
 
 from backend.linux.libc import last_error, libc
 
-_TGKILL, _RT_TGSIGQUEUEINFO, _KCMP = 234, 297, 312
+_RT_SIGQUEUEINFO, _TGKILL, _RT_TGSIGQUEUEINFO, _KCMP = 129, 234, 297, 312
 _KCMP_VM = 1
 
 
@@ -21,6 +21,13 @@ def queue_signal(pid: int, tid: int, number: int, info: bytes) -> bool:
         _RT_TGSIGQUEUEINFO, ctypes.c_int(pid), ctypes.c_int(tid), ctypes.c_int(number), info
     )
     return int(result) == 0
+
+
+def queue_signal_to_process(pid: int, number: int, info: bytes) -> bool:
+    """Send a signal to a process with this `siginfo_t`; tell whether that may be, as `queue_signal` does. Source:
+    rt_sigqueueinfo(2).
+    """
+    return int(libc().syscall(_RT_SIGQUEUEINFO, ctypes.c_int(pid), ctypes.c_int(number), info)) == 0
 
 
 def share_memory(one: int, other: int) -> bool:

@@ -18,6 +18,9 @@ EXPECTED = {
     "hr": "first: handled\nraised: handled\nhandled 1\n",
     "h3": "first: handled\nint3: handled\nhandled 1\n",
     "hb": "first: handled blocked\nunblocked: handled\nhandled 0\n",
+    "hbr": "first: handled blocked\nraised: handled blocked\nunblocked: handled\nhandled 1\n",
+    "hq": "first: handled\nqueued: handled\nsum 7\nhandled 1\n",
+    "hbq": "first: handled blocked\nqueued: handled blocked\nunblocked: handled\nsum 7\nhandled 1\n",
     "ibr": "first: ignored blocked\nraised: ignored blocked\nunblocked: ignored\nhandled 0\n",
 }
 

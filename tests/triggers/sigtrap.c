@@ -11,9 +11,13 @@ NOINLINE long probed(long n)
 	return n + 1;
 }
 
-static void handler(int number)
+static volatile long sum;
+
+static void handler(int number, siginfo_t *info, void *context)
 {
 	handled++;
+	if (info->si_code == SI_QUEUE)
+		sum += info->si_value.sival_int;
 }
 
 static void say(const char *when)
@@ -44,7 +48,7 @@ int main(int argc, char **argv)
 	if (strchr(argv[1], 'i'))
 		signal(SIGTRAP, SIG_IGN);
 	if (strchr(argv[1], 'h'))
-		signal(SIGTRAP, handler);
+		sigaction(SIGTRAP, &(struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART}, NULL);
 	if (strchr(argv[1], 'b'))
 		sigprocmask(SIG_BLOCK, &trap, NULL);
 	if (!before)
@@ -53,6 +57,10 @@ int main(int argc, char **argv)
 	if (strchr(argv[1], 'r')) {
 		raise(SIGTRAP);
 		say("raised");
+	}
+	if (strchr(argv[1], 'q')) {
+		sigqueue(getpid(), SIGTRAP, (union sigval){.sival_int = 7});
+		say("queued");
 	}
 	if (strchr(argv[1], '3')) {
 		asm volatile("int3");
@@ -63,6 +71,8 @@ int main(int argc, char **argv)
 		sigprocmask(SIG_UNBLOCK, &trap, NULL);
 		say("unblocked");
 	}
+	if (sum)
+		printf("sum %ld\n", sum);
 	printf("handled %d\n", handled);
 	fflush(stdout);
 	if (strchr(argv[1], 'w')) {
