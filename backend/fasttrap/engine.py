@@ -264,7 +264,7 @@ class Engine:
             is_late = time.monotonic() > deadline
             if tid is not None and (process.tracepoints.table or is_late or trap_mask.can_be_told(process)):
                 return tid
-            if all(thread.guest for thread in process.threads.known.values()):
+            if process.has_executed or all(thread.guest for thread in process.threads.known.values()):
                 raise ProcessGone(process.pid)
             if is_late:
                 raise CannotInject(process.pid, "all its threads wait for children of vfork")
@@ -343,7 +343,7 @@ class Engine:
                 case Reason.STATUS:
                     self.control.window -= min(SLOW_HIT, self.control.window - 1)
                     tid, status = self.control.tid, self.control.status
-                    if status == 0 or isinstance(decode(status), GroupStop):
+                    if status == 0 or _must_be_taken(status):
                         # The others are taken by being resumed.
                         status = os.waitpid(tid, inject.WALL)[1]
                     happening = self._dispatch(tid, status)
@@ -403,6 +403,8 @@ class Engine:
         self, tid: int, meaning: SignalStop | GroupStop | Interrupted | EventStop | SyscallStop
     ) -> Happening | None:
         with contextlib.suppress(ProcessLookupError, ProcessGone):
+            if meaning == EventStop(Event.EXEC):
+                self.process.threads.rename(tid)
             if tid not in self.process.threads.known:
                 self._await_maker(tid)
                 if not self._meet(tid):
@@ -457,11 +459,10 @@ class Engine:
         gone.
         """
         ignored = self.process.sigtrap.safe and self.process.sigtrap.program.handler == disposition.IGNORE
-        former = ptrace.event_message(thread.tid)
         if thread.guest:
             upkeep.free_guest(self.process, thread)
             return None if self.process.forget(thread.tid) else Ended()
-        trap_mask.give_back(replace(self.process.threads.known.get(former, thread), tid=thread.tid))
+        trap_mask.give_back(thread)
         self.process.tracepoints.memory.close()
         ptrace.set_options(self.process.pid, OPTIONS & ~Option.TRACECLONE)
         try:
@@ -673,6 +674,17 @@ class Engine:
 
 _ARGUMENTS: Final = frozenset((7, 6, 2, 1, 8, 9))
 """rdi, rsi, rdx, rcx, r8, r9."""
+
+
+def _must_be_taken(status: int) -> bool:
+    """Tell whether the kernel has to be asked for a stop once more, and without WNOWAIT.
+
+    A thread that executes a program in place of the first one answers no request before, so that none reaches it that
+    was meant for the thread whose number it has taken (`looks_like_a_spurious_pid` in kernel/ptrace.c).
+    """
+    meaning = decode(status)
+    return isinstance(meaning, GroupStop) or meaning == EventStop(Event.EXEC)
+
 
 _JUMPED: Final = {way: Jumped(way) for way in windows.Way}
 

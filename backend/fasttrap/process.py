@@ -24,7 +24,7 @@ from backend.fasttrap.tracepoints import Tracepoints
 from backend.fasttrap.watched import Watched
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
-from backend.linux.wait_status import EventStop, SignalStop, decode
+from backend.linux.wait_status import Event, EventStop, SignalStop, decode
 from scratch.slots import Tid
 from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, ClauseCall
 
@@ -280,6 +280,8 @@ class Process:
         by that.
         """
         threads = self.threads
+        if self.has_executed:
+            return None
         held = [
             tid for tid in threads.held if not threads.known[tid].guest and tid not in threads.before_vfork
         ]
@@ -306,6 +308,12 @@ class Process:
                 self.threads.held[tid] = PLAIN_STOP
                 return tid
         return None
+
+    @property
+    def has_executed(self) -> bool:
+        """Whether the process, held, is in the stop of exec: nothing of what is known of it is there any more."""
+        status = self.threads.held.get(self.pid)
+        return status is not None and decode(status) == EventStop(Event.EXEC)
 
     def _waits_for_trap(self, tid: int) -> bool:
         meaning = decode(self.threads.held[tid])

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from signal import SIGKILL, SIGRTMAX, SIGSTOP, SIGTRAP
 
 from backend.errors import ProcessGone
@@ -195,13 +195,13 @@ class Threads:
         well.
 
         A thread blocked by vfork can't be stopped before its child lets it go, and isn't waited for. One that is on its
-        way there is looked at again.
+        way there is looked at again. Nor does the first thread, if it has ended, say so as long as others live.
         """
         for tid in self.known:
             if tid not in self.held:
                 with contextlib.suppress(ProcessLookupError):
                     ptrace.interrupt(tid)
-        while self._expected or any(tid not in self.held and not _in_vfork(tid) for tid in self.known):
+        while self._expected or any(self._will_be_held(tid) for tid in self.known):
             try:
                 taken = self._take(os.P_ALL, 0, os.WNOHANG)
             except ChildProcessError:
@@ -212,6 +212,11 @@ class Threads:
                 time.sleep(_LOOK_S)
             else:
                 self._hold(*taken)
+
+    def _will_be_held(self, tid: int) -> bool:
+        if tid in self.held or _in_vfork(tid):
+            return False
+        return tid != self.pid or len(self.known) == 1 or not procfs.has_exited(tid)
 
     def take(self, kind: int, tid: int) -> tuple[int, int]:
         """Wait for the next stop or end, of any tracee (os.P_ALL) or of one (os.P_PID, its tid); return whose
@@ -261,9 +266,22 @@ class Threads:
                     self.expect(ptrace.event_message(tid), tid)
                 (self.before_vfork if event is Event.VFORK else self.inside_call).add(tid)
                 status = PLAIN_STOP
+            case EventStop(Event.EXEC):
+                self.rename(tid)
         if tid not in self.known and tid not in self.held:
             self.has_come(tid)
         self.held[tid] = status
+
+    def rename(self, tid: int) -> None:
+        """Of a thread in the stop of exec: it has the number of its process from now on, be it another than the first,
+        of which nothing will be heard any more.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            former = ptrace.event_message(tid)
+            if former != tid and former in self.known:
+                thread = self.known[former]
+                self.forget(former)
+                self.known[tid] = replace(thread, tid=tid)
 
     def has_come(self, tid: int) -> None:
         """Note the first stop of a thread or process that didn't exist before."""

@@ -1,7 +1,9 @@
 """Children: forked ones are left clean, those that share the memory don't count, exec ends the old probes."""
 
+import contextlib
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,31 @@ def test_exec_ends_the_probes_and_the_new_program_is_held_for_new_ones(triggers:
         tracing.tracer.go()
         tracing.wait_end()
         assert tracing.hits == {"main": 1}
+
+
+@pytest.mark.parametrize("main", ["waits", "computes", "leaderless"])
+def test_a_thread_other_than_the_first_may_execute_a_program(triggers: Triggers, main: str) -> None:
+    announce = triggers.path("announce")
+    with traced(triggers.path("thread_executes"), ["probed"], main, str(announce), "0") as run:
+        assert run.tracing.next() == Executed()
+        run.tracing.arm(announce, ["main"])
+        run.tracing.tracer.go()
+        run.finish()
+        assert run.tracing.hits["main"] == 1
+
+
+@pytest.mark.parametrize("main", ["waits", "leaderless"])
+def test_a_program_that_a_thread_executes_is_let_go_while_all_is_held(triggers: Triggers, main: str) -> None:
+    program = triggers.path("thread_executes")
+    with traced(program, ["probed"], main, str(triggers.path("announce")), "0") as run:
+        comm = Path(f"/proc/{run.process.pid}/comm")
+        with contextlib.suppress(FileNotFoundError):
+            while comm.read_text() == f"{program.name}\n":
+                run.tracing.tracer.hold()
+                run.tracing.tracer.go()
+        run.tracing.tracer.detach()
+        run.process.communicate(timeout=TIMEOUT_S)
+        assert run.process.returncode == 0
 
 
 def test_process_that_makes_threads_and_children_all_the_time_can_be_attached_to(triggers: Triggers) -> None:
