@@ -56,8 +56,9 @@ def test_return_that_was_hit_is_carried_out_before_a_handler_runs(triggers: Trig
     command = str(triggers.path("steps_over"))
     options = ("-q", "-x", "engine=fasttrap", "-x", "tier=trap")
     result = run(*options, "-n", program, "-o", counted, "-c", command)
-    assert counted.read_text().split() == ["60000"], result
     met, signals = map(int, result.stdout.split())
+    # Those that the signal met before they were executed at all are the handler's.
+    assert 60000 - met <= int(counted.read_text()) <= 60000, result
     assert met * 10 < signals
 
 
