@@ -28,6 +28,7 @@ from backend.command_start import run_to_entry
 from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeEnded
 from backend.fasttrap import (
     disposition,
+    dumpable,
     inject,
     leftovers,
     safety,
@@ -51,7 +52,6 @@ from backend.fasttrap.trap_arming import prepare_traps
 from backend.linux import procfs, ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
-from backend.linux.threads import share_memory
 from backend.linux.wait_status import (
     Event,
     EventStop,
@@ -224,7 +224,7 @@ class Engine:
         assert self._clauses is not None, "no clauses to call"
         process = self.process
         tid = self._spare_thread()
-        with inject.seccomp_suspended(tid, OPTIONS):
+        with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
             demoted = [
                 Site(site, process.jumps.withdraw(site)) for site in process.jumps.sites_over(sites.addresses)
             ]
@@ -445,7 +445,7 @@ class Engine:
             self.process.note_birth(tid)
             if self.process.installed is not None:
                 self.process.installed.forget_threads()
-        elif share_memory(procfs.with_memory(self.process.pid), tid):
+        elif dumpable.shares_memory(self.process, tid):
             self.process.threads.known[tid] = Thread(tid, guest=True)
             self.process.set_gate()
         else:
@@ -468,6 +468,9 @@ class Engine:
         try:
             run_to_entry(self.process.pid)
         except CommandNotStarted:
+            # It has ended, or goes on as a program that can't be traced.
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.detach(self.process.pid)
             return Ended()
         self._take_over(self.process.pid, OPTIONS)
         if ignored:
@@ -603,7 +606,7 @@ class Engine:
                 self._changed.append(number)
             else:
                 sites.append(Site(address, number))
-        with inject.seccomp_suspended(tid, OPTIONS):
+        with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
             sites.sort(key=lambda site: site.address)
             outcomes = prepare_traps(process, SiteBatch(sites), tid)
             process.tracepoints.insert(process.watched.first)

@@ -14,9 +14,8 @@ from backend.fasttrap.loop import HotLoop
 
 
 def rescue(pid: int) -> None:
-    """Undo what a tracer that is dead did to process `pid`. A process that has ended needs nothing.
-
-    Raises PermissionError if somebody else traces it by now.
+    """Undo what a tracer that is dead did to process `pid`. A process that has ended needs nothing; one that somebody
+    else traces by now, or that has forbidden it (`dumpable`), is left to its safety handler.
     """
     with ThreadPoolExecutor(1) as thread:
         thread.submit(_seize_and_leave, pid).result()
@@ -24,6 +23,6 @@ def rescue(pid: int) -> None:
 
 def _seize_and_leave(pid: int) -> None:
     engine = Engine(HotLoop())
-    with contextlib.suppress(ProcessGone):
+    with contextlib.suppress(ProcessGone, PermissionError):
         engine.attach(pid)
         engine.detach()

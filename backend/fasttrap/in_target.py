@@ -107,9 +107,11 @@ def _user_namespace(pid: int | str) -> str:
 class Installed:
     """Clauses in one process. `memory` is ours, `base` where the process has it; `code` is where it has the code.
 
-    `memory_fd` is the file that the memory is in, open in this process until `close`.
+    `memory_fd` is the file that the memory is in, open in this process until `close`; `process` is all memory of the
+    process.
     """
 
+    process: Memory
     inside: InsideCode
     regions: Regions
     memory: SharedMemory
@@ -204,7 +206,7 @@ class Installed:
         returns = struct.pack("<Q", self.code + place)
         stack = ptrace.registers(tid).rsp
         with suppress(OSError):
-            words = procfs.read_memory(tid, stack, _VDSO_FRAMES)
+            words = self.process.read(stack, _VDSO_FRAMES)
             return any(words[at : at + 8] == returns for at in range(0, len(words) - 7, 8))
         return False
 
@@ -276,7 +278,7 @@ def install(
             _copy(memory, ours)
             memory.move_to(ours)
             pid = procfs.status(tid).tgid
-            installed = Installed(inside, regions, memory, surroundings(pid), base, code, ours)
+            installed = Installed(process, inside, regions, memory, surroundings(pid), base, code, ours)
             installed.prepare(pid, process.write)
         except BaseException:
             os.close(ours)

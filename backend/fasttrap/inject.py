@@ -53,6 +53,7 @@ class Syscall(IntEnum):
     CLOSE = 3
     MMAP = 9
     RT_SIGACTION = 13
+    PRCTL = 157
     MEMFD_CREATE = 319
 
 

@@ -7,11 +7,12 @@ program has set for SIGTRAP. All this is written before the first int3, by `writ
 
 - by the handler, in force as long as int3s stand (`sigtrap`). A thread that meets one when there is no tracer writes
   all displaced bytes back, through /proc/self/mem, and goes on. Other threads run meanwhile: what lets them block
-  SIGTRAP comes last (`Watched.rank`). Where that can't be opened it goes on in the site's copy, or if there is none
-  yet waits for somebody to put the text in order. One that comes to the end of a copy that stops there for the sake
-  of a signal (`signals`) sends itself that. A SIGTRAP that is none of ours is passed on to the program's own
-  handler, with the registers, stack and return address that the kernel would have called that with: with a tracer
-  that is all the handler ever does;
+  SIGTRAP comes last (`Watched.rank`). If the process has forbidden others to look into it (PR_SET_DUMPABLE), its own
+  files of /proc are root's, and it allows it for as long as it takes to open that one. Where that can't be opened it
+  goes on in the site's copy, or if there is none yet waits for somebody to put the text in order. One that comes to
+  the end of a copy that stops there for the sake of a signal (`signals`) sends itself that. A SIGTRAP that is none of
+  ours is passed on to the program's own handler, with the registers, stack and return address that the kernel would
+  have called that with: with a tracer that is all the handler ever does;
 - by the next tracer, dtrap as the guardian or another one on another day: `find`.
 """
 
@@ -40,14 +41,14 @@ _HANDLER: Final = bytes.fromhex(
     "488d1de2ffffff"  #            lea    home,%rbx
     "4939de"  # find:      cmp    %rbx,%r14
     "7209"  #            jb     elsewhere
-    "4c3bb380020000"  #            cmp    END(%rbx),%r14
+    "4c3bb3c0020000"  #            cmp    END(%rbx),%r14
     "7256"  #            jb     sent                         it has been sent to its copy
-    "488bbb98020000"  # elsewhere: mov    TABLE(%rbx),%rdi
-    "488b8ba0020000"  #            mov    COUNT(%rbx),%rcx
+    "488bbbd8020000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8be0020000"  #            mov    COUNT(%rbx),%rcx
     "e309"  #            jrcxz  next
     "f248af"  #            repnz  scas %es:(%rdi),%rax         among the sites of this region?
     "0f8484000000"  #            je     ours
-    "488b9b88020000"  # next:      mov    NEXT(%rbx),%rbx
+    "488b9bc8020000"  # next:      mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "75cd"  #            jne    find
     "41f7c6ff0f0000"  #            test   $0xfff,%r14d                 none of ours: is it behind one that stands?
@@ -56,19 +57,19 @@ _HANDLER: Final = bytes.fromhex(
     "7409"  #            je     chain
     "6641817efecd03"  #            cmpw   $0x3cd,-0x2(%r14)
     "755e"  #            jne    out                          no: put back at the site already
-    "4c8b1d47020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
+    "4c8b1d87020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
     "4983fb01"  #            cmp    $0x1,%r11
     "7651"  #            jbe    out                          SIG_DFL, SIG_IGN
     "bf05000000"  #            mov    $0x5,%edi                    as it would have been called
     "4c89fa"  #            mov    %r15,%rdx
     "41ffe3"  #            jmp    *%r11
-    "803d1f02000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
+    "803d5f02000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
     "743d"  #            je     out
     "b8ba000000"  #            mov    $0xba,%eax                   gettid
     "0f05"  #            syscall
     "89c5"  #            mov    %eax,%ebp
-    "41bc24000000"  #            mov    $36,%r12d
-    "488d1d3f020000"  #            lea    WAITING,%rbx
+    "41bc1c000000"  #            mov    $0x1c,%r12d
+    "488d1d7f020000"  #            lea    WAITING,%rbx
     "396b04"  # waiting:   cmp    %ebp,0x4(%rbx)               does this one wait for this thread?
     "7519"  #            jne    other
     "0fb613"  #            movzbl (%rbx),%edx                  which: 0 if it waits for something else
@@ -84,36 +85,45 @@ _HANDLER: Final = bytes.fromhex(
     "41ffcc"  #            dec    %r12d
     "75d9"  #            jne    waiting
     "c3"  # out:       ret
-    "482bbb98020000"  # ours:      sub    TABLE(%rbx),%rdi
+    "482bbbd8020000"  # ours:      sub    TABLE(%rbx),%rdi
     "4889f9"  #            mov    %rdi,%rcx
     "48c1e903"  #            shr    $0x3,%rcx
-    "488b93a0020000"  #            mov    COUNT(%rbx),%rdx
+    "488b93e0020000"  #            mov    COUNT(%rbx),%rdx
     "488d4cd1ff"  #            lea    -0x1(%rcx,%rdx,8),%rcx
-    "48038b98020000"  #            add    TABLE(%rbx),%rcx             its displaced byte
+    "48038bd8020000"  #            add    TABLE(%rbx),%rcx             its displaced byte
     "8039cc"  #            cmpb   $0xcc,(%rcx)
     "0f8477ffffff"  #            je     chain                        given up: this int3 is of the program
     "498987a8000000"  #            mov    %rax,RIP(%r15)               back to the site
     "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp      its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
-    "803d9e01000000"  #            cmpb   $0x0,may_open
-    "0f8410010000"  #            je     copy
-    "488d3d51010000"  #            lea    path,%rdi
-    "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
-    "31d2"  #            xor    %edx,%edx
-    "b802000000"  #            mov    $0x2,%eax
-    "0f05"  #            syscall
+    "803dde01000000"  #            cmpb   $0x0,may_open
+    "0f8435010000"  #            je     copy
+    "e857010000"  #            call   open
+    "85c0"  #            test   %eax,%eax
+    "7939"  #            jns    opened
+    "bf03000000"  #            mov    $0x3,%edi                    PR_GET_DUMPABLE
+    "e864010000"  #            call   prctl
+    "a9fdffffff"  #            test   $0xfffffffd,%eax             may nobody look into the process, 0 or 2?
+    "0f8517010000"  #            jne    copy                         no: that is not why
+    "be01000000"  #            mov    $0x1,%esi                    then for as long as this takes
+    "e84a010000"  #            call   set
+    "e82f010000"  #            call   open
+    "4189c4"  #            mov    %eax,%r12d
+    "31f6"  #            xor    %esi,%esi                    2 can not be set
+    "e83b010000"  #            call   set
+    "4489e0"  #            mov    %r12d,%eax
     "85c0"  #            test   %eax,%eax
     "0f88f3000000"  #            js     copy
-    "4189c5"  #            mov    %eax,%r13d
+    "4189c5"  # opened:    mov    %eax,%r13d
     "4531c9"  #            xor    %r9d,%r9d                    the sites in order of their ranks
-    "488d1dc6feffff"  # rank:      lea    home,%rbx
-    "80bb9002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "488d1da1feffff"  # rank:      lea    home,%rbx
+    "80bbd002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
     "0f84ab000000"  #            je     after
-    "4c8ba398020000"  #            mov    TABLE(%rbx),%r12
+    "4c8ba3d8020000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
-    "4c3b83a0020000"  # site:      cmp    COUNT(%rbx),%r8
+    "4c3b83e0020000"  # site:      cmp    COUNT(%rbx),%r8
     "7370"  #            jae    healed
-    "488b8ba0020000"  #            mov    COUNT(%rbx),%rcx
+    "488b8be0020000"  #            mov    COUNT(%rbx),%rcx
     "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx           behind table and displaced bytes: the ranks
     "4c01e1"  #            add    %r12,%rcx
     "46380c01"  #            cmp    %r9b,(%rcx,%r8)
@@ -122,10 +132,10 @@ _HANDLER: Final = bytes.fromhex(
     "4889e6"  #            mov    %rsp,%rsi
     "ba08000000"  #            mov    $0x8,%edx
     "b811000000"  #            mov    $0x11,%eax                   pread64: what stands there, as far as it goes
-    "e8c8000000"  #            call   some
+    "e8eb000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
     "753b"  #            jne    on
-    "488b93b0020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
+    "488b93f0020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
     "4885d2"  #            test   %rdx,%rdx
     "7417"  #            je     write
     "4c89c1"  #            mov    %r8,%rcx
@@ -135,23 +145,23 @@ _HANDLER: Final = bytes.fromhex(
     "48330424"  #            xor    (%rsp),%rax
     "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb3a0020000"  # write:     mov    COUNT(%rbx),%rsi
+    "488bb3e0020000"  # write:     mov    COUNT(%rbx),%rsi
     "498d34f4"  #            lea    (%r12,%rsi,8),%rsi           behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
-    "e882000000"  #            call   one
+    "e8a5000000"  #            call   one
     "49ffc0"  # on:        inc    %r8
     "eb87"  #            jmp    site
     "4183f903"  # healed:    cmp    $0x3,%r9d
     "7522"  #            jne    after
-    "4883bbb002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
+    "4883bbf002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
     "7518"  #            jne    after
     "c6042400"  #            movb   $0x0,(%rsp)                  this region has no int3 any more
-    "4c8d9390020000"  #            lea    ARMED(%rbx),%r10
+    "4c8d93d0020000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
-    "e855000000"  #            call   one
-    "488b9b88020000"  # after:     mov    NEXT(%rbx),%rbx
+    "e878000000"  #            call   one
+    "488b9bc8020000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "0f8538ffffff"  #            jne    region
     "41ffc1"  #            inc    %r9d
@@ -175,6 +185,16 @@ _HANDLER: Final = bytes.fromhex(
     "0f05"  #            syscall
     "4883c418"  #            add    $0x18,%rsp
     "c3"  #            ret
+    "488d3d35000000"  # open:      lea    path,%rdi
+    "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
+    "31d2"  #            xor    %edx,%edx
+    "b802000000"  #            mov    $0x2,%eax
+    "0f05"  #            syscall
+    "c3"  #            ret
+    "bf04000000"  # set:       mov    $0x4,%edi                    PR_SET_DUMPABLE
+    "b89d000000"  # prctl:     mov    $0x9d,%eax                   prctl
+    "0f05"  #            syscall
+    "c3"  #            ret
     "ba01000000"  # one:       mov    $0x1,%edx
     "4489ef"  # some:      mov    %r13d,%edi
     "0f05"  #            syscall
@@ -182,28 +202,28 @@ _HANDLER: Final = bytes.fromhex(
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x252
-_PATH_OFFSET: Final = 0x268
+_RESTORER_OFFSET: Final = 0x29A
+_PATH_OFFSET: Final = 0x2A8
 _PATH: Final = b"/proc/self/mem\0"
 
-_RECORD_OFFSET: Final = 0x278
+_RECORD_OFFSET: Final = 0x2B8
 _RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
 it, and their ranks), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program
 changes none of these sites: behind the ranks two words for each site, what stands there from the int3 on, and which
 bits of that tell that it is ours (`made_sites`).
 """
-_MAGIC: Final = b"dtrap 4\0"
+_MAGIC: Final = b"dtrap 5\0"
 _WITNESS: Final = struct.Struct("<2Q")
-_ARMED_OFFSET: Final = 0x290
-PROGRAM_OFFSET: Final = 0x2B8
+_ARMED_OFFSET: Final = 0x2D0
+PROGRAM_OFFSET: Final = 0x2F8
 """At home: the disposition of SIGTRAP that the program has set, and behind it the set of the other signals for whose
 handlers the program has SIGTRAP blocked.
 """
 _MASKING: Final = struct.Struct("<Q")
-_WAITING_OFFSET: Final = 0x2E0
+_WAITING_OFFSET: Final = 0x320
 _WAITING: Final = struct.Struct("<BBHI")
-_MOST_WAITING: Final = 36
+_MOST_WAITING: Final = 28
 """At home: the signals that wait for a thread to come out of line. Each is in the first byte if the thread comes to the
 end of a copy that stops, else in the second; behind them are the time (seconds, modulo 65,536) and the thread.
 """

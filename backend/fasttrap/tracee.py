@@ -214,9 +214,19 @@ class Threads:
                 self._hold(*taken)
 
     def _will_be_held(self, tid: int) -> bool:
-        if tid in self.held or _in_vfork(tid):
+        if tid in self.held or self._is_in_vfork(tid):
             return False
         return tid != self.pid or len(self.known) == 1 or not procfs.has_exited(tid)
+
+    def _is_in_vfork(self, tid: int) -> bool:
+        """Tell whether the thread waits in the kernel for its vfork child: it doesn't stop before that is over."""
+        place = _waits_at(tid)
+        if place != _UNTOLD:
+            return place in _VFORK
+        # Or it isn't told, since nobody may look into the process.
+        return procfs.waits_deeply(tid) and any(
+            child in self.known or child in self.held for child in procfs.children(tid, tid)
+        )
 
     def take(self, kind: int, tid: int) -> tuple[int, int]:
         """Wait for the next stop or end, of any tracee (os.P_ALL) or of one (os.P_PID, its tid); return whose
@@ -360,13 +370,17 @@ def _never_leaves_kernel(tid: int) -> bool:
     return procfs.is_marked_as_worker(tid) and signal_set(tid, "SigBlk:") == _ALL_BLOCKED
 
 
-def _in_vfork(tid: int) -> bool:
-    """Tell whether the thread waits in the kernel for its vfork child: it doesn't stop before that is over."""
+_VFORK = ("kernel_clone", "_do_fork", "wait_for_vfork_done")
+_UNTOLD = "0"
+
+
+def _waits_at(tid: int) -> str:
+    """Return the function of the kernel in which a thread waits, as far as that is told."""
     try:
         with open(f"/proc/{tid}/wchan", encoding="ascii") as file:
-            return file.read() in ("kernel_clone", "_do_fork", "wait_for_vfork_done")
+            return file.read()
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ""
 
 
 def signal_set(tid: int, name: str) -> int:

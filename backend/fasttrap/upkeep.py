@@ -10,7 +10,7 @@ import errno
 from signal import SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
-from backend.fasttrap import disposition, inject, safety, signals, sigtrap, trap_mask
+from backend.fasttrap import disposition, dumpable, inject, safety, signals, sigtrap, trap_mask
 from backend.fasttrap.disposition import Action
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler
@@ -166,8 +166,16 @@ def _write_action(process: Process, thread: Thread, action: disposition.Action) 
 
 
 def free_child(process: Process, child: int) -> None:
-    """Take from a forked child, at its first stop, what it has inherited of us, and let it go."""
-    memory = Memory(child)
+    """Take from a forked child, at its first stop, what it has inherited of us, and let it go. Where its memory can't
+    be had the safety handler, which it has inherited as well, takes the int3s away at the first.
+    """
+    try:
+        memory = dumpable.memory_of_child(process, child)
+    except TraceeEnded:
+        return
+    except CannotInject:
+        ptrace.detach(child)
+        return
     try:
         process.restore_text(memory)
         safety.disarmed(memory, process.tracepoints.space.regions)
@@ -215,9 +223,12 @@ def free_guest(process: Process, guest: Thread) -> None:
 
 def ignore_again(tid: int) -> None:
     """Exec keeps an ignored signal ignored but resets a handler, which ours was: set what the program
-    had set.
+    had set. Not in a program that its user may execute but not read.
     """
-    memory = Memory(tid)
+    try:
+        memory = Memory(tid)
+    except PermissionError:
+        return
     try:
         disposition.write_action(
             tid, inject.find_gate(tid, memory), memory, disposition.Action(disposition.IGNORE)

@@ -147,11 +147,21 @@ def children(pid: int, tid: int) -> list[int]:
 
 def has_exited(tid: int) -> bool:
     """Tell whether a thread is a zombie, as the first one of a process may be while others live."""
+    return _state(tid) in (b"Z", b"X")
+
+
+def waits_deeply(tid: int) -> bool:
+    """Tell whether a thread waits in the kernel where no signal but SIGKILL reaches it (TASK_KILLABLE), if that."""
+    return _state(tid) == b"D"
+
+
+def _state(tid: int) -> bytes:
+    """Return a thread's state, one letter; nothing if it has ended."""
     try:
         with open(f"/proc/{tid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+            return file.read().rpartition(b")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return b""
 
 
 def is_marked_as_worker(tid: int) -> bool:

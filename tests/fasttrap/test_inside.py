@@ -12,13 +12,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from backend.fasttrap.in_target import Installed, surroundings
 from backend.fasttrap.program import Descriptors, NativeOptions, NativeProgram
+from backend.fasttrap.tracee import Memory
 from backend.linux.native_call import native_function
 from dlang.aggregation_store import DeleteKeys
 from dlang.items import Row
@@ -64,13 +65,24 @@ def inside(text: str, sites: int = 1, options: NativeOptions | None = None) -> I
     plan = process_plan(text, sites)
     memory = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=7)
     room = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    with Descriptors.open() as descriptors, NativeProgram(plan, None, options, descriptors) as program:
+    with (
+        closing(Memory(os.getpid())) as process,
+        Descriptors.open() as descriptors,
+        NativeProgram(plan, None, options, descriptors) as program,
+    ):
         code = program.image.inside
         assert code is not None
         own = program.clauses.memory
         around = surroundings(os.getpid())
         installed = Installed(
-            code, program.image.regions, own, around, own.address, room + _CODE_AT, descriptors.memory
+            process,
+            code,
+            program.image.regions,
+            own,
+            around,
+            own.address,
+            room + _CODE_AT,
+            descriptors.memory,
         )
         installed.prepare(os.getpid(), write)
         installed.set_gate(GATE_OPEN)

@@ -143,6 +143,7 @@ class Image(Memory):
         ("made", True, MOV_8_TO_EAX_RET),
         ("own", True, b""),
         ("waiting", True, b""),
+        ("undumpable", True, b""),
     ],
 )
 def test_safety_handler_takes_int3s_away_or_goes_on_in_the_copy_or_waits(

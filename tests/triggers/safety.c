@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <sys/syscall.h>
@@ -47,7 +48,7 @@ static long takes_waiting(long place, void *copy)
 	signal(SIGUSR1, on_user);
 	waiting[0].at_stop = SIGKILL, waiting[0].thread = gettid() + 1;
 	waiting[1].late = SIGKILL, waiting[1].thread = gettid();
-	waiting[35].at_stop = SIGUSR1, waiting[35].thread = gettid();
+	waiting[27].at_stop = SIGUSR1, waiting[27].thread = gettid();
 	return call(copy) == 5 && sent == 1 ? 0 : 13;
 }
 static void *map(unsigned long at, long size, int access)
@@ -63,6 +64,7 @@ static void *mend(void *unused)
 }
 int main(int argc, char **argv)
 {
+	int forbidden = strcmp(argv[2], "undumpable") == 0;
 	pthread_t thread;
 	FILE *image = fopen(argv[1], "rb");
 	page = map(0x10000000, 8192, PROT_READ | PROT_WRITE | PROT_EXEC);
@@ -77,6 +79,8 @@ int main(int argc, char **argv)
 	memcpy(&action, page + 2048, sizeof action);
 	if (syscall(SYS_rt_sigaction, SIGTRAP, &action, 0, 8))
 		return 3;
+	if (forbidden && ((geteuid() == 0 && setresuid(65534, 65534, 65534)) || prctl(PR_SET_DUMPABLE, 0)))
+		return 14;
 	/* One in scratch memory: the thread has been sent to its copy, and the handler lets it go on. */
 	memcpy(page + 6000, "\xcc\xb8\x05\x00\x00\x00\xc3", 7);
 	if (call(page + 6000) != 5)
@@ -93,7 +97,9 @@ int main(int argc, char **argv)
 		return 5;
 	if (strcmp(argv[2], "made") == 0 && (sites[0] != 0x90 || sites[64] != 0xcc))
 		return 8;
-	if (strcmp(argv[2], "heal") == 0 && (sites[0] != 0x90 || sites[64] != 0x90))
+	if (forbidden && prctl(PR_GET_DUMPABLE) != 0)
+		return 15;
+	if ((forbidden || strcmp(argv[2], "heal") == 0) && (sites[0] != 0x90 || sites[64] != 0x90))
 		return 7;
 	raise(SIGTRAP);
 	return 0;
