@@ -20,7 +20,7 @@ def leave(process: Process) -> None:
     The safety handler goes last, when no thread but one is held any more: should the tracer be killed before,
     threads stopped at int3s need it. Where the kernel has forgotten it, or a handler of the program's own, that comes
     back first: threads may be let go with a SIGTRAP for it. A thread that can't be stopped (it waits for its
-    vfork child) is let go by the end of the tracer.
+    vfork child) is let go by the end of the tracer; where all of them do, SIGTRAP's disposition stays as it is.
     """
     last = None
     with contextlib.suppress(ProcessGone):

@@ -324,6 +324,9 @@ class Engine:
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
         self.hold()
+        if self.process.tracepoints.table:
+            with contextlib.suppress(ProcessGone, CannotInject):
+                self._spare_thread()  # in whose name SIGTRAP's disposition is put back
         leave(self.process)
         self._process = None
 

@@ -77,6 +77,21 @@ def test_kernel_has_the_programs_setting_again_after_detach(triggers: Triggers, 
         assert run.process.wait(TIMEOUT_S) == 0
 
 
+def test_kernel_has_it_also_after_detaching_from_a_process_that_waits_for_its_child_of_vfork(
+    triggers: Triggers,
+) -> None:
+    with traced(triggers.path("undumpable"), ["work"], "vfork") as run:
+        lines = output(run.process)
+        assert lines.readline() == "ready\n"
+        assert sigtrap_in(run, "SigCgt"), "the safety handler is in force"
+        run.tracing.tracer.hold()
+        tell_go(run.process)  # and the child, which is held, lets the process go when it goes on
+        run.tracing.tracer.detach()
+        assert not sigtrap_in(run, "SigCgt")
+        assert lines.readline() == "7 0\n"
+        assert run.process.wait(TIMEOUT_S) == 0
+
+
 def sigtrap_in(run: Traced, line: str) -> bool:
     """Whether SIGTRAP is in one of the sets of /proc/PID/status."""
     text = Path(f"/proc/{run.process.pid}/status").read_text()
