@@ -48,7 +48,7 @@ class Action:
 
     @property
     def is_for_once(self) -> bool:
-        return self.flags & SA_RESETHAND != 0
+        return self.is_handler and self.flags & SA_RESETHAND != 0
 
     @property
     def blocks_trap(self) -> bool:

@@ -350,6 +350,14 @@ class Process:
             self.handler_lost = not has_handler(own, SIGTRAP)
             self._tell_loop()
 
+    def own_handler_is_spent(self) -> None:
+        """Note that the kernel has called the handler that the program has set for SIGTRAP to be called once: the next
+        hit puts the safety handler in its place.
+        """
+        self.sigtrap.spend(self.tracepoints.memory)
+        self.handler_lost = self.sigtrap.safe
+        self._tell_loop()
+
     def handler_is_back(self) -> None:
         """Note that the kernel has it again."""
         self.handler_lost = False

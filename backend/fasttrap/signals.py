@@ -62,9 +62,9 @@ def deliver(
     pid: int,
     used: Set[int],
     return_is_seen: Callable[[], bool],
-) -> None:
+) -> bool:
     """Deal with the signal-delivery-stop of a thread, and resume it, with the signal or to a place fit for
-    it. `return_is_seen` tells whether the signal has a handler whose return comes to us.
+    it; tell whether with the signal. `return_is_seen` tells whether that has a handler whose return comes to us.
 
     Raises ProcessLookupError or ProcessGone if the thread is killed meanwhile.
     """
@@ -78,7 +78,7 @@ def deliver(
             thread.repeats.append(thread.skip)
             thread.skip = None
         ptrace.cont(thread.tid, number)
-        return
+        return True
     info = ptrace.signal_info(thread.tid)
     resume = tracepoints.translate(route, pc)
     assert resume is not None, (hex(pc), route)
@@ -108,10 +108,12 @@ def deliver(
         if route is not stopping:
             ptrace.set_instruction_pointer(thread.tid, stopping.copy.slot + place)
         ptrace.cont(thread.tid)
+        return False
     else:
         if not _completed_by_us(thread, route, resume, tracepoints.memory, pid):
             _repeat_after_handler(thread, route, resume, return_is_seen)
         ptrace.cont(thread.tid, number)
+    return True
 
 
 def _completed_by_us(thread: Thread, route: Route, resume: Resume, memory: Memory, pid: int) -> bool:

@@ -9,7 +9,8 @@ constant loaded into eax before) brings those calls to us.
 Instead of what the program has set, the kernel is given the safety handler (`safety`), for the time when there is
 no tracer any more: if it is killed while threads are stopped at int3s, they would die of the signals that they are
 in the middle of. That calls the program's own handler, if there is one, for what is not ours. One that is to be
-called once only (SA_RESETHAND), which the kernel then forgets, it is given itself. Either runs with SIGTRAP unblocked,
+called once only (SA_RESETHAND), which the kernel then forgets, it is given itself, and after the call the safety
+handler. Either runs with SIGTRAP unblocked,
 so that int3s in it, and in the return from it, spoil nothing.
 """
 
@@ -89,6 +90,12 @@ class Sigtrap:
             if found.handler not in ours:
                 write_action(tid, gate, memory, found)
             self.safe = False
+
+    def spend(self, memory: Memory) -> None:
+        """Of a handler of the program's that is to be called once: it has been, and the kernel has the default."""
+        self.program = replace(self.program, handler=DEFAULT)
+        self.safe = self.safety is not None
+        self.note(memory)
 
     def exchange(self, registers: Registers, memory: Memory) -> Action | None:
         """Answer a program's rt_sigaction for SIGTRAP from the book; return what the kernel is to be given,

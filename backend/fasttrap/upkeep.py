@@ -7,6 +7,7 @@ thread stopped.
 
 import contextlib
 import errno
+from dataclasses import replace
 from signal import SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
@@ -30,11 +31,24 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
     if wait is not None:
         # It stops again at the handler's first instruction.
         ptrace.interrupt(thread.tid)
-    signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
+    is_delivered = signals.deliver(thread, number, process.tracepoints, process.pid, used, return_is_seen)
+    if is_delivered and number == SIGTRAP:
+        _note_call(process, thread)
     process.tracepoints.note_waiting(thread)
     if wait is not None:
         process.threads.held[thread.tid] = inject.await_stop(thread.tid)
         trap_mask.return_to_mask(process, thread.tid, wait)
+
+
+def _note_call(process: Process, thread: Thread) -> None:
+    """The program's handler for SIGTRAP is called: where that is to be once the kernel forgets it."""
+    action = _own_action(process, thread)
+    if not action.is_for_once:
+        return
+    if thread.guest:
+        process.own_actions[thread.tid] = replace(action, handler=disposition.DEFAULT)
+    else:
+        process.own_handler_is_spent()
 
 
 def foreign_trap(process: Process, thread: Thread) -> None:
@@ -92,8 +106,7 @@ def keep_handler(process: Process, tid: int) -> None:
 
 
 def _is_spoilt(process: Process, thread: Thread) -> bool:
-    program = process.sigtrap.program
-    return program.is_handler and not program.is_for_once and not has_handler(thread.tid, SIGTRAP)
+    return _own_action(process, thread).is_handler and not has_handler(thread.tid, SIGTRAP)
 
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:

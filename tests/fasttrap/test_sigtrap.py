@@ -20,6 +20,11 @@ EXPECTED = {
     "hb": "first: handled blocked\nunblocked: handled\nhandled 0\n",
     "hbr": "first: handled blocked\nraised: handled blocked\nunblocked: handled\nhandled 1\n",
     "hq": "first: handled\nqueued: handled\nsum 7\nhandled 1\n",
+    "ho": "first: handled\nhandled 0\n",
+    "hor": "first: handled\nraised: default\nhandled 1\n",
+    "ho3": "first: handled\nint3: default\nhandled 1\n",
+    "hoq": "first: handled\nqueued: default\nsum 7\nhandled 1\n",
+    "hobr": "first: handled blocked\nraised: handled blocked\nunblocked: default\nhandled 1\n",
     "hbq": "first: handled blocked\nqueued: handled blocked\nunblocked: handled\nsum 7\nhandled 1\n",
     "ibr": "first: ignored blocked\nraised: ignored blocked\nunblocked: ignored\nhandled 0\n",
 }
@@ -56,14 +61,14 @@ def test_process_is_let_go_in_the_middle_of_own_int3s(triggers: Triggers) -> Non
         assert (run.process.returncode, printed, errors) == (0, "handled 120000\n", "")
 
 
-@pytest.mark.parametrize("how", ["r", "3"])
+@pytest.mark.parametrize("how", ["r", "3", "horR", "ho3R"])
 def test_sigtrap_by_default_kills_the_program_as_untraced(triggers: Triggers, how: str) -> None:
     with traced(triggers.path("sigtrap"), ["probed"], how) as run:
         run.tracing.wait_end()
         assert run.process.wait(TIMEOUT_S) == -signal.SIGTRAP
 
 
-@pytest.mark.parametrize("what", ["w", "iw", "hw", "bw", "ibw"])
+@pytest.mark.parametrize("what", ["w", "iw", "hw", "bw", "ibw", "how", "horw"])
 def test_kernel_has_the_programs_setting_again_after_detach(triggers: Triggers, what: str) -> None:
     with traced(triggers.path("sigtrap"), ["probed"], what) as run:
         lines = output(run.process)
@@ -71,7 +76,7 @@ def test_kernel_has_the_programs_setting_again_after_detach(triggers: Triggers, 
             pass
         run.tracing.tracer.detach()
         assert sigtrap_in(run, "SigIgn") == ("i" in what)
-        assert sigtrap_in(run, "SigCgt") == ("h" in what)
+        assert sigtrap_in(run, "SigCgt") == ("h" in what and what != "horw")
         assert not sigtrap_in(run, "SigBlk")
         tell_go(run.process)
         assert run.process.wait(TIMEOUT_S) == 0

@@ -39,6 +39,7 @@ static void say(const char *when)
 int main(int argc, char **argv)
 {
 	int before = argc > 2;
+	int once = strchr(argv[1], 'o') ? SA_RESETHAND : 0;
 	sigset_t trap;
 
 	sigemptyset(&trap);
@@ -48,7 +49,7 @@ int main(int argc, char **argv)
 	if (strchr(argv[1], 'i'))
 		signal(SIGTRAP, SIG_IGN);
 	if (strchr(argv[1], 'h'))
-		sigaction(SIGTRAP, &(struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART}, NULL);
+		sigaction(SIGTRAP, &(struct sigaction){.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART | once}, NULL);
 	if (strchr(argv[1], 'b'))
 		sigprocmask(SIG_BLOCK, &trap, NULL);
 	if (!before)
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
 		asm volatile("int3");
 		say("int3");
 	}
+	if (strchr(argv[1], 'R'))
+		raise(SIGTRAP);
 	if (strchr(argv[1], 'b')) {
 		probed(2);
 		sigprocmask(SIG_UNBLOCK, &trap, NULL);
