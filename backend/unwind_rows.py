@@ -260,7 +260,7 @@ def _common(data: bytes, at: int, end: int) -> _Common:
         return broken
     usable = returns == _RETURN_ADDRESS and encoding in _POINTERS and at <= end
     signal = b"S" in augmentation
-    initial = data[at:end].rstrip(b"\0")
+    initial = _without_padding(data[at:end])
     return _Common(code_factor, data_factor, encoding, augmentation[:1] == b"z", signal, initial, not usable)
 
 
@@ -283,7 +283,15 @@ def _function(data: bytes, at: int, end: int, address: int, common: _Common) -> 
         at += extra
     if at > end or length == 0 or start & ~((1 << 63) - 1):
         return None
-    return start, length, data[at:end].rstrip(b"\0")
+    return start, length, _without_padding(data[at:end])
+
+
+_MOST_ZEROS: Final = 8
+
+
+def _without_padding(instructions: bytes) -> bytes:
+    """Cut the nops at the end short, so that equal functions are known as such. Some may be the last operand."""
+    return instructions.rstrip(b"\0") + bytes(_MOST_ZEROS)
 
 
 def _run(common: _Common, instructions: bytes) -> Iterator[tuple[int, int]]:

@@ -129,10 +129,18 @@ def test_every_function_and_every_call_of_a_known_program_is_in_the_table(
 
 
 @pytest.mark.parametrize("engine", SERVED_BY)
-def test_hits_of_each_module_equal_the_counts_of_its_probes_in_ls(tmp_path: Path, engine: str) -> None:
+def test_hits_of_each_module_equal_the_counts_of_its_probes(tmp_path: Path, engine: str) -> None:
     program = "pid$target:::entry { @[probemod] = count(); }"
     found = covered(
-        tmp_path, "-q", *SERVED_BY[engine], "-n", program, "-o", f"{tmp_path}/out", "-c", "ls -l /usr"
+        tmp_path,
+        "-q",
+        *SERVED_BY[engine],
+        "-n",
+        program,
+        "-o",
+        f"{tmp_path}/out",
+        "-c",
+        "/usr/bin/python3 -V",
     )
     counted = counts((tmp_path / "out").read_text())
     assert len(counted) >= 2 and sum(counted.values()) > 1000

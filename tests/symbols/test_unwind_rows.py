@@ -12,7 +12,8 @@ import pytest
 from backend.symbols_elf import file_image, read_elf
 from backend.unwind_rows import Rows, entries, joined_rows, unwind_rows
 from dlang.unwind_format import BLOCK_BITS, SAVED_AT_RBP, Way
-from tests.harness.triggers import Triggers
+from tests.fasttrap.tracing import function_offsets
+from tests.harness.triggers import Triggers, compile_c
 
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
 _FUNCTION = re.compile(r"^[0-9a-f]+ [0-9a-f]+ [0-9a-f]+ FDE cie=\S+ pc=([0-9a-f]+)\.\.([0-9a-f]+)")
@@ -93,6 +94,17 @@ def test_an_aligned_frame_s_caller_is_found_through_rbp(triggers: Triggers) -> N
     indirect = [rule for rule in rules if rule & 7 == Way.INDIRECT]
     assert [(rule >> 3 & 15, rule >> 7 & 31) for rule in indirect] == [(6, SAVED_AT_RBP)] * len(indirect)
     assert indirect
+
+
+def test_zeros_at_the_end_of_instructions_may_be_an_operand(tmp_path: Path) -> None:
+    source = tmp_path / "ends.c"
+    source.write_text(
+        'asm(".globl ends; .type ends,@function; ends: .cfi_startproc; push %rbp; .cfi_def_cfa_offset 16;"'
+        '    ".cfi_offset 6,-16; nop;"'
+        '    ".cfi_escape 0x2e,0; nop; ret; .cfi_endproc");'  # GNU_args_size 0, and nops to fill the entry up
+    )
+    program = compile_c(source, tmp_path / "ends", ("-shared",))
+    assert shown(rule_at(rows_of(program), function_offsets(program)["ends"] + 2)) == ("rsp+16", "c-16c-8")
 
 
 def test_a_file_that_lies_gives_rows_or_none() -> None:
