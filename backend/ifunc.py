@@ -20,13 +20,14 @@ from backend.errors import MalformedElf
 from backend.function_table import Function
 from backend.linux.procfs import RemoteAddr
 from backend.objects import LoadedObject
-from backend.symbols_elf import SYMBOL, ElfFile, Section, SectionType, name_places
+from backend.symbols_elf import SYMBOL, ElfFile, Section, SectionType
 
 ReadMemory = Callable[[int, int], bytes]
 """Takes runtime address and size; returns the readable bytes from there, fewer or none where memory ends."""
 
 _RELA = struct.Struct("<QQq")
 _R_64, _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 1, 6, 7, 37
+_BY_NAME = frozenset((_R_64, _R_GLOB_DAT, _R_JUMP_SLOT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,28 +151,37 @@ def _irelative_slots(file: ElfFile) -> Iterator[tuple[int, int]]:
 
 def _symbol_slots(file: ElfFile, names: Iterable[str]) -> Iterator[tuple[str, int]]:
     """Yield symbol name and slot (a virtual address) of each relocation by one of these names."""
-    named_by_table: dict[int, dict[int, str]] = {}
+    wanted = {name.encode("utf-8", "surrogatepass"): name for name in names}
     for section, data in _relocations(file):
-        if section.link not in named_by_table:
-            named_by_table[section.link] = _symbol_indexes(file, section.link, names)
-        named = named_by_table[section.link]
-        if not named:
-            continue
-        for slot, info, addend in _RELA.iter_unpack(data):
-            name = named.get(info >> 32)
-            if name is not None and addend == 0 and info & 0xFFFFFFFF in (_R_64, _R_GLOB_DAT, _R_JUMP_SLOT):
-                yield name, slot
+        bound = [
+            (slot, info >> 32)
+            for slot, info, addend in _RELA.iter_unpack(data)
+            if addend == 0 and info & 0xFFFFFFFF in _BY_NAME
+        ]
+        named = _named_symbols(file, section.link, {index for _, index in bound}, wanted)
+        yield from ((named[index], slot) for slot, index in bound if index in named)
 
 
-def _symbol_indexes(file: ElfFile, table: int, names: Iterable[str]) -> dict[int, str]:
-    """Return the names of the symbols of section `table` that have one of these names, by their indexes."""
+def _named_symbols(
+    file: ElfFile, table: int, indexes: Iterable[int], wanted: Mapping[bytes, str]
+) -> dict[int, str]:
+    """Return the names of those of the symbols with these indexes of section `table` that have one of these names.
+
+    Few symbols are asked about and looked up, where a program may define half a million.
+    """
     if not 0 < table < len(file.sections):
         return {}
     symbols = file.sections[table]
     if symbols.type != SectionType.DYNSYM or symbols.link >= len(file.sections):
         return {}
     strings = file.section_bytes(file.sections[symbols.link])
-    at = dict(name_places(strings, names))
     data = file.section_bytes(symbols)
-    rows = SYMBOL.iter_unpack(data[: len(data) // SYMBOL.size * SYMBOL.size])
-    return {index: at[row[0]] for index, row in enumerate(rows) if row[0] in at}
+    longest = max(map(len, wanted), default=0)
+    found: dict[int, str] = {}
+    for index in indexes:
+        if (index + 1) * SYMBOL.size <= len(data):
+            at = SYMBOL.unpack_from(data, index * SYMBOL.size)[0]
+            text, end, _ = strings[at : at + longest + 1].partition(b"\0")
+            if end and text in wanted:
+                found[index] = wanted[text]
+    return found
