@@ -62,6 +62,8 @@ def _of_object(symbols: Symbols, loaded: LoadedObject, start: int, end: int) -> 
     """Return the function of an object at these addresses of its file."""
     try:
         code = symbols.code(loaded)
-        return NotWhole("its file can't be read", start) if code is None else code.whole(start, end)
+        return (
+            NotWhole("its file can't be read", start) if code is None else code.whole(code.sweep(start, end))
+        )
     except MalformedElf as error:
         return NotWhole(error.reason, start)

@@ -10,7 +10,6 @@ Return addresses are not: they follow from the calls themselves.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import compress
 from types import ModuleType
 from typing import Final
 
@@ -21,7 +20,7 @@ from backend.symbols_elf import Section
 from scratch import encoding, flow, jump_tables, sweep
 from scratch.address_set import AddressSet
 from scratch.flow import NotWhole
-from scratch.sweep import Flow
+from scratch.sweep import Flow, Swept
 
 _CHUNK: Final = 4 << 20
 """Bytes of code swept at a time."""
@@ -95,26 +94,36 @@ class _Finder:
     def _follow(self, jumps: list[int]) -> None:
         """Mark where indirect jumps lead, each function's once."""
         code = self._code
-        functions = sorted({code.around(jump) for jump in jumps})
-        parts = [function for function in functions if code.is_part(function[0])]
+        parts: list[tuple[int, int]] = []
         done: set[int] = set()
-        for start, end in functions:
-            if (start, end) not in parts:
-                self._decode(start, end, done)
+        for start, end in self._functions(jumps):
+            if code.is_part(start):
+                parts.append((start, end))
+            else:
+                done.update(self._decode(code.sweep(start, end)))
         for start, end in parts:
             # A part that its function's direct jumps lead to was decoded with it; else it is on its own, and
             # what its jumps do depends on what came before.
             if start not in done:
-                self._mark_all(start, end)
+                self._marker.mark_beginnings(code.sweep(start, end))
 
-    def _decode(self, start: int, end: int, done: set[int]) -> None:
-        found = self._code.whole(start, end)
+    def _functions(self, jumps: list[int]) -> list[tuple[int, int]]:
+        """Return the ranges that jumps, ascending, are in, each once, ascending."""
+        found: set[tuple[int, int]] = set()
+        known = 0
+        for jump in jumps:
+            if jump >= known:
+                around = self._code.around(jump)
+                found.add(around)
+                # What lies in the same range and behind the same beginning has the same answer.
+                known = min(around[1], self._code.extent(jump)[1])
+        return sorted(found)
+
+    def _decode(self, function: Swept) -> tuple[int, ...]:
+        """Mark where the jumps of a function lead; return the parts that it turned out to have."""
+        found = self._code.whole(function)
         if isinstance(found, NotWhole):
-            self._mark_all(start, end)
-        else:
-            self._marker.mark(found.targets)
-            done.update(found.parts)
-
-    def _mark_all(self, start: int, end: int) -> None:
-        swept = self._code.sweep(start, end)
-        self._marker.mark(compress(range(start, end), swept.info))
+            self._marker.mark_beginnings(function)
+            return ()
+        self._marker.mark(found.targets)
+        return found.parts

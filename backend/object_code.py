@@ -85,7 +85,8 @@ class ObjectCode:
         found: set[int] = set()
         for start, end in self.text:
             swept = self.sweep(start, end)
-            named = (named_table(swept.bytes_at(jump)) for jump in swept.of(_INDIRECT))
+            # There may be a million jumps, and few different ones.
+            named = map(named_table, set(map(swept.bytes_at, swept.of(_INDIRECT))))
             found.update(table for table in named if table is not None)
         return array("q", sorted(found))
 
@@ -174,9 +175,9 @@ class ObjectCode:
             self.extent(address) if number is None else (self.frames.starts[number], self.frames.ends[number])
         )
 
-    def whole(self, start: int, end: int) -> Function | NotWhole:
-        """Return the function at [start, end) with all its parts decoded."""
-        return whole([self.sweep(start, end)], self.read, self.landing_pads, self.split_off, self.tables)
+    def whole(self, function: Swept) -> Function | NotWhole:
+        """Return the function whose range was swept, with all its parts decoded."""
+        return whole([function], self.read, self.landing_pads, self.split_off, self.tables)
 
     def _section(self, address: int) -> Section | None:
         place = bisect_right(self._sections, address, key=lambda section: section.address) - 1

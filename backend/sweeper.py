@@ -21,6 +21,8 @@ _READ_BEYOND: Final = 32
 
 _SHORTEST_LEA: Final = 6
 _NO_MORE: Final = (1 << 64) - 1
+_DIGITS: Final = bytes(b"01"[info > 0] for info in range(256))
+"""For each byte of Swept.info, as a binary digit: does something begin there?"""
 
 
 def sweep(code: bytes, address: int, starts: Iterable[int] = ()) -> Swept:
@@ -70,6 +72,18 @@ class Marker:
             at = address - self.start
             if 0 <= at < self.size:
                 self.bits[at >> 3] |= 1 << (at & 7)
+
+    def mark_beginnings(self, swept: Swept) -> None:
+        """Put the addresses of all instructions of a sweep into the set, all at once: some code has millions."""
+        low, high = max(swept.address, self.start), min(swept.end, self.start + self.size)
+        info = swept.info[max(low - swept.address, 0) : max(high - swept.address, 0)]
+        if info:
+            at = low - self.start
+            place = slice(at >> 3, (at + len(info) + 7) >> 3)
+            known = self.bits[place]
+            new = int(info.translate(_DIGITS)[::-1], 2) << (at & 7)
+            both = new | int.from_bytes(known, "little")
+            self.bits[place] = array("B", both.to_bytes(len(known), "little"))
 
 
 def _run(

@@ -36,7 +36,7 @@ def entries(code: ObjectCode, table: FunctionTable) -> Iterator[int]:
 def returns(code: ObjectCode, table: FunctionTable) -> Iterator[int]:
     """Yield where functions with symbols are left."""
     for function in table:
-        found = code.whole(function.address, function.address + function.size)
+        found = code.whole(code.sweep(function.address, function.address + function.size))
         if isinstance(found, Function):
             yield from (one.address for one in found.exits)
 

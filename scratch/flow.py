@@ -115,10 +115,8 @@ class _Whole:
     def decode(self) -> Function | NotWhole:
         if not self._parts[0].code:
             return NotWhole("no code", self._parts[0].address)
-        starts = array("Q")
         exits: list[Exit] = []
         for part in self._parts:
-            starts.extend(compress(range(part.address, part.end), part.info))
             left = self._direct(part)
             if isinstance(left, NotWhole):
                 return left
@@ -126,6 +124,9 @@ class _Whole:
             if isinstance(other, NotWhole):
                 return other
             exits += sorted(left + other, key=lambda one: one.address)
+        starts = array("Q")
+        for part in self._parts:
+            starts.extend(compress(range(part.address, part.end), part.info))
         parts = tuple(part.address for part in self._parts)
         targets = frozenset(self._targets)
         return Function(parts, starts, tuple(exits), targets, any(map(_falls_off, self._parts)))

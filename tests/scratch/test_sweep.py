@@ -151,3 +151,14 @@ def test_constants_are_addresses_only_where_code_is_linked_for_its_place() -> No
     code = b"\xbf\x20\x00\x40\x00\xff\x24\xc5\x30\x00\x40\x00"  # mov $0x400020,%edi; jmp *0x400030(,%rax,8)
     assert marked(code, 0x400000, absolute=True)[0] == {0x20, 0x30}
     assert marked(code, 0x400000)[0] == set()
+
+
+@pytest.mark.parametrize("at", [-3, 0, 1, 5, 13, 61, 64, 70])
+def test_all_beginnings_of_a_sweep_are_marked_at_once_within_the_set(at: int) -> None:
+    code = b"\x55\x48\x89\xe5\x0f\x05\x06\xc3"  # push; mov; syscall; none; ret
+    marker = Marker(AT, AT + 64, absolute=False)
+    marker.mark([AT + 2, AT + 63])
+    marker.mark_beginnings(sweep(code, AT + at))
+    bits = int.from_bytes(marker.bits.tobytes(), "little")
+    expected = {2, 63} | {at + begins for begins in (0, 1, 4, 6, 7) if 0 <= at + begins < 64}
+    assert {bit for bit in range(8 * len(marker.bits)) if bits >> bit & 1} == expected

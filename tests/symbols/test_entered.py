@@ -22,7 +22,7 @@ def test_all_that_leads_into_code_is_in_the_set() -> None:
         assert all(pad in found for pad in code.landing_pads)
         assert all(start in found for start in code.beginnings)
         for function in table[::7]:
-            decoded = code.whole(function.address, function.address + function.size)
+            decoded = code.whole(code.sweep(function.address, function.address + function.size))
             assert isinstance(decoded, Function)
             assert all(target in found for target in decoded.targets)
             swept = code.sweep(function.address, function.address + function.size)

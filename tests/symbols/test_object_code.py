@@ -39,7 +39,7 @@ def test_every_function_of_a_library_is_decoded_whole(path: str, most_conditiona
     kinds: Counter[ExitKind] = Counter()
     with opened(path) as (code, table):
         for function in table:
-            found = code.whole(function.address, function.address + function.size)
+            found = code.whole(code.sweep(function.address, function.address + function.size))
             assert isinstance(found, Function), (function, found)
             kinds.update(one.kind for one in found.exits)
     assert kinds[ExitKind.RETURN] > len(table) / 2
@@ -89,4 +89,4 @@ def test_extent_ends_at_the_next_function() -> None:
 def test_code_that_the_file_has_not_got_is_not_whole() -> None:
     with opened(LIBC) as (code, _):
         assert not code.sweep(16, 32).code
-        assert isinstance(code.whole(16, 32), NotWhole)
+        assert isinstance(code.whole(code.sweep(16, 32)), NotWhole)
