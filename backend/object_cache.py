@@ -1,4 +1,5 @@
-"""Compiled objects kept between runs, so that a program that was compiled before needs no LLVM.
+"""Compiled objects kept between runs, so that a program that was compiled before needs no LLVM; and what was found
+out of large files, which takes seconds.
 
 LLVM is two thirds of a short run's memory and a third of its time. An object's key is all that decides it: the
 IR, the machine, the version of LLVM, and how emit.py uses it. The folder is the user's own; what lies there is loaded
@@ -18,22 +19,33 @@ from typing import Final
 
 import llvmlite
 
-MOST_OBJECTS: Final = 256
-"""Objects kept; when there are more the oldest go."""
+MOST_PROGRAMS: Final = 256
+MOST_FILES: Final = 1024
+MOST_BYTES: Final = 1 << 28
+"""How many compiled objects are kept, what is known of how many files, and how much of either; when there are more the
+oldest go. A program may have two hundred libraries, so one kind must not displace the other.
+"""
+
+_OF_FILE: Final = ".file"
 
 
 def compiled(machine: str, ir_text: str, compile_: Callable[[], bytes]) -> bytes:
     """Return the object of this IR for a machine: the kept one, or what `compile_` makes, which is kept."""
     emit = str(Path(__file__).with_name("emit.py"))
-    return kept(f"{llvmlite.__version__} {machine}\n{ir_text}", (emit,), compile_)
+    return _kept(f"{llvmlite.__version__} {machine}\n{ir_text}", (emit,), compile_, "")
 
 
 def kept(stamp: str, makers: Iterable[str], make: Callable[[], bytes]) -> bytes:
-    """Return what `make` returns, or returned in a run before for the same stamp.
+    """Return what `make` finds out of a file, or found out in a run before for the same stamp.
 
     `makers` are the paths of the modules that decide what it is besides the stamp: with a change of one it is made
     anew.
     """
+    return _kept(stamp, makers, make, _OF_FILE)
+
+
+def _kept(stamp: str, makers: Iterable[str], make: Callable[[], bytes], kind: str) -> bytes:
+    """Do as `kept`, among what has this suffix."""
     folder = _folder()
     if folder is None:
         return make()
@@ -41,7 +53,7 @@ def kept(stamp: str, makers: Iterable[str], make: Callable[[], bytes]) -> bytes:
     for maker in makers:
         digest.update(Path(maker).read_bytes())
     digest.update(stamp.encode())
-    path = folder / digest.hexdigest()
+    path = folder / (digest.hexdigest() + kind)
     with suppress(OSError):
         content = path.read_bytes()
         check, result = content[:32], content[32:]
@@ -90,6 +102,15 @@ def _keep(folder: Path, path: Path, content: bytes) -> None:
     except OSError:
         os.unlink(temporary)
         raise
-    kept = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime)
-    for old in kept[:-MOST_OBJECTS]:
-        old.unlink()
+    _make_room(folder, path.suffix)
+
+
+def _make_room(folder: Path, kind: str) -> None:
+    """Remove the oldest of what has this suffix, as far as it is too many or too much."""
+    found = ((entry.stat(), entry) for entry in folder.iterdir() if entry.suffix == kind)
+    newest_first = sorted(found, key=lambda one: one[0].st_mtime, reverse=True)
+    most, left = MOST_FILES if kind == _OF_FILE else MOST_PROGRAMS, MOST_BYTES
+    for number, (status, entry) in enumerate(newest_first):
+        left -= status.st_size
+        if number >= most or left < 0:
+            entry.unlink()
