@@ -10,7 +10,7 @@ children, exec, the end.
 
 A forked child has the int3s in its copy of the text: they are taken away before it runs, and it goes free.
 A vfork child shares the memory and keeps it: it is our *guest*, executing copies without counting, until it
-executes a program.
+executes a program, or asks to be traced by another (`free_guests`).
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeE
 from backend.fasttrap import (
     disposition,
     dumpable,
+    free_guests,
     inject,
     leftovers,
     safety,
@@ -140,6 +141,7 @@ class Engine:
         self._process: Process | None = None
         self._released = True
         self._changed: list[int] = []
+        self._is_disarmed = False
 
     @property
     def process(self) -> Process:
@@ -253,7 +255,7 @@ class Engine:
     def _spare_thread(self) -> int:
         """Return a held thread in whose name calls can be injected. While all of the process's own wait for children of
         vfork the children go on, for they alone can end that; before the first int3 also while one that has SIGTRAP
-        blocked does.
+        blocked does. Nor is anything written to the text as long as it is executed by children that we don't trace.
 
         Raises ProcessGone, and CannotInject where they take too long.
         """
@@ -262,12 +264,18 @@ class Engine:
         while True:
             tid = process.spare_thread()
             is_late = time.monotonic() > deadline
-            if tid is not None and (process.tracepoints.table or is_late or trap_mask.can_be_told(process)):
+            is_free = process.has_free_guests()
+            if (
+                tid is not None
+                and not is_free
+                and (process.tracepoints.table or is_late or trap_mask.can_be_told(process))
+            ):
                 return tid
             if process.has_executed or all(thread.guest for thread in process.threads.known.values()):
                 raise ProcessGone(process.pid)
             if is_late:
-                raise CannotInject(process.pid, "all its threads wait for children of vfork")
+                reason = "a child that is not traced has its memory"
+                raise CannotInject(process.pid, reason if is_free else _ALL_WAIT)
             for held in list(process.threads.held):
                 self._resume(process.threads, held)
             time.sleep(_VFORK_LOOK_S)
@@ -357,6 +365,7 @@ class Engine:
                     self._cpu.follow(self.control.tid)
                 case Reason.ATTENTION:
                     self.control.attention = 0
+                    self.process.has_free_guests()
                     return self._keep_handler() or self._look_at_jumps() or Called()
                 case Reason.INTERRUPTED:
                     return Called()
@@ -421,7 +430,8 @@ class Engine:
             match meaning:
                 case SignalStop(number) if number == SIGTRAP:
                     happening = self._trapped(thread)
-                    self.process.note(thread)
+                    if tid in self.process.threads.known:  # else it has been let go
+                        self.process.note(thread)
                     return happening
                 case SignalStop(number):
                     upkeep.deliver(self.process, thread, number)
@@ -449,6 +459,8 @@ class Engine:
             if self.process.installed is not None:
                 self.process.installed.forget_threads()
         elif dumpable.shares_memory(self.process, tid):
+            if free_guests.let_go_at_birth(self.process, tid):
+                return False
             self.process.threads.known[tid] = Thread(tid, guest=True)
             self.process.set_gate()
         else:
@@ -519,6 +531,9 @@ class Engine:
             address = self.control.show(at_site.to_bytes())
             self._hit(points.table.identifiers[place], address, self.process.pid, tid)
         trap_mask.block_again(self.process, tid)
+        if free_guests.is_asking(self.process, thread, at_site):
+            self._let_be_traced(thread, at_site)
+            return None
         answered = None
         if site in self.process.watched.settings:
             answered = upkeep.note_setting(self.process, thread, at_site)
@@ -609,6 +624,9 @@ class Engine:
                 self._changed.append(number)
             else:
                 sites.append(Site(address, number))
+        if sites and not free_guests.are_gone(process):
+            self._changed += [site.identifier for site in sites]
+            return
         with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
             sites.sort(key=lambda site: site.address)
             outcomes = prepare_traps(process, SiteBatch(sites), tid)
@@ -653,6 +671,14 @@ class Engine:
         threads.held[thread.tid] = PLAIN_STOP  # and not the signal's stop, which the loop had left there
         trap_mask.keep_pending(self.process, thread)
 
+    def _let_be_traced(self, guest: Thread, at_call: Registers) -> None:
+        """A guest is about to ask to be traced. Raises ProcessGone."""
+        threads = self.process.threads
+        ptrace.set_registers(guest.tid, at_call)
+        threads.held[guest.tid] = PLAIN_STOP
+        self._hold_with(guest)
+        self._is_disarmed |= not free_guests.let_go(self.process, guest)
+
     def _route(self, tid: int, place: int) -> Route | None:
         """Return the copy for a thread's hit; None if it needs a chunk, and the process can have no more
         memory.
@@ -678,6 +704,7 @@ class Engine:
         return not thread.guest
 
 
+_ALL_WAIT: Final = "all its threads wait for children of vfork"
 _ARGUMENTS: Final = frozenset((7, 6, 2, 1, 8, 9))
 """rdi, rsi, rdx, rcx, r8, r9."""
 

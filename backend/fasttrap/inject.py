@@ -48,11 +48,12 @@ _SEARCH_LIMIT = 1 << 24
 
 
 class Syscall(IntEnum):
-    """Numbers of the system calls that are injected. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
+    """Numbers of the system calls that are injected, or watched. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
 
     CLOSE = 3
     MMAP = 9
     RT_SIGACTION = 13
+    PTRACE = 101
     PRCTL = 157
     MEMFD_CREATE = 319
 

@@ -107,6 +107,9 @@ class Process:
     own_actions: dict[int, Action] = field(default_factory=dict)
     """What guests have set for SIGTRAP since they were made, each for itself; what the kernel has is the process's."""
 
+    free_guests: set[int] = field(default_factory=set)
+    """Guests that we don't trace any more: see free_guests."""
+
     def __post_init__(self) -> None:
         self.threads.keep_signal = self.keep_signal
 
@@ -263,11 +266,13 @@ class Process:
         """Return where the held threads are."""
         return frozenset(map(ptrace.instruction_pointer, self.threads.held))
 
-    def restore_text(self, memory: Memory) -> None:
-        """Take our int3s away in the process's memory, or in a copy of it; all threads that use it are stopped."""
+    def restore_text(self, memory: Memory) -> "array[int]":
+        """Take our int3s away in the process's memory, or in a copy of it; all threads that use it are stopped. Return
+        where some stood.
+        """
         displaced, strangers = self.tracepoints.displaced, self.made.strangers(memory)
         ours = displaced.without(strangers) if strangers else displaced
-        text.restore(memory, ours, self.watched.last)
+        return text.restore(memory, ours, self.watched.last)
 
     def give_up(self, site: int) -> None:
         """Leave a site to the program, which has put other code there."""
@@ -385,11 +390,19 @@ class Process:
         """
         if self.installed is None:
             return
-        if not any(thread.guest for thread in self.threads.known.values()):
+        if not (self.free_guests or any(thread.guest for thread in self.threads.known.values())):
             self.installed.set_gate(GATE_OPEN)
         else:
             filtered = procfs.status(self.pid).seccomp
             self.installed.set_gate(GATE_SHUT if filtered else GATE_GUARDED)
+
+    def has_free_guests(self) -> bool:
+        """Forget the free guests that don't share the memory any more; tell whether any are left."""
+        gone = {tid for tid in self.free_guests if not self.threads.shares_memory(tid)}
+        if gone:
+            self.free_guests -= gone
+            self.set_gate()
+        return bool(self.free_guests)
 
     def forget(self, tid: int) -> bool:
         """Drop a thread that has ended or gone free; tell whether any of the process's own is left."""

@@ -86,13 +86,14 @@ def insert(memory: Memory, addresses: Iterable[int]) -> None:
         memory.write(address, _INT3_BYTE)
 
 
-def restore(memory: Memory, displaced: Mapping[int, int], last: Sequence[int] = ()) -> None:
+def restore(memory: Memory, displaced: Mapping[int, int], last: Sequence[int] = ()) -> "array[int]":
     """Put the displaced bytes back wherever our int3 still stands, those at `last` after all others, in that order; a
-    page that was unmapped meanwhile is passed over.
+    page that was unmapped meanwhile is passed over. Return where that was.
 
     A byte that is no int3 any more is the program's own change (a library unloaded, another in its place),
     and stays. Bytes between are not written, as in `insert`.
     """
+    restored = array("Q")
     late = [address for address in last if address in displaced]
     soon = sorted(displaced.keys() - late) if late else sorted(displaced)
     for first, run in (*by_page(soon), *((address, [address]) for address in late)):
@@ -101,9 +102,11 @@ def restore(memory: Memory, displaced: Mapping[int, int], last: Sequence[int] = 
             for address in run:
                 if code[address - first : address - first + 1] == _INT3_BYTE:
                     memory.write(address, bytes((displaced[address],)))
+                    restored.append(address)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
+    return restored
 
 
 def by_page(addresses: Iterable[int]) -> Iterable[tuple[int, list[int]]]:

@@ -175,7 +175,7 @@ class Threads:
         while True:
             waiting = [tid for tid in self.known if tid not in self.held]
             made = {child for tid in waiting for child in procfs.children(self.pid, tid)}
-            new = [child for child in made - self.known.keys() if self._shares_memory(child)]
+            new = [child for child in made - self.known.keys() if self.shares_memory(child)]
             for child in new:
                 with contextlib.suppress(ProcessLookupError):
                     _seize(child)
@@ -184,10 +184,13 @@ class Threads:
                 return
             self.hold_all()
 
-    def _shares_memory(self, child: int) -> bool:
+    def shares_memory(self, child: int) -> bool:
+        """Tell whether a child has the memory of the process; one that has ended, or executed what we may not look at,
+        has not.
+        """
         try:
             return share_memory(procfs.with_memory(self.pid), child)
-        except OSError:
+        except (OSError, ProcessGone):
             return False
 
     def hold_all(self) -> None:

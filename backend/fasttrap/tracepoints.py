@@ -172,6 +172,10 @@ class Tracepoints:
         text.insert(self.memory, self._prepared)
         self._prepared = array("Q")
 
+    def put_back(self, addresses: "array[int]") -> None:
+        """Have the next `insert` write the int3s at these addresses, which stood there before, again."""
+        self._prepared = array("Q", sorted({*self._prepared, *addresses}))
+
     def come_again(self, site: Site) -> Way | Refuse:
         """Write the int3 at a site that was armed before its library was unloaded; it must have the same code now."""
         place = self.table.index(site.address)

@@ -24,7 +24,7 @@ def prepare_traps(process: Process, sites: SiteBatch, tid: int) -> Sequence[Way 
     is_first = not points.table
     if is_first:
         process.watched = watched_sites(process.pid)
-    wanted = process.brought | process.watched.returns
+    wanted = process.brought | process.watched.returns | process.watched.tracing
     extra = [
         address
         for address in wanted.difference(wanted.intersection(sites.addresses))

@@ -259,6 +259,13 @@ def restore_guests(process: Process) -> None:
                 disposition.write_action(guest.tid, process.gate, memory, action)
 
 
+def leave_to_guest(process: Process, guest: Thread) -> None:
+    """Let the kernel have what the program set for SIGTRAP in a held guest that is about to be let go."""
+    if process.sigtrap.safe:
+        _write_action(process, guest, _own_action(process, guest))
+    trap_mask.give_back(guest)
+
+
 def restore(process: Process, tid: int) -> None:
     """Let the kernel have what the program set of SIGTRAP, in the name of the held thread `tid`."""
     with (

@@ -1,5 +1,5 @@
-"""Where the traced process sets SIGTRAP's disposition or mask, waits with one, or returns from a handler: found in its
-code.
+"""Where the traced process sets SIGTRAP's disposition or mask, waits with one, returns from a handler, or asks to be
+traced: found in its code.
 """
 
 import re
@@ -11,7 +11,7 @@ from backend.linux import procfs
 from scratch.encoding import Undecodable, parse
 
 _SIGSUSPEND = re.compile(rb"\x0f\x05(?<=\xb8\x82\x00\x00\x00\x0f\x05)(?=\x48\x3d\x00\xf0\xff\xff)")
-_CANDIDATE = re.compile(rb"\xb8[\x0d\x0e]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
+_CANDIDATE = re.compile(rb"\xb8[\x0d\x0e\x65]\x00\x00\x00(?=.{0,24}?\x0f\x05)", re.DOTALL)
 # The literal comes first: that is what makes the search fast, and libraries have 100 MB of text.
 _SIGRETURN = re.compile(
     rb"\x0f\x05(?:(?<=\xb8\x0f\x00\x00\x00\x0f\x05)|(?<=\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05))"
@@ -33,6 +33,8 @@ class Watched:
     """Those of rt_sigreturn, with which every signal handler returns."""
     suspending: frozenset[int] = frozenset()
     """Those of rt_sigsuspend, which waits with other signals blocked."""
+    tracing: frozenset[int] = frozenset()
+    """Those of ptrace."""
 
     @property
     def first(self) -> Sequence[int]:
@@ -62,12 +64,12 @@ class Watched:
 def watched_sites(pid: int) -> Watched:
     """Find the `syscall` instructions to be watched in the executable files that the process has mapped.
 
-    They are known by `mov $13,%eax`, `mov $14,%eax` or `mov $15,%rax` with nothing but a few whole
+    They are known by `mov $13,%eax`, `mov $14,%eax`, `mov $101,%eax` or `mov $15,%rax` with nothing but a few whole
     instructions, and for the last nothing at all, between it and the `syscall`. For rt_sigsuspend it is
     `mov $0x82,%eax` just before and the comparison for errors just behind: so C libraries make it, whose
     sigsuspend() has no more use for its argument then.
     """
-    settings, actions, blocking, returns, suspending = set(), set(), set(), set(), set()
+    settings, actions, blocking, returns, suspending, tracing = (set[int]() for _ in range(6))
     for mapping in procfs.mappings(pid):
         if mapping.executable and mapping.readable and mapping.inode and mapping.size_bytes <= _LARGEST_TEXT:
             code = procfs.read_memory(pid, mapping.start, mapping.size_bytes)
@@ -75,13 +77,17 @@ def watched_sites(pid: int) -> Watched:
             suspending |= {mapping.start + match.start() for match in _SIGSUSPEND.finditer(code)}
             for match in _CANDIDATE.finditer(code):
                 offset = _next_syscall(code, match.start())
-                if offset is not None:
+                if offset is None:
+                    continue
+                if code[match.start() + 1] == Syscall.PTRACE:
+                    tracing.add(mapping.start + offset)
+                else:
                     settings.add(mapping.start + offset)
                     if code[match.start() + 1] == Syscall.RT_SIGACTION:
                         actions.add(mapping.start + offset)
                     elif _blocks(code, offset):
                         blocking.add(mapping.start + offset)
-    return Watched(*map(frozenset, (settings, actions, blocking, returns, suspending)))
+    return Watched(*map(frozenset, (settings, actions, blocking, returns, suspending, tracing)))
 
 
 _BEFORE = 96

@@ -104,3 +104,14 @@ def test_children_that_a_vfork_child_makes_while_it_is_seized_go_free(triggers: 
                     tracing.arm(program, ["work"])
         tell_go(process)
         assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+@pytest.mark.parametrize(("how", "ended"), [("vfork", 7), ("ignores", 8)])
+def test_a_child_of_vfork_may_ask_to_be_traced(
+    triggers: Triggers, how: str, ended: int, *, jumps: bool
+) -> None:
+    with traced(triggers.path("traces_child"), ["probed", "become_traced"], how, jumps=jumps) as run:
+        *lines, calls = run.finish().splitlines()
+        assert lines == ["stopped by 5", f"exited {ended}"] * 3
+        assert run.tracing.hits == {"probed": int(calls.split()[1])}
