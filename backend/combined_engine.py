@@ -71,6 +71,10 @@ class CombinedEngine:
     def withdrawn(self) -> tuple[Refusal, ...]:
         return (*self._first.withdrawn(), *self._second.withdrawn())
 
+    def take_disarmed(self) -> bool:
+        first, second = self._first.take_disarmed(), self._second.take_disarmed()
+        return first or second
+
     def detach(self) -> None:
         self._first.detach()
         self._second.detach()

@@ -174,6 +174,9 @@ class Engine(Protocol):
     def withdrawn(self) -> tuple[Refusal, ...]:
         """Return the probes that are traced no more since the last call, because the program has changed its code."""
 
+    def take_disarmed(self) -> bool:
+        """Tell whether, since the last call, traps have been lost to a child that runs in the memory of the process."""
+
     def detach(self) -> None:
         """Take all probes away; counts and records stay."""
 

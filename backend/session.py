@@ -27,6 +27,7 @@ from dlang.items import Row
 from dlang.notices import (
     Drop,
     Loss,
+    disarmed,
     drop_notice,
     library_error,
     runtime_error,
@@ -340,6 +341,8 @@ class Session:
         self._terminal.flush()
 
     def _report_drops(self) -> None:
+        if self._engine.take_disarmed():
+            self._terminal.notice(disarmed())
         for refusal in self._engine.withdrawn():
             self._terminal.notice(withdrawn(str(refusal.probe), refusal.reason))
         notice = tagged_drop_notice if self._options.drop_tags else drop_notice

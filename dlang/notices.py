@@ -81,6 +81,11 @@ def tracer_lost(pid: int) -> str:
     return f"the tracer of process {pid} has died: nothing was traced from then on"
 
 
+def disarmed() -> str:
+    """Return the line for int3s that are gone while the process is traced."""
+    return "what needs a trap is not counted any more: a child that dtrap can't trace runs in the memory of the process"
+
+
 def withdrawn(probe: str, reason: str) -> str:
     """Return the line for a probe that is taken away from a place while it is traced."""
     return f"{probe} withdrawn: {reason}"

@@ -167,6 +167,11 @@ class Engine:
         changed, self._changed = self._changed, []
         return changed
 
+    def take_disarmed(self) -> bool:
+        """Tell, once, whether the process has no int3s of ours any more."""
+        is_disarmed, self._is_disarmed = self._is_disarmed, False
+        return is_disarmed
+
     # --- taking a process and letting it go -------------------------------------------------------------
 
     def attach(self, pid: int) -> None:
@@ -332,6 +337,7 @@ class Engine:
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
         self.hold()
+        self._look_at_traps()
         if self.process.tracepoints.table:
             with contextlib.suppress(ProcessGone, CannotInject):
                 self._spare_thread()  # in whose name SIGTRAP's disposition is put back
@@ -365,7 +371,7 @@ class Engine:
                     self._cpu.follow(self.control.tid)
                 case Reason.ATTENTION:
                     self.control.attention = 0
-                    self.process.has_free_guests()
+                    self._look_at_traps()
                     return self._keep_handler() or self._look_at_jumps() or Called()
                 case Reason.INTERRUPTED:
                     return Called()
@@ -385,6 +391,18 @@ class Engine:
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
                 upkeep.put_handler_back(process, process.threads.known[spare])
         return self.go()
+
+    def _look_at_traps(self) -> None:
+        """Look whether a child that shares the memory, and that we don't trace, has ended the service of traps: one
+        that was let go, or that was made untraceable (CLONE_UNTRACED) and has met an int3.
+        """
+        process = self.process
+        process.has_free_guests()
+        if not process.is_disarmed:
+            with contextlib.suppress(OSError, ProcessGone):
+                points = process.tracepoints
+                process.is_disarmed = not safety.are_armed(points.memory, points.space.regions)
+            self._is_disarmed |= process.is_disarmed
 
     def _look_at_jumps(self) -> Happening | None:
         """Look whether another tool's uprobe has come to a jump which that would break, or gone from there."""
@@ -677,7 +695,8 @@ class Engine:
         ptrace.set_registers(guest.tid, at_call)
         threads.held[guest.tid] = PLAIN_STOP
         self._hold_with(guest)
-        self._is_disarmed |= not free_guests.let_go(self.process, guest)
+        free_guests.let_go(self.process, guest)
+        self._look_at_traps()
 
     def _route(self, tid: int, place: int) -> Route | None:
         """Return the copy for a thread's hit; None if it needs a chunk, and the process can have no more

@@ -28,7 +28,8 @@ def let_go_at_birth(process: Process, tid: int) -> bool:
     Before anything is armed it stays: int3s may come. Under seccomp as well: nothing counts as long as there are
     guests, and nothing tells when a free one is gone.
     """
-    if process.tracepoints.table or process.installed is None or procfs.status(process.pid).seccomp:
+    may_meet_int3s = not process.is_disarmed and (process.tracepoints.table or process.installed is None)
+    if may_meet_int3s or procfs.status(process.pid).seccomp:
         return False
     process.free_guests.add(tid)
     process.set_gate()
@@ -42,9 +43,9 @@ def is_asking(process: Process, guest: Thread, registers: Registers) -> bool:
     return guest.guest and is_call and registers.rdi == _TRACEME
 
 
-def let_go(process: Process, guest: Thread) -> bool:
-    """Let go a guest that is about to ask, and is held as all threads are; tell whether the int3s are back. Else no
-    trap is served from now on.
+def let_go(process: Process, guest: Thread) -> None:
+    """Let go a guest that is about to ask, and is held as all threads are. The int3s are back afterwards, or the
+    process is disarmed.
     """
     points = process.tracepoints
     upkeep.leave_to_guest(process, guest)
@@ -52,12 +53,11 @@ def let_go(process: Process, guest: Thread) -> bool:
     process.free_guests.add(guest.tid)
     process.forget(guest.tid)
     ptrace.detach(guest.tid)
-    if not are_gone(process):
+    if are_gone(process):
+        points.put_back(displaced)
+        points.insert(process.watched.first)
+    else:
         safety.disarmed(points.memory, points.space.regions)
-        return False
-    points.put_back(displaced)
-    points.insert(process.watched.first)
-    return True
 
 
 def are_gone(process: Process) -> bool:

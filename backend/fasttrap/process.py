@@ -110,6 +110,9 @@ class Process:
     free_guests: set[int] = field(default_factory=set)
     """Guests that we don't trace any more: see free_guests."""
 
+    is_disarmed: bool = False
+    """The int3s are gone: see free_guests, and safety."""
+
     def __post_init__(self) -> None:
         self.threads.keep_signal = self.keep_signal
 
@@ -239,6 +242,7 @@ class Process:
         handler = safety.write(
             points.memory, points.space.regions, points.displaced, self.made, self.watched, may_open=may_open
         )
+        self.is_disarmed = False
         self.sigtrap.install(tid, self.gate, points.memory, handler)
 
     def unfit(self, sites: SiteBatch) -> dict[int, str]:

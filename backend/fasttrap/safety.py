@@ -328,6 +328,11 @@ def disarmed(memory: Memory, regions: Sequence[Region]) -> None:
         forget(memory, region.start)
 
 
+def are_armed(memory: Memory, regions: Sequence[Region]) -> bool:
+    """Tell whether no handler has taken the int3s away: in a child, say, that nobody traces."""
+    return all(memory.read(region.start + _ARMED_OFFSET, 1) != bytes(1) for region in regions if region.sites)
+
+
 def forget(memory: Memory, start: int) -> None:
     """Note the same of the region that begins there."""
     memory.write(start + _ARMED_OFFSET, bytes(1))

@@ -62,6 +62,8 @@ class Tracer:
         """Identifiers of sites that were given up, since the program, or another tool, has changed the code there;
         whoever looks takes them.
         """
+        self.disarmed = False
+        """Whether traps have been lost to a child of the process; whoever looks takes it back."""
         self.moved: Callable[[str], None] = _stay
         """Called with the path of the file that the clauses' memory is in from then on."""
         # What there is now stays, and both processes have it in common as long as nobody writes to it: not even a
@@ -202,6 +204,8 @@ class Tracer:
                 raise error
             case ("moved", path):
                 self.moved(path)
+            case ("disarmed",):
+                self.disarmed = True
             case ("changed", identifiers):
                 self.changed += identifiers
             case ("happening", happening):
@@ -379,6 +383,8 @@ class _Service:
             self._created.finish()
         elif self._state != "idle":
             self._engine.detach()
+            with contextlib.suppress(OSError):  # dtrap may have ended
+                self._tell_changed()
         self._state = "idle"
 
     def run(self) -> None:
@@ -411,6 +417,8 @@ class _Service:
     def _tell_changed(self) -> None:
         if changed := self._engine.take_changed():
             self._connection.send(("changed", changed))
+        if self._engine.take_disarmed():
+            self._connection.send(("disarmed",))
 
     def _tell(self, happening: Happening) -> None:
         if isinstance(happening, Loaded):

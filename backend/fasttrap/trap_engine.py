@@ -237,6 +237,12 @@ class TrapEngine:
         probes = dict.fromkeys(site.probe for site in self._plan.sites if site.number in numbers)
         return tuple(Refusal(self._plan.names[probe], _CHANGED) for probe in probes)
 
+    def take_disarmed(self) -> bool:
+        if self._tracer is None or not self._tracer.disarmed:
+            return False
+        self._tracer.disarmed = False
+        return True
+
     def detach(self) -> None:
         if self._tracer is not None and self._attached:
             self._attached = False

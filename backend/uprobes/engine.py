@@ -328,6 +328,9 @@ class KernelEngine:
     def withdrawn(self) -> tuple[Refusal, ...]:
         return ()
 
+    def take_disarmed(self) -> bool:
+        return False
+
     def detach(self) -> None:
         while self._samplers:
             os.close(self._samplers.pop())
