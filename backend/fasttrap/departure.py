@@ -86,7 +86,7 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         case SignalStop(signal) if signal != SIGTRAP:
             number = signal
         case SignalStop() if process.is_trap(thread.tid, registers):
-            process.keep_sent(thread.tid)
+            process.keep_sent(thread.tid, may_call=True)
             registers = replace(registers, rip=process.before_trap(registers))
         case SignalStop() if process.tracepoints.ends_copy(registers.rip - 1):
             pc -= 1

@@ -20,7 +20,7 @@ SIGSET_SIZE = 8
 TRAP_BIT = 1 << SIGTRAP - 1
 
 _ACTION = struct.Struct("4Q")
-_BELOW_STACK = 1024
+BELOW_STACK = 1024
 """Where below rsp a struct is lent to the kernel: past the red zone, in memory that nothing may rely on."""
 
 
@@ -87,7 +87,7 @@ def write_action(tid: int, gate: Gate, memory: Memory, action: Action, number: i
 
 
 def _exchange(tid: int, gate: Gate, memory: Memory, number: int, new: Action | None) -> Action:
-    buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
+    buffer = (ptrace.registers(tid).rsp - BELOW_STACK) & ~0xF
     old = buffer + _ACTION.size
     before = memory.read(buffer, 2 * _ACTION.size)
     if new is not None:

@@ -528,7 +528,7 @@ class Engine:
             else:
                 self._foreign_trap(thread)
             return None
-        self.process.keep_sent(tid)
+        self.process.keep_sent(tid, may_call=True)
         points = self.process.tracepoints
         site = registers.rip - 1
         place = points.table.index(site)

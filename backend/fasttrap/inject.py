@@ -54,7 +54,9 @@ class Syscall(IntEnum):
     MMAP = 9
     RT_SIGACTION = 13
     PTRACE = 101
+    RT_SIGQUEUEINFO = 129
     PRCTL = 157
+    RT_TGSIGQUEUEINFO = 297
     MEMFD_CREATE = 319
 
 

@@ -11,7 +11,7 @@ from signal import SIGCONT, SIGSTOP, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU
 from typing import Protocol
 
 from backend.errors import ProcessGone, TraceeEnded
-from backend.fasttrap import inject, safety, signals, text
+from backend.fasttrap import inject, requeue, safety, signals, text
 from backend.fasttrap.disposition import TRAP_BIT, Action
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.jumps import Jumps
@@ -191,13 +191,19 @@ class Process:
         if tid in self.blocked:
             ptrace.set_signal_mask(tid, ptrace.signal_mask(tid) | TRAP_BIT)
 
-    def keep_sent(self, tid: int) -> None:
+    def keep_sent(self, tid: int, *, may_call: bool = False) -> None:
         """Of a thread that has executed one of our int3s: let a SIGTRAP that was sent to it, and that the kernel has
-        taken for the one that the int3 raises, be pending again.
+        taken for the one that the int3 raises, be pending again. Where it may wait for sigwaitinfo the thread sends it,
+        so that it keeps its sender; that needs a stop that has been taken, or that will not be.
         """
         thread = self.threads.known.get(tid)
-        if thread is not None and _is_shared(tid):
-            signals.put_off(thread, self.tracepoints, self.pid)
+        if thread is None or not _is_shared(tid):
+            return
+        if may_call and tid in self.blocked:
+            info, memory = ptrace.signal_info(tid), self.tracepoints.memory
+            if requeue.requeue(tid, self.gate, memory, info, to_thread=True):
+                return
+        signals.put_off(thread, self.tracepoints, self.pid)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was, be it in the middle of a
@@ -402,7 +408,7 @@ class Process:
 
     def has_free_guests(self) -> bool:
         """Forget the free guests that don't share the memory any more; tell whether any are left."""
-        gone = {tid for tid in self.free_guests if not self.threads.shares_memory(tid)}
+        gone = {tid for tid in self.free_guests if not self.threads.shares_memory(tid, if_unknown=True)}
         if gone:
             self.free_guests -= gone
             self.set_gate()

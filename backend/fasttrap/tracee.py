@@ -184,12 +184,12 @@ class Threads:
                 return
             self.hold_all()
 
-    def shares_memory(self, child: int) -> bool:
-        """Tell whether a child has the memory of the process; one that has ended, or executed what we may not look at,
-        has not.
-        """
+    def shares_memory(self, child: int, *, if_unknown: bool = False) -> bool:
+        """Tell whether a child has the memory of the process, `if_unknown` where we may not look at one of them."""
         try:
             return share_memory(procfs.with_memory(self.pid), child)
+        except PermissionError:
+            return if_unknown
         except (OSError, ProcessGone):
             return False
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from signal import SIGKILL, SIGSTOP, SIGTRAP
 
 from backend.errors import CannotInject
-from backend.fasttrap import disposition, inject, signals, sigtrap
+from backend.fasttrap import disposition, inject, requeue, signals, sigtrap
 from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
 from backend.fasttrap.inject import Gate
 from backend.fasttrap.process import Process
@@ -293,7 +293,11 @@ def keep_pending(process: Process, thread: Thread) -> None:
                 process.block_in_kernel(tid, blocked=True)
                 block(tid)
     info = ptrace.signal_info(thread.tid)
-    if info.code == signals.SI_TKILL:
+    to_thread = info.code == signals.SI_TKILL
+    memory = process.tracepoints.memory
+    if requeue.requeue(thread.tid, process.gate, memory, info, to_thread=to_thread):
+        return
+    if to_thread:
         signals.put_off(thread, process.tracepoints, process.pid)
     elif not threads.queue_signal_to_process(process.pid, SIGTRAP, info.raw):
         os.kill(process.pid, SIGTRAP)

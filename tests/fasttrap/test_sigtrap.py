@@ -131,3 +131,9 @@ def test_handler_called_while_a_call_waits_with_sigtrap_blocked_has_it_unblocked
         tell_go(run.process)
         assert run.finish() == "program: 1 0 0\n"
         assert run.tracing.hits["probed"] == 1
+
+
+def test_sigtrap_that_waits_keeps_who_has_sent_it(triggers: Triggers) -> None:
+    with traced(triggers.path("sigtrap_sender"), ["probed"]) as run:
+        assert run.finish() == "code 0, sender, user\n" * 4
+        assert run.tracing.hits == {"probed": 12}
