@@ -81,4 +81,4 @@ def test_a_child_that_waits_in_the_memory_for_its_tracer_ends_the_service_of_tra
     assert (result.status, result.stderr) == (0, f"dtrap: {disarmed()}\n")
     lines = result.stdout.splitlines()
     assert lines[:9] == ["stopped by 19", "stopped by 5", "exited 7"] * 3
-    assert counts("\n".join(lines[10:]))["probed"] <= int(lines[9].split()[1])
+    assert counts("\n".join(lines[10:])).get("probed", 0) <= int(lines[9].split()[1])
