@@ -210,7 +210,7 @@ def why_not_traceable(pid: int) -> str | None:
 
 
 def _refuse_untraceable(pid: int) -> None:
-    if _kernel_flags(pid) & PF_KTHREAD:
+    if procfs.kernel_flags(pid) & PF_KTHREAD:
         raise NotTraceable(pid, "it is a kernel thread")
     program = f"/proc/{procfs.with_memory(pid)}/exe"
     try:
@@ -224,14 +224,6 @@ def _refuse_untraceable(pid: int) -> None:
         raise NotTraceable(pid, "its file may be executed but not read, so it can't be traced") from None
     if ident[_ELF_IDENT_CLASS:] == bytes([_ELFCLASS32]):
         raise NotTraceable(pid, "it is a 32-bit process, and only 64-bit ones are supported")
-
-
-def _kernel_flags(pid: int) -> int:
-    """Return the PF_* flags of a process: field 9 of /proc/PID/stat, counted after the name, which may hold
-    anything.
-    """
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[6])
 
 
 def not_permitted(pid: int) -> NotPermitted:

@@ -3,11 +3,13 @@ a held thread (`inject`). What that of SIGTRAP ought to be says `sigtrap`, and w
 """
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from signal import SIGTRAP
 from typing import ClassVar
 
-from backend.errors import CannotInject
+from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap import inject
 from backend.fasttrap.inject import Gate, Syscall
 from backend.fasttrap.tracee import Memory
@@ -20,7 +22,7 @@ SIGSET_SIZE = 8
 TRAP_BIT = 1 << SIGTRAP - 1
 
 _ACTION = struct.Struct("4Q")
-BELOW_STACK = 1024
+_BELOW_STACK = 1024
 """Where below rsp a struct is lent to the kernel: past the red zone, in memory that nothing may rely on."""
 
 
@@ -76,6 +78,20 @@ class Action:
         return replace(other, handler=self.handler, flags=flags, restorer=restorer).unblocked()
 
 
+@contextmanager
+def lent(tid: int, memory: Memory, size: int) -> Iterator[int]:
+    """Within, `size` bytes at the address yielded may be written to, for a call made in the name of the held thread
+    `tid`. Raises OSError(EIO) where there is no stack.
+    """
+    buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
+    before = memory.read(buffer, size)
+    try:
+        yield buffer
+    finally:
+        with suppress(OSError, ProcessGone):
+            memory.write(buffer, before)
+
+
 def read_action(tid: int, gate: Gate, memory: Memory, number: int = SIGTRAP) -> Action:
     """Return a signal's disposition as the kernel has it, by a call injected into the held thread `tid`."""
     return _exchange(tid, gate, memory, number, None)
@@ -87,16 +103,14 @@ def write_action(tid: int, gate: Gate, memory: Memory, action: Action, number: i
 
 
 def _exchange(tid: int, gate: Gate, memory: Memory, number: int, new: Action | None) -> Action:
-    buffer = (ptrace.registers(tid).rsp - BELOW_STACK) & ~0xF
-    old = buffer + _ACTION.size
-    before = memory.read(buffer, 2 * _ACTION.size)
-    if new is not None:
-        memory.write(buffer, new.to_bytes())
-    result = inject.call(
-        tid, gate, Syscall.RT_SIGACTION, number, 0 if new is None else buffer, old, SIGSET_SIZE
-    )
-    action = Action.from_bytes(memory.read(old, _ACTION.size))
-    memory.write(buffer, before)
+    with lent(tid, memory, 2 * _ACTION.size) as buffer:
+        old = buffer + _ACTION.size
+        if new is not None:
+            memory.write(buffer, new.to_bytes())
+        result = inject.call(
+            tid, gate, Syscall.RT_SIGACTION, number, 0 if new is None else buffer, old, SIGSET_SIZE
+        )
+        action = Action.from_bytes(memory.read(old, _ACTION.size))
     if result != 0:
         raise CannotInject(tid, f"rt_sigaction is refused (error {-result})")
     return action

@@ -17,7 +17,7 @@ import contextlib
 import os
 import time
 from array import array
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress
 from signal import SIGTRAP
@@ -69,8 +69,6 @@ from scratch.displaced import Refuse, Way
 from scratch.instruction import registers_written
 from scratch.slots import NoFreeSpace
 
-VFORK_PATIENCE_S: Final = 2.0
-"""How long a process is waited for that can't be held, since all its threads wait for children of vfork."""
 _VFORK_LOOK_S: Final = 0.002
 
 WINDOW_HITS = 128
@@ -214,9 +212,8 @@ class Engine:
             raise
         self.control.every_hit = self.control.blocked_count = 0
         self.hold()
-        known = set(threads.known)
-        threads.seize_guests()
-        self._take_in(known)
+        with self._taking_in():
+            threads.seize_guests()
         undo_others(pid, memory)
         leftovers.recall(self.process, found)
         leftovers.put_right(self.process, found, self.hold)
@@ -265,7 +262,7 @@ class Engine:
         Raises ProcessGone, and CannotInject where they take too long.
         """
         process = self.process
-        deadline = time.monotonic() + VFORK_PATIENCE_S
+        deadline = time.monotonic() + free_guests.PATIENCE_S
         while True:
             tid = process.spare_thread()
             is_late = time.monotonic() > deadline
@@ -309,12 +306,14 @@ class Engine:
 
     def hold(self) -> None:
         """Stop every thread where it is."""
-        known = set(self.process.threads.known)
-        self.process.threads.hold_all()
-        self._take_in(known)
+        with self._taking_in():
+            self.process.threads.hold_all()
 
-    def _take_in(self, known: Set[int]) -> None:
-        """Meet the new ones among the held threads, and drop those that have ended of the ones known before."""
+    @contextlib.contextmanager
+    def _taking_in(self) -> Iterator[None]:
+        """Afterwards meet the new ones among the held threads, and drop those known before that have ended."""
+        known = set(self.process.threads.known)
+        yield
         for tid in known - set(self.process.threads.known):
             self.process.forget(tid)
         for tid in [tid for tid in self.process.threads.held if tid not in self.process.threads.known]:
@@ -330,9 +329,8 @@ class Engine:
         """
         threads = self.process.threads
         threads.has_come(tid)
-        known = set(threads.known)
-        threads.await_maker(tid)
-        self._take_in(known)
+        with self._taking_in():
+            threads.await_maker(tid)
 
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""

@@ -18,6 +18,7 @@ from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Registers
 
 PATIENCE_S: Final = 2.0
+"""How long a process is waited for whose children run in its memory."""
 _LOOK_S: Final = 0.001
 _TRACEME: Final = 0
 

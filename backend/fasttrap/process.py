@@ -23,7 +23,7 @@ from backend.fasttrap.tracee import PLAIN_STOP, Memory, Thread, Threads, has_han
 from backend.fasttrap.tracepoints import Tracepoints
 from backend.fasttrap.watched import Watched
 from backend.linux import procfs, ptrace
-from backend.linux.ptrace import Registers
+from backend.linux.ptrace import Registers, SignalInfo
 from backend.linux.wait_status import Event, EventStop, SignalStop, decode
 from scratch.slots import Tid
 from scratch.trampoline import GATE_GUARDED, GATE_OPEN, GATE_SHUT, ClauseCall
@@ -57,14 +57,14 @@ class Installed(Protocol):
         """Say whose hits count: GATE_SHUT, GATE_OPEN or GATE_GUARDED of scratch.trampoline."""
 
 
-def _is_shared(tid: int) -> bool:
-    """Of a thread that a SIGTRAP has stopped right behind one of our int3s: tell whether the SIGTRAP was sent to that
-    thread as well.
+def _is_shared(info: SignalInfo) -> bool:
+    """Of a SIGTRAP that has stopped a thread right behind one of our int3s: tell whether it was sent to that thread as
+    well.
 
     A signal that is pending for a thread is not queued again, and so carries the news of both. What is sent to the
     process (SI_USER) is pending elsewhere.
     """
-    return ptrace.signal_info(tid).code < signals.SI_USER
+    return info.code < signals.SI_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,10 @@ class Process:
     def is_trap(self, tid: int, registers: Registers) -> bool:
         """Tell whether a thread stopped with SIGTRAP has executed one of our int3s."""
         site, points = registers.rip - 1, self.tracepoints
-        if not self.was_int3(site) or not (
-            ptrace.signal_info(tid).code == signals.SI_KERNEL or _is_shared(tid)
-        ):
+        if not self.was_int3(site):
+            return False
+        info = ptrace.signal_info(tid)
+        if info.code != signals.SI_KERNEL and not _is_shared(info):
             return False
         # Where we have given up, an int3 that stands is the program's.
         return site not in self.made.gone or self.made.verdict(site, points.memory) is not Verdict.NOT_OURS
@@ -197,13 +198,14 @@ class Process:
         so that it keeps its sender; that needs a stop that has been taken, or that will not be.
         """
         thread = self.threads.known.get(tid)
-        if thread is None or not _is_shared(tid):
+        if thread is None:
             return
-        if may_call and tid in self.blocked:
-            info, memory = ptrace.signal_info(tid), self.tracepoints.memory
-            if requeue.requeue(tid, self.gate, memory, info, to_thread=True):
-                return
-        signals.put_off(thread, self.tracepoints, self.pid)
+        info, memory = ptrace.signal_info(tid), self.tracepoints.memory
+        if not _is_shared(info):
+            return
+        may_wait = may_call and tid in self.blocked
+        if not (may_wait and requeue.requeue(tid, self.gate, memory, info, to_thread=True)):
+            signals.put_off(thread, self.tracepoints, self.pid)
 
     def was_int3(self, address: int) -> bool:
         """Tell whether an int3 of ours, or of a tracer before us, is at this address or was, be it in the middle of a

@@ -4,10 +4,10 @@ else say that kill(2) or tgkill(2) has sent it, and who did.
 
 from backend.errors import CannotInject
 from backend.fasttrap import inject
-from backend.fasttrap.disposition import BELOW_STACK
+from backend.fasttrap.disposition import lent
 from backend.fasttrap.inject import Gate, Syscall
 from backend.fasttrap.tracee import OPTIONS, Memory
-from backend.linux import procfs, ptrace
+from backend.linux import procfs
 from backend.linux.ptrace import SignalInfo
 
 
@@ -16,22 +16,15 @@ def requeue(tid: int, gate: Gate, memory: Memory, info: SignalInfo, *, to_thread
     Afterwards the thread is in a PTRACE_EVENT_STOP, and has not met the signal yet.
     """
     process, own = _own_number(procfs.status(tid).tgid), _own_number(tid)
-    buffer = (ptrace.registers(tid).rsp - BELOW_STACK) & ~0xF
     try:
-        before = memory.read(buffer, SignalInfo.SIZE)
-        memory.write(buffer, info.raw)
-    except OSError:
-        return False
-    try:
-        with inject.seccomp_suspended(tid, OPTIONS):
+        with inject.seccomp_suspended(tid, OPTIONS), lent(tid, memory, SignalInfo.SIZE) as buffer:
+            memory.write(buffer, info.raw)
             if to_thread:
                 number = Syscall.RT_TGSIGQUEUEINFO
                 return inject.call(tid, gate, number, process, own, info.signal, buffer) == 0
             return inject.call(tid, gate, Syscall.RT_SIGQUEUEINFO, process, info.signal, buffer) == 0
-    except CannotInject:
+    except (OSError, CannotInject):
         return False
-    finally:
-        memory.write(buffer, before)
 
 
 def _own_number(tid: int) -> int:

@@ -10,8 +10,7 @@ Instead of what the program has set, the kernel is given the safety handler (`sa
 no tracer any more: if it is killed while threads are stopped at int3s, they would die of the signals that they are
 in the middle of. That calls the program's own handler, if there is one, for what is not ours. One that is to be
 called once only (SA_RESETHAND), which the kernel then forgets, it is given itself, and after the call the safety
-handler. Either runs with SIGTRAP unblocked,
-so that int3s in it, and in the return from it, spoil nothing.
+handler. Either runs with SIGTRAP unblocked, so that int3s in it, and in the return from it, spoil nothing.
 """
 
 import errno

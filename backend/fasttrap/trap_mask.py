@@ -25,7 +25,7 @@ from signal import SIGKILL, SIGSTOP, SIGTRAP
 from backend.errors import CannotInject
 from backend.fasttrap import disposition, inject, requeue, signals, sigtrap
 from backend.fasttrap.disposition import SIGSET_SIZE, TRAP_BIT
-from backend.fasttrap.inject import Gate
+from backend.fasttrap.inject import Gate, Syscall
 from backend.fasttrap.process import Process
 from backend.fasttrap.scratch_space import LENT_OFFSET, LENT_SIZE
 from backend.fasttrap.tracee import OPTIONS, Memory, Thread, has_handler, signal_set
@@ -115,7 +115,7 @@ def lend(process: Process, thread: Thread, registers: Registers) -> Registers:
     What is lent is never changed: the call may be made again with it, also after our end. Where there is no room for
     one more mask, or the call would fail, the kernel may have the program's.
     """
-    if registers.rax != _RT_SIGSUSPEND or thread.tid in process.blocked:
+    if registers.rax != Syscall.RT_SIGSUSPEND or thread.tid in process.blocked:
         return registers
     memory = process.tracepoints.memory
     try:
@@ -188,9 +188,9 @@ def return_to_mask(process: Process, tid: int, wait: WaitMask) -> None:
             memory.write(place, wait.kept.to_bytes(SIGSET_SIZE, "little"))
 
 
-_CALLS_WITH_MASK = frozenset((130, 270, 271, 281, 333, 441))
-"""rt_sigsuspend, pselect6, ppoll, epoll_pwait, io_pgetevents, epoll_pwait2: those that call set_user_sigmask. Source:
-arch/x86/entry/syscalls/syscall_64.tbl.
+_CALLS_WITH_MASK = frozenset((Syscall.RT_SIGSUSPEND, 270, 271, 281, 333, 441))
+"""The others are pselect6, ppoll, epoll_pwait, io_pgetevents and epoll_pwait2: those that call set_user_sigmask.
+Source: arch/x86/entry/syscalls/syscall_64.tbl.
 """
 
 
@@ -252,7 +252,6 @@ def exchange_action(process: Process, thread: Thread, registers: Registers) -> R
     return None
 
 
-_RT_SIGSUSPEND = 130
 _SETTABLE = frozenset(range(1, 65)) - {SIGKILL, SIGSTOP}
 
 

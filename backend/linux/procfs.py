@@ -158,10 +158,20 @@ def waits_deeply(tid: int) -> bool:
 def _state(tid: int) -> bytes:
     """Return a thread's state, one letter; nothing if it has ended."""
     try:
-        with open(f"/proc/{tid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0]
+        return _numbers(tid)[0]
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+def kernel_flags(tid: int) -> int:
+    """Return the PF_* flags of a thread, field 9 of /proc/TID/stat. Raises FileNotFoundError, ProcessLookupError."""
+    return int(_numbers(tid)[6])
+
+
+def _numbers(tid: int) -> list[bytes]:
+    """Return the fields of /proc/TID/stat from the third on: behind the name, which may hold anything."""
+    with open(f"/proc/{tid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
 
 
 def is_marked_as_worker(tid: int) -> bool:
@@ -170,8 +180,8 @@ def is_marked_as_worker(tid: int) -> bool:
     The marks are of Linux 6.4 and 5.12; before, these bits meant other things.
     """
     try:
-        return int(_read(tid, "stat").rpartition(b")")[2].split()[6]) & _WORKER_FLAGS != 0
-    except ProcessGone:
+        return kernel_flags(tid) & _WORKER_FLAGS != 0
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
