@@ -43,6 +43,7 @@ from tests.fasttrap.tracing import (
     output,
     text_of,
 )
+from tests.soak.hang import show
 from tests.symbols.target import symbols_of
 
 PATIENCE_S: Final = 30.0
@@ -50,7 +51,6 @@ PATIENCE_S: Final = 30.0
 RUN_S: Final = 0.03
 """How long the tracing side lets the program run between arming and detaching."""
 _LOOK_S: Final = 0.0002
-_SHOWN_S: Final = 0.5
 
 
 class Phase(IntEnum):
@@ -139,7 +139,7 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
     if dtrap == 0:
         _trace_again_and_again(target, shared)
     try:
-        _await_phase(shared, phase, dtrap)
+        _await_phase(shared, phase, dtrap, target.process.pid)
     except TargetHarmed as harmed:
         os.kill(dtrap, signal.SIGKILL)
         os.waitpid(dtrap, 0)
@@ -151,8 +151,8 @@ def survive(target: Target, victim: Victim, phase: Phase, chance: random.Random)
         for pid in {Victim.DTRAP: [dtrap], Victim.TRACER: tracers, Victim.BOTH: [*tracers, dtrap]}[victim]:
             os.kill(pid, signal.SIGKILL)
     finally:
-        _end(dtrap, victim)
-    _await_end(tracers)
+        _end(dtrap, victim, target.process.pid)
+    _await_end(tracers, target.process.pid)
     if victim is Victim.BOTH:
         _check_lives(target)
         with Tracer() as next_one:
@@ -195,12 +195,12 @@ def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
 # --- the killing side
 
 
-def _await_phase(shared: mmap.mmap, phase: Phase, dtrap: int) -> None:
+def _await_phase(shared: mmap.mmap, phase: Phase, dtrap: int, target: int) -> None:
     """Wait until the tracing side enters a phase, or as good as."""
     deadline = time.monotonic() + PATIENCE_S
     while shared[0] != phase:
         if time.monotonic() > deadline:
-            _show_stacks(dtrap)
+            show((dtrap, *_tracers(dtrap)), target)
             raise TargetHarmed(f"it is never {phase.name}: stuck {Phase(shared[0]).name}")
         time.sleep(_LOOK_S)
 
@@ -212,20 +212,12 @@ def _tracers(dtrap: int) -> list[int]:
         return []
 
 
-def _show_stacks(dtrap: int) -> None:
-    """Have both tracing processes print where they are (on standard error), since they hang."""
-    for pid in (dtrap, *_tracers(dtrap)):
-        os.kill(pid, signal.SIGUSR2)
-        time.sleep(_SHOWN_S)
-
-
-def _await_end(tracers: Sequence[int]) -> None:
+def _await_end(tracers: Sequence[int], target: int) -> None:
     """Wait until tracers whose dtrap was killed have ended: one that has not seized the target yet still does."""
     deadline = time.monotonic() + PATIENCE_S
     while any(_runs(tracer) for tracer in tracers):
         if time.monotonic() > deadline:
-            for tracer in tracers:
-                os.kill(tracer, signal.SIGUSR2)
+            show(tracers, target)
             raise TargetHarmed("the tracer does not end")
         time.sleep(_LOOK_S)
 
@@ -237,12 +229,12 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _end(dtrap: int, victim: Victim) -> None:
+def _end(dtrap: int, victim: Victim, target: int) -> None:
     """Wait until the tracing side is no more: killed, or after it has looked after the target itself."""
     deadline = time.monotonic() + PATIENCE_S
     while os.waitpid(dtrap, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
-            _show_stacks(dtrap)
+            show((dtrap, *_tracers(dtrap)), target)
             os.kill(dtrap, signal.SIGKILL)
             os.waitpid(dtrap, 0)
             raise TargetHarmed(f"after the end of the {victim.name.lower()}, dtrap does not end")
