@@ -22,13 +22,13 @@ def clear(pid: int) -> None:
         if not _may_have_some(pid) or procfs.status(pid).tracer_pid:
             return
         # Imported by the few runs that find something.
-        from backend.fasttrap import jump_space, safety
+        from backend.fasttrap import jump_record, safety
         from backend.fasttrap.guardian import rescue
         from backend.fasttrap.tracee import Memory
 
         memory = Memory(pid)
         try:
-            left = any(jump_space.recorded(pid, memory).values()) or any(
+            left = any(jump_record.recorded(pid, memory).values()) or any(
                 leftover.is_armed for leftover in safety.find(pid, memory)
             )
         finally:
@@ -42,12 +42,12 @@ def in_place(pid: int) -> list[tuple[int, int]]:
     with suppress(ProcessGone, PermissionError):
         if not _may_have_some(pid):
             return []
-        from backend.fasttrap import jump_space
+        from backend.fasttrap import jump_record
         from backend.fasttrap.tracee import Memory
 
         memory = Memory(pid)
         try:
-            patches = [patch for own in jump_space.recorded(pid, memory).values() for patch in own]
+            patches = [patch for own in jump_record.recorded(pid, memory).values() for patch in own]
         finally:
             memory.close()
         return [(patch.address, patch.address + len(patch.original)) for patch in patches]

@@ -216,7 +216,7 @@ class Trampoline:
 
     `displaced` is the address where everything is as it was at the site and the instructions from the site on
     begin; all from there on is paired in `boundaries` with where a thread is: offsets of instructions, ascending.
-    `locks`: offsets of lock prefixes.
+    `locks`: offsets of lock prefixes. `behind_first`: the offset where it goes on behind the first of all instructions.
     """
 
     address: int
@@ -224,6 +224,7 @@ class Trampoline:
     displaced: int
     boundaries: tuple[tuple[int, Place], ...]
     locks: tuple[int, ...]
+    behind_first: int
 
     def translate(self, pc: int) -> Place | None:
         """Return where a thread with this pc is; None if it is not in this trampoline, or between its instructions."""
@@ -258,6 +259,8 @@ class _Writer:
         """Offsets of the 4-byte fields that say which site it is, in order."""
         self.locks: list[int] = []
         """Offsets of lock prefixes."""
+        self.behind_first = 0
+        """The offset behind what executes the instruction that was displaced first."""
         self._site = site
         self._before_phase = before
         self._taken = 0
@@ -297,6 +300,7 @@ class _Writer:
         assert copy.borrowed is None, instruction
         self.boundaries += [(start + offset, Place(phase, resume)) for offset, resume in copy.boundaries]
         self.code += copy.code
+        self.behind_first = self.behind_first or len(self.code)
 
     def lead_home(self, home: int) -> None:
         self.boundaries.append((len(self.code), Place(Phase.COMPLETED, Resume(home, State.COMPLETED))))
@@ -336,7 +340,8 @@ def build(
     if leads_on(instructions[-1]):
         writer.lead_home(instructions[-1].next)
     writer.decide(gate, shut, done)
-    return Trampoline(at, bytes(writer.code), displaced, tuple(writer.boundaries), tuple(writer.locks))
+    boundaries, locks = tuple(writer.boundaries), tuple(writer.locks)
+    return Trampoline(at, bytes(writer.code), displaced, boundaries, locks, writer.behind_first)
 
 
 def _write_clauses(writer: _Writer, call: ClauseCall, site: int) -> tuple[_GateRegister, int, int]:

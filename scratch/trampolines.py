@@ -77,11 +77,14 @@ class Trampolines:
             return most + len(self._outline(call, _NOTHING).code)
         return len(leading.code) + len(self._outline(call, displaced).code)
 
-    def code(self, window: Window, at: int, call: ClauseCall) -> bytes:
-        """Return the code of a window's trampoline at an address within reach."""
+    def code(self, window: Window, at: int, call: ClauseCall) -> tuple[bytearray, int]:
+        """Return the code of a window's trampoline at an address within reach, and the offset where it goes on behind
+        the window's first instruction.
+        """
         leading, displaced = self._leading(window), self._from_site(window)
         if leading.code is None or displaced.code is None:
-            return build(window.instructions, at, call, window.leading).code
+            built = build(window.instructions, at, call, window.leading)
+            return bytearray(built.code), built.behind_first
         lead = len(leading.code)
         parts = self._outline(call, displaced)
         made = bytearray(leading.code)
@@ -96,7 +99,7 @@ class Trampolines:
         if displaced.comes_back:
             made[end : end + 1] = _JUMP
             _INT.pack_into(made, end + 1, window.resume - (at + end + _JUMP_SIZE))
-        return bytes(made)
+        return made, (0 if lead else start) + self.first(window).size
 
     def first(self, window: Window) -> First:
         """Return the instruction at a window's start."""

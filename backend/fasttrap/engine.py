@@ -41,7 +41,7 @@ from backend.fasttrap import (
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
 from backend.fasttrap.jump_arming import prepare_jumps
-from backend.fasttrap.jump_space import recorded
+from backend.fasttrap.jump_record import recorded
 from backend.fasttrap.jumps import Jumps, Overlaid, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.made_sites import Verdict
@@ -243,6 +243,7 @@ class Engine:
                 to_trap.add(site.address, site.identifier)
             ways = iter(prepare_traps(process, to_trap, tid))
             process.tracepoints.insert(process.watched.first)
+            process.note_detour()
             process.jumps.insert()
         outcomes: Coded[Outcome] = Coded()
         for place, reason in enumerate(reasons):

@@ -1,38 +1,26 @@
-"""Memory in the traced process for trampolines: where each lies, and the record of what their jumps displaced.
+"""Memory in the traced process for trampolines: where each lies.
 
 Regions are mapped readable and executable, never writable, within reach of the jumps that lead there, and are
-never unmapped: a thread may be inside. A region begins with its record. Whoever finds it, a tracer that comes
-after another was killed, knows from it what to put back into the text. Not here: what a trampoline is
+never unmapped: a thread may be inside. A region begins with its record (`jump_record`). Not here: what a trampoline is
 (`scratch.trampoline`), and the writing of the text (`jumps`).
 """
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
 from backend.fasttrap.inject import Gate
+from backend.fasttrap.jump_record import Region, size_of
 from backend.fasttrap.scratch_space import map_at, taken
 from backend.fasttrap.text import PAGE_SIZE
-from backend.fasttrap.tracee import Memory
-from backend.linux import procfs
-from backend.linux.procfs import MappedRange
 from scratch.overlaid import Pins
 from scratch.packing import ALIGNMENT, Item, Spot, length_for, pack, parted, phase_for
 from scratch.placement import LOWEST, Mapped, candidates_within, whole_pages
-from scratch.windows import JUMP_SIZE
 
-MAGIC: Final = b"dtrap: jumps, 2\0"
-"""The first bytes of a region; the number is the version of the record."""
-PATCH_LIMIT: Final = JUMP_SIZE
-"""Bytes of text that one patch may displace."""
 MOST_REGIONS: Final = 1024
 """Each costs the process a mapping, of which the kernel allows 65,530."""
 
-_HEAD = struct.Struct("<16sQQ")
-_ENTRY = struct.Struct(f"<QB{PATCH_LIMIT}s{PATCH_LIMIT}s")
-_RAW_ENTRY = struct.Struct(f"{_ENTRY.size}s")
 _TRIES = 8
 _HIGHEST_PINNED = (0xCC << 24) - (1 << 32)
 """The least distance whose highest byte is an int3."""
@@ -45,42 +33,6 @@ _NARROW = PAGE_SIZE
 """Those whose jumps reach fewer places get their places first, wherever in a page these are."""
 _GAP = 1 << 16
 """Bytes without a trampoline between two of those that may be mapped with them; they take no memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Bytes of the program's text that a jump takes, as they were and as they are: as many."""
-
-    address: int
-    original: bytes
-    written: bytes
-
-    def pack(self) -> bytes:
-        return _ENTRY.pack(self.address, len(self.original), self.original, self.written)
-
-    @classmethod
-    def unpack(cls, raw: bytes) -> "Patch":
-        address, size, original, written = _ENTRY.unpack(raw)
-        return cls(address, original[:size], written[:size])
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """`size` bytes at `start`: the record, with room for `capacity` patches, then trampolines from `code` on."""
-
-    start: int
-    size: int
-    capacity: int
-    code: int
-
-    def holds(self, pc: int) -> bool:
-        return self.start <= pc < self.start + self.size
-
-    def record(self, patches: bytes | bytearray) -> bytes:
-        """Return the record that says that these patches, packed, are in place."""
-        count = len(patches) // _ENTRY.size
-        assert count <= self.capacity, (count, self)
-        return _HEAD.pack(MAGIC, self.size, count) + patches
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +133,7 @@ def _map(
 def _record_of(members: Sequence[Need]) -> tuple[int, int]:
     """Return how many bytes the record of a region for these takes, and how many patches it may have."""
     capacity = sum(need.patches for need in members)
-    return whole_pages(_HEAD.size + capacity * _ENTRY.size), capacity
+    return whole_pages(size_of(capacity)), capacity
 
 
 def _preferred(items: Sequence[Item], length: int, low: int, high: int) -> Iterator[tuple[int, int]]:
@@ -257,38 +209,3 @@ def _item(need: Need) -> Item:
 
 def _width(need: Need) -> int:
     return need.within[1] - need.within[0]
-
-
-# --- records of others --------------------------------------------------------------------------------------
-
-
-def recorded(pid: int, memory: Memory) -> dict[int, list[Patch]]:
-    """Return the patches that records in a process say are in place, by the address of their region."""
-    found: dict[int, list[Patch]] = {}
-    for mapping in procfs.mappings(pid):
-        if mapping.is_anonymous_code:
-            found |= _records_in(mapping, memory)
-    return found
-
-
-def _records_in(mapping: MappedRange, memory: Memory) -> dict[int, list[Patch]]:
-    """Return those of one mapping, at the beginning of any of its pages: the kernel merges neighbours."""
-    found = {}
-    at = int(mapping.start)
-    while at < mapping.end:
-        magic, size, count = _HEAD.unpack(memory.read(at, _HEAD.size))
-        length = count * _ENTRY.size
-        if magic == MAGIC and PAGE_SIZE <= size <= mapping.end - at and _HEAD.size + length <= size:
-            raw = memory.read(at + _HEAD.size, length) if length else b""
-            found[at] = [Patch.unpack(entry) for (entry,) in _RAW_ENTRY.iter_unpack(raw)]
-            at += whole_pages(size)
-        else:
-            at += PAGE_SIZE
-    return found
-
-
-def retire(memory: Memory, region_start: int) -> None:
-    """Let the record of a region say that nothing is in place any more."""
-    head = memory.read(region_start, _HEAD.size)
-    magic, size, _ = _HEAD.unpack(head)
-    memory.write(region_start, _HEAD.pack(magic, size, 0))

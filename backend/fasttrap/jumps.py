@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from backend.columns import ascending
 from backend.errors import CannotInject
 from backend.fasttrap.inject import Gate
-from backend.fasttrap.jump_space import Need, Patch, Region, Room, map_regions, recorded, retire
+from backend.fasttrap.jump_record import NO_DETOUR, Detour, Patch, Region, packed, recorded, retire
+from backend.fasttrap.jump_space import Need, Room, map_regions
 from backend.fasttrap.text import INT3, PAGE_SIZE, by_page
 from backend.fasttrap.tracee import Memory
 from backend.linux.scattered import MOST, read_bytes
@@ -147,7 +148,7 @@ class Jumps:
         pieces: dict[int, bytes] = {}
         for room, wanted in members:
             window, at = wanted.window, room.at
-            code = bytearray(self._code.code(window, at, wanted.call))
+            code, behind = self._code.code(window, at, wanted.call)
             if self.alone:
                 for lock in self._code.locks(window, wanted.call):
                     code[lock : lock + 1] = UNLOCKED
@@ -155,8 +156,10 @@ class Jumps:
             pieces[at] = bytes(code)
             if room.landing != at:
                 pieces[room.landing] = jump(room.landing, at)
-            for patch in _patches(window, room.landing):
-                record += patch.pack()
+            at_start, *in_padding = _patches(window, room.landing)
+            record += packed(at_start, self._detour(window, at_start, at, behind))
+            for patch in in_padding:
+                record += packed(patch, NO_DETOUR)
             known = self._row(window.site)
             if known is not None:  # of a library that has been unloaded since
                 self._states[known] = _GONE
@@ -168,10 +171,24 @@ class Jumps:
             self._identifiers.append(wanted.identifier)
             self._states.append(_PREPARED)
         _write(self._memory, pieces)
-        self._memory.write(region.start, region.record(record))
+        self._memory.write(region.start, region.record(record, self.detour))
         self.regions.append(region)
         self._unlocked.append((region.start, unlocked))
         insort(self._bounds, (region.start, region.start + region.size, first, len(self._starts)))
+
+    def _detour(self, window: Window, patch: Patch, at: int, behind: int) -> Detour:
+        """Return how a thread in the middle of a jump comes into its trampoline at an address, where what is `behind`
+        the first instruction is so many bytes on.
+        """
+        start = window.start
+        found = traps(start, patch.original, patch.written, self._code.first(window))
+        behind_at, before_at = (trap - start if trap else 0 for trap in (found.behind, found.before))
+        return Detour(behind_at, before_at, at + behind - start, at - start)
+
+    @property
+    def detour(self) -> int:
+        """The address of the detour around all jumps (`jump_record`); 0 as long as there are no regions."""
+        return self.regions[-1].detour if self.regions else 0
 
     def insert(self) -> None:
         """Write the jumps that were prepared. All threads are held."""

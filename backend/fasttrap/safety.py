@@ -10,7 +10,8 @@ program has set for SIGTRAP. All this is written before the first int3, by `writ
   SIGTRAP comes last (`Watched.rank`). If the process has forbidden others to look into it (PR_SET_DUMPABLE), its own
   files of /proc are root's, and it allows it for as long as it takes to open that one. Where that can't be opened it
   goes on in the site's copy, or if there is none yet waits for somebody to put the text in order. One that comes to
-  the end of a copy that stops there for the sake of a signal (`signals`) sends itself that. A SIGTRAP that is none of
+  the end of a copy that stops there for the sake of a signal (`signals`) sends itself that. One that has come into
+  the middle of a jump, by another tool's uprobe, goes on in its trampoline (`jump_record`). A SIGTRAP that is none of
   ours is passed on to the program's own handler, with the registers, stack and return address that the kernel would
   have called that with: with a tracer that is all the handler ever does;
 - by the next tracer, dtrap as the guardian or another one on another day: `find`.
@@ -35,41 +36,46 @@ from backend.linux import procfs
 _HANDLER: Final = bytes.fromhex(
     "4989d7"  # home:      mov    %rdx,%r15
     "817e0880000000"  #            cmpl   $0x80,0x8(%rsi)              si_code: raised by an int3?
-    "755e"  #            jne    chain
+    "756f"  #            jne    chain
     "4d8bb7a8000000"  #            mov    RIP(%r15),%r14               where the thread is, in its ucontext
     "498d46ff"  #            lea    -0x1(%r14),%rax              the int3 that it is behind
     "488d1de2ffffff"  #            lea    home,%rbx
     "4939de"  # find:      cmp    %rbx,%r14
     "7209"  #            jb     elsewhere
-    "4c3bb3c0020000"  #            cmp    END(%rbx),%r14
-    "7256"  #            jb     sent                         it has been sent to its copy
-    "488bbbd8020000"  # elsewhere: mov    TABLE(%rbx),%rdi
-    "488b8be0020000"  #            mov    COUNT(%rbx),%rcx
+    "4c3bb3d0020000"  #            cmp    END(%rbx),%r14
+    "7267"  #            jb     sent                         it has been sent to its copy
+    "488bbbe8020000"  # elsewhere: mov    TABLE(%rbx),%rdi
+    "488b8bf0020000"  #            mov    COUNT(%rbx),%rcx
     "e309"  #            jrcxz  next
     "f248af"  #            repnz  scas %es:(%rdi),%rax         among the sites of this region?
-    "0f8484000000"  #            je     ours
-    "488b9bc8020000"  # next:      mov    NEXT(%rbx),%rbx
+    "0f8495000000"  #            je     ours
+    "488b9bd8020000"  # next:      mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "75cd"  #            jne    find
-    "41f7c6ff0f0000"  #            test   $0xfff,%r14d                 none of ours: is it behind one that stands?
+    "4c8b1dd8020000"  #            mov    DETOUR,%r11                  in the middle of a jump?
+    "4d85db"  #            test   %r11,%r11
+    "7405"  #            je     unknown
+    "41ffd3"  #            call   *%r11
+    "7277"  #            jc     out                          yes: it goes on in the trampoline
+    "41f7c6ff0f0000"  # unknown:   test   $0xfff,%r14d                 none of ours: is it behind one that stands?
     "7410"  #            je     chain
     "41807effcc"  #            cmpb   $0xcc,-0x1(%r14)
     "7409"  #            je     chain
     "6641817efecd03"  #            cmpw   $0x3cd,-0x2(%r14)
     "755e"  #            jne    out                          no: put back at the site already
-    "4c8b1d87020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
+    "4c8b1d86020000"  # chain:     mov    PROGRAM,%r11                 the program's own handler
     "4983fb01"  #            cmp    $0x1,%r11
     "7651"  #            jbe    out                          SIG_DFL, SIG_IGN
     "bf05000000"  #            mov    $0x5,%edi                    as it would have been called
     "4c89fa"  #            mov    %r15,%rdx
     "41ffe3"  #            jmp    *%r11
-    "803d5f02000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
+    "803d5e02000000"  # sent:      cmpb   $0x0,may_open                to the end of its copy: signals wait for that
     "743d"  #            je     out
     "b8ba000000"  #            mov    $0xba,%eax                   gettid
     "0f05"  #            syscall
     "89c5"  #            mov    %eax,%ebp
-    "41bc1c000000"  #            mov    $0x1c,%r12d
-    "488d1d7f020000"  #            lea    WAITING,%rbx
+    "41bc19000000"  #            mov    $0x19,%r12d
+    "488d1d86020000"  #            lea    WAITING,%rbx
     "396b04"  # waiting:   cmp    %ebp,0x4(%rbx)               does this one wait for this thread?
     "7519"  #            jne    other
     "0fb613"  #            movzbl (%rbx),%edx                  which: 0 if it waits for something else
@@ -85,18 +91,18 @@ _HANDLER: Final = bytes.fromhex(
     "41ffcc"  #            dec    %r12d
     "75d9"  #            jne    waiting
     "c3"  # out:       ret
-    "482bbbd8020000"  # ours:      sub    TABLE(%rbx),%rdi
+    "482bbbe8020000"  # ours:      sub    TABLE(%rbx),%rdi
     "4889f9"  #            mov    %rdi,%rcx
     "48c1e903"  #            shr    $0x3,%rcx
-    "488b93e0020000"  #            mov    COUNT(%rbx),%rdx
+    "488b93f0020000"  #            mov    COUNT(%rbx),%rdx
     "488d4cd1ff"  #            lea    -0x1(%rcx,%rdx,8),%rcx
-    "48038bd8020000"  #            add    TABLE(%rbx),%rcx             its displaced byte
+    "48038be8020000"  #            add    TABLE(%rbx),%rcx             its displaced byte
     "8039cc"  #            cmpb   $0xcc,(%rcx)
     "0f8477ffffff"  #            je     chain                        given up: this int3 is of the program
     "498987a8000000"  #            mov    %rax,RIP(%r15)               back to the site
     "488dacfbc00f0000"  #            lea    0xfc0(%rbx,%rdi,8),%rbp      its slot: HEADER_SIZE + 64 * number
     "50"  #            push   %rax
-    "803dde01000000"  #            cmpb   $0x0,may_open
+    "803ddd01000000"  #            cmpb   $0x0,may_open
     "0f8435010000"  #            je     copy
     "e857010000"  #            call   open
     "85c0"  #            test   %eax,%eax
@@ -116,14 +122,14 @@ _HANDLER: Final = bytes.fromhex(
     "0f88f3000000"  #            js     copy
     "4189c5"  # opened:    mov    %eax,%r13d
     "4531c9"  #            xor    %r9d,%r9d                    the sites in order of their ranks
-    "488d1da1feffff"  # rank:      lea    home,%rbx
-    "80bbd002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
+    "488d1d90feffff"  # rank:      lea    home,%rbx
+    "80bbe002000000"  # region:    cmpb   $0x0,ARMED(%rbx)
     "0f84ab000000"  #            je     after
-    "4c8ba3d8020000"  #            mov    TABLE(%rbx),%r12
+    "4c8ba3e8020000"  #            mov    TABLE(%rbx),%r12
     "4531c0"  #            xor    %r8d,%r8d
-    "4c3b83e0020000"  # site:      cmp    COUNT(%rbx),%r8
+    "4c3b83f0020000"  # site:      cmp    COUNT(%rbx),%r8
     "7370"  #            jae    healed
-    "488b8be0020000"  #            mov    COUNT(%rbx),%rcx
+    "488b8bf0020000"  #            mov    COUNT(%rbx),%rcx
     "488d0cc9"  #            lea    (%rcx,%rcx,8),%rcx           behind table and displaced bytes: the ranks
     "4c01e1"  #            add    %r12,%rcx
     "46380c01"  #            cmp    %r9b,(%rcx,%r8)
@@ -135,7 +141,7 @@ _HANDLER: Final = bytes.fromhex(
     "e8eb000000"  #            call   some
     "803c24cc"  #            cmpb   $0xcc,(%rsp)
     "753b"  #            jne    on
-    "488b93f0020000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
+    "488b9300030000"  #            mov    WITNESSES(%rbx),%rdx         if the program may change it: is it ours?
     "4885d2"  #            test   %rdx,%rdx
     "7417"  #            je     write
     "4c89c1"  #            mov    %r8,%rcx
@@ -145,7 +151,7 @@ _HANDLER: Final = bytes.fromhex(
     "48330424"  #            xor    (%rsp),%rax
     "48854208"  #            test   %rax,0x8(%rdx)
     "7518"  #            jne    on
-    "488bb3e0020000"  # write:     mov    COUNT(%rbx),%rsi
+    "488bb3f0020000"  # write:     mov    COUNT(%rbx),%rsi
     "498d34f4"  #            lea    (%r12,%rsi,8),%rsi           behind the table: the displaced bytes
     "4c01c6"  #            add    %r8,%rsi
     "b812000000"  #            mov    $0x12,%eax                   pwrite64
@@ -154,14 +160,14 @@ _HANDLER: Final = bytes.fromhex(
     "eb87"  #            jmp    site
     "4183f903"  # healed:    cmp    $0x3,%r9d
     "7522"  #            jne    after
-    "4883bbf002000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
+    "4883bb0003000000"  #            cmpq   $0x0,WITNESSES(%rbx)         of those some may be left
     "7518"  #            jne    after
     "c6042400"  #            movb   $0x0,(%rsp)                  this region has no int3 any more
-    "4c8d93d0020000"  #            lea    ARMED(%rbx),%r10
+    "4c8d93e0020000"  #            lea    ARMED(%rbx),%r10
     "4889e6"  #            mov    %rsp,%rsi
     "b812000000"  #            mov    $0x12,%eax
     "e878000000"  #            call   one
-    "488b9bc8020000"  # after:     mov    NEXT(%rbx),%rbx
+    "488b9bd8020000"  # after:     mov    NEXT(%rbx),%rbx
     "4885db"  #            test   %rbx,%rbx
     "0f8538ffffff"  #            jne    region
     "41ffc1"  #            inc    %r9d
@@ -185,7 +191,7 @@ _HANDLER: Final = bytes.fromhex(
     "0f05"  #            syscall
     "4883c418"  #            add    $0x18,%rsp
     "c3"  #            ret
-    "488d3d35000000"  # open:      lea    path,%rdi
+    "488d3d34000000"  # open:      lea    path,%rdi
     "be02000800"  #            mov    $0x80002,%esi                open(path, O_RDWR | O_CLOEXEC)
     "31d2"  #            xor    %edx,%edx
     "b802000000"  #            mov    $0x2,%eax
@@ -202,28 +208,33 @@ _HANDLER: Final = bytes.fromhex(
     "b80f000000"  # restorer:  mov    $0xf,%eax                    rt_sigreturn
     "0f05"  #            syscall
 )
-_RESTORER_OFFSET: Final = 0x29A
-_PATH_OFFSET: Final = 0x2A8
+_RESTORER_OFFSET: Final = 0x2AB
+_PATH_OFFSET: Final = 0x2B8
 _PATH: Final = b"/proc/self/mem\0"
 
-_RECORD_OFFSET: Final = 0x2B8
+_RECORD_OFFSET: Final = 0x2C8
 _RECORD: Final = struct.Struct("<8s7Q")
 """MAGIC, END of the region, NEXT region or 0, ARMED, TABLE of sites (64-bit, ascending, the displaced bytes behind
 it, and their ranks), COUNT of them, at home whether the handler may open files, and WITNESSES, 0 where the program
 changes none of these sites: behind the ranks two words for each site, what stands there from the int3 on, and which
 bits of that tell that it is ours (`made_sites`).
 """
-_MAGIC: Final = b"dtrap 5\0"
+_MAGIC: Final = b"dtrap 6\0"
 _WITNESS: Final = struct.Struct("<2Q")
-_ARMED_OFFSET: Final = 0x2D0
-PROGRAM_OFFSET: Final = 0x2F8
+_ARMED_OFFSET: Final = 0x2E0
+PROGRAM_OFFSET: Final = 0x308
 """At home: the disposition of SIGTRAP that the program has set, and behind it the set of the other signals for whose
 handlers the program has SIGTRAP blocked.
 """
 _MASKING: Final = struct.Struct("<Q")
-_WAITING_OFFSET: Final = 0x320
+_DETOUR_OFFSET: Final = 0x330
+_DETOUR: Final = struct.Struct("<Q")
+"""At home: the address of what sends a thread that is in the middle of a jump into its trampoline (`jump_record`), or
+0.
+"""
+_WAITING_OFFSET: Final = 0x338
 _WAITING: Final = struct.Struct("<BBHI")
-_MOST_WAITING: Final = 28
+_MOST_WAITING: Final = 25
 """At home: the signals that wait for a thread to come out of line. Each is in the first byte if the thread comes to the
 end of a copy that stops, else in the second; behind them are the time (seconds, modulo 65,536) and the thread.
 """
@@ -286,6 +297,11 @@ def note_program(memory: Memory, home: int, action: Action, masking: int) -> Non
     (`Sigtrap.masking`).
     """
     memory.write(home + PROGRAM_OFFSET, action.to_bytes() + _MASKING.pack(masking))
+
+
+def note_detour(memory: Memory, home: int, detour: int) -> None:
+    """Note where those go who have met an int3 in the middle of a jump, in the region that begins at `home`."""
+    memory.write(home + _DETOUR_OFFSET, _DETOUR.pack(detour))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,12 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def ask_how_it_is(process: subprocess.Popen[str]) -> None:
-    """The endless trigger answers only if every result so far was right."""
+def ask_how_it_is(process: subprocess.Popen[str]) -> int:
+    """Return how often an endless trigger has gone round. It answers only if every result so far was right."""
     process.send_signal(signal.SIGUSR1)
-    assert output(process).readline().startswith("well ")
+    answer = output(process).readline()
+    assert answer.startswith("well "), process.poll()
+    return int(answer.split()[1])
 
 
 def state(pid: int) -> str:

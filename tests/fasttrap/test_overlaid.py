@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from backend.errors import TracerDied
+from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracepoints import Jumped
 from backend.linux import procfs
+from scratch.displaced import Way
 from tests.differential.other_tracers import require
 from tests.fasttrap.test_hits import ask_how_it_is
 from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
@@ -37,6 +40,8 @@ EXPOSED = ["three_plain", "four_plain", "five_plain"]
 """Those whose jump must have been looked at while the uprobe is there, or just after it has gone."""
 UNSEEN = ["five_plain", "five_jump", "seven_rex"]
 """Those behind whose first instruction nobody sees who comes by under a uprobe."""
+ROUNDS = 300
+"""After so many more every thread has called every function."""
 SEEN = [name for name in FUNCTIONS if name not in UNSEEN]
 
 
@@ -181,18 +186,7 @@ def test_program_lives_on_when_all_but_the_uprobes_are_gone(triggers: Triggers, 
     program = triggers.path("overlaid")
     with trigger(program, "3") as process:
         before = text_of(process.pid, program)
-        tell_go(process)
-        dtrap = os.fork()
-        if dtrap == 0:
-            try:
-                tracing = Tracing(jumps=True)
-                arm_jumps(tracing, process.pid, program, FUNCTIONS)
-                os.kill(os.getpid(), signal.SIGSTOP)
-                with pytest.raises(TracerDied):
-                    tracing.next()
-            finally:
-                os._exit(1)
-        os.waitpid(dtrap, os.WUNTRACED)
+        dtrap = stopped_dtrap(process, program)
         with foreign(process.pid, program):
             ask_how_it_is(process)
             os.kill(dtrap if killed == "dtrap" else tracer_of(process.pid), signal.SIGKILL)
@@ -202,3 +196,75 @@ def test_program_lives_on_when_all_but_the_uprobes_are_gone(triggers: Triggers, 
             ask_how_it_is(process)
         ask_how_it_is(process)
         assert text_of(process.pid, program) == before
+
+
+def test_uprobes_may_come_and_go_over_jumps_that_nobody_looks_after(triggers: Triggers) -> None:
+    program = triggers.path("overlaid")
+    with trigger(program, "3") as process:
+        before = text_of(process.pid, program)
+        kill_both(process, stopped_dtrap(process, program))
+        for _ in range(2):
+            with foreign(process.pid, program, [name for name in FUNCTIONS if name not in EXPOSED]):
+                go_round(process)
+            go_round(process)
+        with Tracing(jumps=True) as tracing:
+            tracing.tracer.attach(process.pid)
+            tracing.tracer.detach()
+        assert text_of(process.pid, program) == before
+        go_round(process)
+
+
+def test_next_tracer_gives_the_text_back_under_uprobes_that_met_jumps_of_nobody(triggers: Triggers) -> None:
+    program = triggers.path("overlaid")
+    with trigger(program, "3") as process:
+        before = text_of(process.pid, program)
+        kill_both(process, stopped_dtrap(process, program))
+        with foreign(process.pid, program):
+            go_round(process)
+            with Tracing(jumps=True) as tracing:
+                tracing.tracer.attach(process.pid)
+                tracing.tracer.detach()
+            go_round(process)
+        go_round(process)
+        assert text_of(process.pid, program) == before
+
+
+def stopped_dtrap(process: subprocess.Popen[str], program: Path) -> int:
+    """Have the waiting program run with jumps, and a trap, of a dtrap that is a process of its own, and stopped; return
+    its pid. It looks after the program if the tracer dies, and then ends.
+    """
+    tell_go(process)
+    dtrap = os.fork()
+    if dtrap == 0:
+        try:
+            tracing = Tracing(jumps=True)
+            arm_jumps(tracing, process.pid, program, FUNCTIONS)
+            tracing.tracer.hold()
+            trapped = load_address(process.pid, program) + function_offsets(program)["on_user"]
+            assert isinstance(tracing.tracer.arm([Site(trapped, len(FUNCTIONS))])[0], Way)
+            tracing.tracer.go()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            with pytest.raises(TracerDied):
+                tracing.next()
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)
+    assert os.WIFSTOPPED(os.waitpid(dtrap, os.WUNTRACED)[1])
+    return dtrap
+
+
+def kill_both(process: subprocess.Popen[str], dtrap: int) -> None:
+    """Kill the tracer, and then the stopped dtrap, which has not seen it."""
+    os.kill(tracer_of(process.pid), signal.SIGKILL)
+    wait_until_untraced(process.pid)
+    os.kill(dtrap, signal.SIGKILL)
+    os.waitpid(dtrap, 0)
+
+
+def go_round(process: subprocess.Popen[str]) -> None:
+    """Let the program call all its functions in every thread."""
+    start = ask_how_it_is(process)
+    while ask_how_it_is(process) < start + ROUNDS:
+        time.sleep(0.001)

@@ -5,8 +5,9 @@ import random
 from functools import cache
 
 from backend.sweeper import sweep
+from scratch.displaced import leads_on
 from scratch.sweep import Flow
-from scratch.trampoline import LOCK, ClauseCall, InlineCount, Shards, UnitCall, build
+from scratch.trampoline import LOCK, ClauseCall, InlineCount, Shards, Trampoline, UnitCall, build
 from scratch.trampolines import Trampolines
 from scratch.window_table import WindowTable
 from scratch.windows import NoWindow, Way, Window, Windows
@@ -41,6 +42,15 @@ def plans_of_libc() -> list[tuple[int, Window | NoWindow]]:
     return [(site, windows.plan(site)) for site in sites]
 
 
+def goes_on_behind_the_first(built: Trampoline, window: Window) -> bool:
+    """Tell whether a thread put there is as if it had executed a window's first instruction and nothing else."""
+    first = (window.leading + window.instructions)[0]
+    if not leads_on(first):
+        return True
+    place = built.translate(built.address + built.behind_first)
+    return place is not None and place.resume is not None and place.resume.address == first.next
+
+
 def additions(call: ClauseCall) -> int:
     return len(call.cells) if isinstance(call, InlineCount) else 0
 
@@ -59,7 +69,8 @@ def test_trampolines_put_together_are_those_that_are_built() -> None:
         at = chance.randrange(low, high)
         built = build(window.instructions, at, call, window.leading)
         code = built.code
-        assert trampolines.code(window, at, call) == code, window
+        assert trampolines.code(window, at, call) == (bytearray(code), built.behind_first), window
+        assert goes_on_behind_the_first(built, window), window
         assert trampolines.locks(window, call) == built.locks, window
         assert [code[lock : lock + 1] for lock in built.locks] == [LOCK] * additions(call)
         size = trampolines.size(window, call)
