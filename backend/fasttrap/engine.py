@@ -17,9 +17,9 @@ import contextlib
 import os
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, compress
+from itertools import chain
 from signal import SIGTRAP
 from typing import Final, Protocol, assert_never
 
@@ -29,7 +29,9 @@ from backend.errors import CannotInject, CommandNotStarted, ProcessGone, TraceeE
 from backend.fasttrap import (
     disposition,
     dumpable,
+    foreign_traps,
     free_guests,
+    giving_way,
     inject,
     leftovers,
     safety,
@@ -40,9 +42,10 @@ from backend.fasttrap import (
 )
 from backend.fasttrap.affinity import CpuFollower
 from backend.fasttrap.departure import leave
+from backend.fasttrap.holding import come, hold, hold_others, taking_in
 from backend.fasttrap.jump_arming import prepare_jumps
 from backend.fasttrap.jump_record import recorded
-from backend.fasttrap.jumps import Jumps, Overlaid, undo_others
+from backend.fasttrap.jumps import Jumps, undo_others
 from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.made_sites import Verdict
 from backend.fasttrap.process import Installed, Process
@@ -50,7 +53,7 @@ from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, Route, Tracepoints
 from backend.fasttrap.trap_arming import prepare_traps
-from backend.linux import procfs, ptrace
+from backend.linux import ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
 from backend.linux.wait_status import (
@@ -66,7 +69,6 @@ from backend.linux.wait_status import (
 )
 from scratch import windows
 from scratch.displaced import Refuse, Way
-from scratch.instruction import registers_written
 from scratch.slots import NoFreeSpace
 
 _VFORK_LOOK_S: Final = 0.002
@@ -162,7 +164,8 @@ class Engine:
         """Return the identifiers of sites that were given up since the last time: the program, or another tool, has
         changed the code.
         """
-        changed, self._changed = self._changed, []
+        changed = self._changed[:]
+        self._changed.clear()
         return changed
 
     def take_disarmed(self) -> bool:
@@ -205,18 +208,19 @@ class Engine:
                 [leftover.sites for leftover in found],
                 [leftover.start for leftover in found],
             )
-            self._process = Process(pid, threads, points, gate, self.control, Jumps(memory, patches))
+            jumps = Jumps(memory, patches)
+            self._process = Process(pid, threads, points, gate, self.control, jumps, self._changed)
             threads.seize_all()
         except BaseException:
             memory.close()
             raise
         self.control.every_hit = self.control.blocked_count = 0
-        self.hold()
-        with self._taking_in():
+        hold(self.process)
+        with taking_in(self.process):
             threads.seize_guests()
         undo_others(pid, memory)
         leftovers.recall(self.process, found)
-        leftovers.put_right(self.process, found, self.hold)
+        leftovers.put_right(self.process, found)
 
     def arm(self, sites: SiteBatch, *, traps: bool = True) -> Sequence[Outcome]:
         """Write a jump or an int3 at each site that can be served; return how each is, in the order given. The process
@@ -282,7 +286,7 @@ class Engine:
             for held in list(process.threads.held):
                 self._resume(process.threads, held)
             time.sleep(_VFORK_LOOK_S)
-            self.hold()
+            hold(self.process)
 
     def go(self) -> Happening | None:
         """Resume every held thread, as the stop that it is held in demands."""
@@ -298,7 +302,7 @@ class Engine:
 
     def _resume(self, threads: Threads, tid: int) -> Happening | None:
         """Resume one held thread, unless it has ended. Those behind it stay held till it is their turn: it may be met
-        with something that needs all of them held (`_foreign_trap`), and then they all are again.
+        with something that needs all of them held (`foreign_traps`), and then they all are again.
         """
         status = threads.held.pop(tid, None)
         threads.inside_call.discard(tid)
@@ -307,35 +311,11 @@ class Engine:
 
     def hold(self) -> None:
         """Stop every thread where it is."""
-        with self._taking_in():
-            self.process.threads.hold_all()
-
-    @contextlib.contextmanager
-    def _taking_in(self) -> Iterator[None]:
-        """Afterwards meet the new ones among the held threads, and drop those known before that have ended."""
-        known = set(self.process.threads.known)
-        yield
-        for tid in known - set(self.process.threads.known):
-            self.process.forget(tid)
-        for tid in [tid for tid in self.process.threads.held if tid not in self.process.threads.known]:
-            is_taken_in = False
-            with contextlib.suppress(ProcessLookupError, ProcessGone):  # it has been killed
-                is_taken_in = self._meet(tid)
-            if not is_taken_in:
-                self.process.threads.held.pop(tid)
-
-    def _await_maker(self, tid: int) -> None:
-        """Of a new thread or child at its first stop: wait until it is known who has made it. What stops meanwhile is
-        held, in turn for `serve` to resume.
-        """
-        threads = self.process.threads
-        threads.has_come(tid)
-        with self._taking_in():
-            threads.await_maker(tid)
+        hold(self.process)
 
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
-        self.hold()
+        hold(self.process)
         self._look_at_traps()
         if self.process.tracepoints.table:
             with contextlib.suppress(ProcessGone, CannotInject):
@@ -371,7 +351,10 @@ class Engine:
                 case Reason.ATTENTION:
                     self.control.attention = 0
                     self._look_at_traps()
-                    return self._keep_handler() or self._look_at_jumps() or Called()
+                    happening = self._keep_handler()
+                    if happening is None and giving_way.look(self.process):
+                        happening = self.go()
+                    return happening or Called()
                 case Reason.INTERRUPTED:
                     return Called()
                 case Reason.NO_TRACEES:
@@ -384,7 +367,7 @@ class Engine:
         process.look_at_handler()
         if not (was_lost and process.handler_lost):
             return None
-        self.hold()
+        hold(self.process)
         spare = process.spare_thread()
         if spare is not None:
             with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
@@ -402,19 +385,6 @@ class Engine:
                 points = process.tracepoints
                 process.is_disarmed = not safety.are_armed(points.memory, points.space.regions)
             self._is_disarmed |= process.is_disarmed
-
-    def _look_at_jumps(self) -> Happening | None:
-        """Look whether another tool's uprobe has come to a jump which that would break, or gone from there."""
-        process = self.process
-        with contextlib.suppress(OSError):
-            found = process.jumps.look(procfs.with_memory(process.pid))
-            if not found:
-                return None
-            self.hold()
-            with contextlib.suppress(ProcessGone):
-                self._trap_instead({site: process.jumps.way_out_of(site) for site in found})
-            return self.go()
-        return None
 
     def _dispatch(self, tid: int, status: int) -> Happening | None:
         """Deal with one stop and resume the thread. A thread that is killed meanwhile will report its end."""
@@ -434,15 +404,13 @@ class Engine:
         with contextlib.suppress(ProcessLookupError, ProcessGone):
             if meaning == EventStop(Event.EXEC):
                 self.process.threads.rename(tid)
-            if tid not in self.process.threads.known:
-                self._await_maker(tid)
-                if not self._meet(tid):
-                    return None
+            if tid not in self.process.threads.known and not come(self.process, tid):
+                return None
             thread = self.process.threads.known[tid]
             trap_mask.take_over(self.process, thread)
             if self.process.jumps.regions and (place := way_out.bring_out(self.process, thread, meaning)):
                 if isinstance(place, way_out.Fault):
-                    self._fault(thread, place)
+                    giving_way.at_fault(self.process, thread, place)
                 return None
             match meaning:
                 case SignalStop(number) if number == SIGTRAP:
@@ -467,24 +435,6 @@ class Engine:
                     assert_never(meaning)
             self.process.note(thread)
         return None
-
-    def _meet(self, tid: int) -> bool:
-        """At the first stop of a thread or child: take it in, or set it free and return False."""
-        if procfs.status(tid).tgid == self.process.pid:
-            self.process.threads.known[tid] = Thread(tid)
-            self.process.note_birth(tid)
-            if self.process.installed is not None:
-                self.process.installed.forget_threads()
-        elif dumpable.shares_memory(self.process, tid):
-            if free_guests.let_go_at_birth(self.process, tid):
-                return False
-            self.process.threads.known[tid] = Thread(tid, guest=True)
-            self.process.set_gate()
-        else:
-            upkeep.free_child(self.process, tid)
-            return False
-        trap_mask.inherit(self.process, self.process.threads.known[tid])
-        return True
 
     def _executed(self, thread: Thread) -> Happening | None:
         """A guest that executes a program goes free; if it is the process itself, all that we knew of it is
@@ -525,7 +475,7 @@ class Engine:
                 ptrace.set_instruction_pointer(tid, registers.rip - 1)
                 ptrace.cont(tid)
             else:
-                self._foreign_trap(thread)
+                foreign_traps.meet(self.process, thread)
             return None
         self.process.keep_sent(tid, may_call=True)
         points = self.process.tracepoints
@@ -534,7 +484,7 @@ class Engine:
         if place is None:
             overlaid = self.process.jumps.overlaid(site)
             if overlaid is not None and self.process.jumps.stands_at(overlaid.site):
-                self._give_way(thread, overlaid)
+                giving_way.to_uprobe(self.process, thread, overlaid)
             else:  # an int3 of a tracer before us, or where another thread has come by just now
                 self.process.step_back(tid, registers)
                 ptrace.cont(tid)
@@ -587,113 +537,21 @@ class Engine:
             process.give_up(site)
             place = process.tracepoints.table.index(site)
             assert place is not None, hex(site)
-            self._changed.append(process.tracepoints.table.identifiers[place])
+            process.changed.append(process.tracepoints.table.identifiers[place])
         if verdict is Verdict.NOT_OURS:
-            self._foreign_trap(thread)
+            foreign_traps.meet(self.process, thread)
             return False
         trap_mask.block_again(process, thread.tid)
         ptrace.set_instruction_pointer(thread.tid, site)
         ptrace.cont(thread.tid)
         return False
 
-    def _fault(self, thread: Thread, fault: way_out.Fault) -> None:
-        """A displaced instruction of a window faults. The program's handler may return to it, in the middle of the
-        window: all threads held, the jump gives way to a trap before the signal is delivered.
-        """
-        self.process.threads.held[thread.tid] = fault.signal << 8 | 0x7F
-        if self.process.jumps.stands_at(fault.site):  # else another thread's fault has taken it away
-            self._hold_with(thread)
-            self._trap_instead({fault.site: fault.site})
-
-    def _give_way(self, thread: Thread, overlaid: Overlaid) -> None:
-        """Another tool's uprobe is over a jump, or was: the text comes back, so that the uprobe may go when it likes,
-        and a trap serves the site from then on, where nobody else is in the way.
-        """
-        threads, jumps = self.process.threads, self.process.jumps
-        threads.held[thread.tid] = SIGTRAP << 8 | 0x7F
-        trap_mask.block_again(self.process, thread.tid)
-        self._hold_with(thread)
-        if jumps.stands_at(overlaid.site):
-            self._trap_instead({overlaid.site: overlaid.goes_to})
-
-    def _hold_with(self, thread: Thread) -> None:
-        """Hold all threads; this one is held already. Raises ProcessGone if it is killed meanwhile."""
-        self.hold()
-        if thread.tid not in self.process.threads.held:
-            raise ProcessGone(thread.tid)
-
-    def _trap_instead(self, places: Mapping[int, int | None]) -> None:
-        """Put traps in place of jumps: by site, at which address. All threads are held. Raises ProcessGone.
-
-        If it is not the site, arguments may not be there what they were: where that is, or there is no such address,
-        the site is given up.
-        """
-        process = self.process
-        tid = process.spare_thread()
-        if tid is None:
-            raise ProcessGone(process.pid)
-        sites: list[Site] = []
-        for site, address in places.items():
-            first = process.jumps.code_at(site)
-            number = process.jumps.withdraw(site)
-            moved = address != site and self.control.whole_registers
-            if address is None or (moved and not _ARGUMENTS.isdisjoint(registers_written(first))):
-                self._changed.append(number)
-            else:
-                sites.append(Site(address, number))
-        if sites and not free_guests.are_gone(process):
-            self._changed += [site.identifier for site in sites]
-            return
-        with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
-            sites.sort(key=lambda site: site.address)
-            outcomes = prepare_traps(process, SiteBatch(sites), tid)
-            process.tracepoints.insert(process.watched.first)
-        refused = (isinstance(outcome, Refuse) for outcome in outcomes)
-        self._changed += [site.identifier for site in compress(sites, refused)]
-
-    def _foreign_trap(self, thread: Thread) -> None:
-        """A SIGTRAP of the program's own. It enters its handler with every other thread held.
-
-        Otherwise one of them could meet an int3 of ours with SIGTRAP blocked, and the kernel forget the handler, just
-        before it looks for it: the process would die. The threads stay held, in turn for `serve` to resume.
-        """
-        if trap_mask.must_stay_pending(self.process, thread):
-            self._keep_pending(thread)
-            return
-        if not upkeep.others_may_spoil(self.process, thread):
-            upkeep.foreign_trap(self.process, thread)
-            return
-        threads = self.process.threads
-        is_kept = threads.keep(thread.tid, SIGTRAP)
-        self.hold()
-        if threads.held.pop(thread.tid, None) is None:
-            raise ProcessGone(thread.tid)
-        upkeep.put_right(self.process, thread)
-        if is_kept:
-            ptrace.cont(thread.tid)
-        # That stop is not taken: the signal would be lost if we were killed.
-        if not is_kept or threads.look(thread.tid) == SIGTRAP:
-            # It stops again at the handler's first instruction.
-            ptrace.interrupt(thread.tid)
-            upkeep.foreign_trap(self.process, thread)
-        threads.held[thread.tid] = inject.await_stop(thread.tid)
-
-    def _keep_pending(self, thread: Thread) -> None:
-        """A SIGTRAP that was sent has stopped a thread for which the program has blocked it."""
-        threads = self.process.threads
-        threads.held[thread.tid] = PLAIN_STOP
-        self.hold()
-        if thread.tid not in threads.held:
-            raise ProcessGone(thread.tid)
-        threads.held[thread.tid] = PLAIN_STOP  # and not the signal's stop, which the loop had left there
-        trap_mask.keep_pending(self.process, thread)
-
     def _let_be_traced(self, guest: Thread, at_call: Registers) -> None:
         """A guest is about to ask to be traced. Raises ProcessGone."""
         threads = self.process.threads
         ptrace.set_registers(guest.tid, at_call)
         threads.held[guest.tid] = PLAIN_STOP
-        self._hold_with(guest)
+        hold_others(self.process, guest)
         free_guests.let_go(self.process, guest)
         self._look_at_traps()
 
@@ -723,8 +581,6 @@ class Engine:
 
 
 _ALL_WAIT: Final = "all its threads wait for children of vfork"
-_ARGUMENTS: Final = frozenset((7, 6, 2, 1, 8, 9))
-"""rdi, rsi, rdx, rcx, r8, r9."""
 
 
 def _must_be_taken(status: int) -> bool:

@@ -6,10 +6,11 @@ done that since: the first thing that the next tracer does, be it dtrap as the g
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals
+from backend.fasttrap.holding import hold
 from backend.fasttrap.process import Process
 from backend.fasttrap.safety import Leftover
 from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP
@@ -28,14 +29,12 @@ def recall(process: Process, found: Sequence[Leftover]) -> None:
             inject.recall(tid, lost, memory)
 
 
-def put_right(process: Process, found: Sequence[Leftover], hold: Callable[[], None]) -> None:
-    """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. `hold` holds all threads, and
-    takes in those that are new. Raises ProcessGone.
-    """
+def put_right(process: Process, found: Sequence[Leftover]) -> None:
+    """Take int3s of earlier tracers away, and learn what the program has set for SIGTRAP. Raises ProcessGone."""
     points = process.tracepoints
     if not found:
         return
-    _wait_for_handlers(process, found, hold)
+    _wait_for_handlers(process, found)
     for leftover in found:
         # Whoever has put the text back, the tracer itself or the safety handler, left the copies as they were.
         points.defuse(leftover.start)
@@ -68,7 +67,7 @@ def _send_waiting(process: Process, found: Sequence[Leftover]) -> None:
             safety.note_waiting(process.tracepoints.memory, leftover.start, ())
 
 
-def _wait_for_handlers(process: Process, found: Sequence[Leftover], hold: Callable[[], None]) -> None:
+def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
     """Let threads that are in a safety handler come out of it: they write to the text. What they go on to may make
     threads and children.
 
@@ -85,7 +84,7 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover], hold: Callab
             with contextlib.suppress(ProcessLookupError):
                 ptrace.cont(tid)
         time.sleep(_LOOK_S)
-        hold()
+        hold(process)
 
 
 def _pc(tid: int) -> int:

@@ -88,6 +88,8 @@ class Process:
     """Where calls are injected as long as there is no gate of our own."""
     control: Control
     jumps: Jumps
+    changed: list[int]
+    """The identifiers of sites that were given up: the program, or another tool, has changed the code."""
     made: MadeSites = field(default_factory=MadeSites)
     installed: Installed | None = None
     """The clauses in the process itself, as soon as a jump has needed them."""

@@ -17,7 +17,7 @@ from backend.errors import ProcessGone
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option, SignalInfo
 from backend.linux.threads import share_memory
-from backend.linux.wait_status import Event, EventStop, Exited, Killed, decode
+from backend.linux.wait_status import Event, EventStop, Exited, Killed, SignalStop, decode
 
 WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
 """__WALL | __WNOTHREAD: all kinds of tracees, but only ours. Source: include/uapi/linux/wait.h."""
@@ -183,6 +183,19 @@ class Threads:
             if not new:
                 return
             self.hold_all()
+            for child in new:
+                self._let_be_if_gone(child)
+
+    def _let_be_if_gone(self, child: int) -> None:
+        """Let a child go that has executed a program of its own before it could be seized, and is no guest."""
+        status = self.held.get(child)
+        meaning = None if status is None else decode(status)
+        if meaning in (None, EventStop(Event.EXEC)):
+            return  # it has ended, or is met as one that executes a program
+        if not self.shares_memory(child, if_unknown=True):
+            self.forget(child)
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.detach(child, meaning.signal if isinstance(meaning, SignalStop) else 0)
 
     def shares_memory(self, child: int, *, if_unknown: bool = False) -> bool:
         """Tell whether a child has the memory of the process, `if_unknown` where we may not look at one of them."""

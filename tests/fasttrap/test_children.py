@@ -9,6 +9,9 @@ import pytest
 
 from backend.errors import CannotInject
 from backend.fasttrap.engine import Executed
+from backend.fasttrap.tracee import Threads
+from backend.linux import procfs
+from tests.fasttrap.test_hits import state, until
 from tests.fasttrap.tracing import (
     TIMEOUT_S,
     Tracing,
@@ -104,6 +107,32 @@ def test_children_that_a_vfork_child_makes_while_it_is_seized_go_free(triggers: 
                     tracing.arm(program, ["work"])
         tell_go(process)
         assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_vfork_child_that_executes_a_program_before_it_can_be_seized_is_let_be(
+    triggers: Triggers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = triggers.path("waits_in_vfork")
+    shares_memory = Threads.shares_memory
+
+    def looks_too_early(self: Threads, child: int, *, if_unknown: bool = False) -> bool:
+        shares = shares_memory(self, child, if_unknown=if_unknown)
+        if shares:
+            tell_go(process)
+            until(lambda: procfs.exe(child) != str(program) and state(child) == "S")
+        return shares
+
+    monkeypatch.setattr(Threads, "shares_memory", looks_too_early)
+    with trigger(program, "/bin/sleep", "1") as process:
+        until(lambda: procfs.children(process.pid, process.pid) != [])
+        with Tracing() as tracing:
+            tracing.tracer.attach(process.pid)
+            tracing.arm(program, ["work"])
+            tracing.tracer.go()
+            tracing.wait_end()
+            assert tracing.hits == {"work": 3}
+        assert process.communicate() == ("done\n", "")
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize("jumps", [False, True])

@@ -5,6 +5,7 @@ Stops at the first harm done to the target, which is kept alive (or dead) for a 
 repeats the plan of the rounds, though not their timing.
 """
 
+import os
 import random
 import sys
 import tempfile
@@ -22,6 +23,8 @@ EVERY: Final = 100
 """Rounds between two lines of progress."""
 SAME_TARGET: Final = 200
 """Rounds that one program goes through. Each leaves scratch memory behind, which no process meets so often."""
+NICENESSES: Final = (0, 5, 10)
+"""How much less than the tracing side a program gets of a busy machine."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,6 +43,7 @@ def main(arguments: list[str]) -> int:
         while done < rounds:
             own_handler = chance.choice((["own"], []))
             with trigger(program, str(chance.choice((1, 2, 4))), *own_handler) as process:
+                os.setpriority(os.PRIO_PROCESS, process.pid, chance.choice(NICENESSES))
                 tell_go(process)
                 target = target_of(process, program, jumps=jumps)
                 for _ in range(min(SAME_TARGET, rounds - done)):
