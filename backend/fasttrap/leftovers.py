@@ -6,6 +6,7 @@ done that since: the first thing that the next tracer does, be it dtrap as the g
 
 import contextlib
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from backend.errors import CannotInject, TraceeEnded
@@ -60,7 +61,8 @@ def _send_waiting(process: Process, found: Sequence[Leftover]) -> None:
     for leftover in found:
         for waiting in leftover.waiting:
             thread = process.threads.known.get(waiting.tid)
-            on_its_way = any(each.has_stop(_pc(waiting.tid)) for each in found)
+            pc = _pc(waiting.tid)
+            on_its_way = any(each.has_stop(pc) for each in found)
             if thread is not None and (on_its_way or not waiting.at_stop):
                 threads.send_signal(signals.process_of(thread, process.pid), thread.tid, waiting.signal)
         if leftover.waiting:
@@ -73,10 +75,11 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
 
     It takes as long as the handler needs for all sites; after that time somebody else keeps them there.
     """
+    homes = [leftover for leftover in found if leftover.handler is not None]
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         inside = [tid for tid, status in process.threads.held.items() if status == PLAIN_STOP]
-        inside = [tid for tid in inside if any(each.is_in_handler(_pc(tid)) for each in found)]
+        inside = [tid for tid in inside if _is_in_handler(_pc(tid), homes)]
         if not inside:
             return
         for tid in inside:
@@ -85,6 +88,12 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
                 ptrace.cont(tid)
         time.sleep(_LOOK_S)
         hold(process)
+
+
+def _is_in_handler(pc: int, homes: Sequence[Leftover]) -> bool:
+    """Tell whether this is in one of the handlers of these regions, ascending: a process may have met many tracers."""
+    place = bisect_right(homes, pc, key=lambda home: home.start) - 1
+    return place >= 0 and homes[place].is_in_handler(pc)
 
 
 def _pc(tid: int) -> int:

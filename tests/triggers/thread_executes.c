@@ -21,7 +21,7 @@ static void *execute(void *program)
 {
 	char **arguments = program;
 
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 100; i++)
 		probed(i);
 	execv(arguments[0], arguments);
 	return NULL;
