@@ -8,12 +8,13 @@ profile-499
 /pid == $target && arg1 != 0/
 {
 	@stacks[ufunc(arg1), probeprov] = count();
-	seen = 1;
+	seen++;
 }
 
 tick-20ms
-/seen/
+/seen > 50/
 {
+	trunc(@stacks, 1); /* on a busy machine it is met at its start as well */
 	printa("%A %s\n", @stacks);
 	exit(0);
 }
