@@ -8,6 +8,7 @@ import contextlib
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from signal import SIGKILL, SIGSTOP, SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals
@@ -19,6 +20,10 @@ from backend.linux import ptrace, threads
 
 _LOOK_S = 0.001
 _PATIENCE_S = 10.0
+_ALL_BUT_FAULTS = (
+    ~sum(1 << number - 1 for number in (*signals.FAULTS, SIGTRAP, SIGKILL, SIGSTOP)) & (1 << 64) - 1
+)
+"""A signal mask: what a fault raises is never blocked, or the program dies of it."""
 
 
 def recall(process: Process, found: Sequence[Leftover]) -> None:
@@ -73,21 +78,30 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
     """Let threads that are in a safety handler come out of it: they write to the text. What they go on to may make
     threads and children.
 
-    It takes as long as the handler needs for all sites; after that time somebody else keeps them there.
+    It takes as long as the handler needs for all sites; after that time somebody else keeps them there. Signals wait
+    until then: one that is kept back would be there again before the thread has executed a single instruction.
     """
     homes = [leftover for leftover in found if leftover.handler is not None]
+    masks: dict[int, int] = {}
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         inside = [tid for tid, status in process.threads.held.items() if status == PLAIN_STOP]
         inside = [tid for tid in inside if _is_in_handler(_pc(tid), homes)]
         if not inside:
-            return
+            break
         for tid in inside:
             del process.threads.held[tid]
             with contextlib.suppress(ProcessLookupError):
+                if tid not in masks:
+                    masks[tid] = ptrace.signal_mask(tid)
+                    ptrace.set_signal_mask(tid, _ALL_BUT_FAULTS)
                 ptrace.cont(tid)
         time.sleep(_LOOK_S)
         hold(process)
+    for tid in masks.keys() & process.threads.held.keys():
+        with contextlib.suppress(ProcessLookupError):
+            if ptrace.signal_mask(tid) == _ALL_BUT_FAULTS:  # else the handler has returned to another
+                ptrace.set_signal_mask(tid, masks[tid])
 
 
 def _is_in_handler(pc: int, homes: Sequence[Leftover]) -> bool:

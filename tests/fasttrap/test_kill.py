@@ -5,17 +5,19 @@ import random
 import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from backend.errors import TracerDied
-from backend.fasttrap import guardian, safety
+from backend.fasttrap import guardian, inject, leftovers, safety
 from backend.fasttrap.engine import Engine
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.site_batch import Site, SiteBatch
-from backend.linux import pidfd, procfs
+from backend.linux import pidfd, procfs, ptrace, threads
+from backend.linux.wait_status import SignalStop, decode
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.tracing import (
     Tracing,
@@ -119,6 +121,53 @@ def test_target_outlives_its_tracer_killed_while_it_traces(triggers: Triggers) -
             ask_how_it_is(process)
             assert (text_of(process.pid, program), text_of(process.pid, libc)) == before
             assert sigtrap_is_default(process)
+
+
+@pytest.mark.timeout(60)
+def test_a_thread_comes_out_of_the_safety_handler_though_signals_wait_for_it(triggers: Triggers) -> None:
+    program = triggers.path("counts_signals")
+    with trigger(program) as process:
+        site = load_address(process.pid, program) + function_offsets(program)["probed"]
+        tell_go(process)
+        tracer = os.fork()
+        if tracer == 0:
+            try:
+                take_over_in_handler(process.pid, site)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                raise
+            finally:
+                os._exit(1)
+        assert os.waitpid(tracer, 0)[1] == 0
+        assert process.stdin is not None
+        os.write(process.stdin.fileno(), bytes((1,)))
+        assert output(process).readline() == "all\n"
+
+
+def take_over_in_handler(pid: int, site: int) -> None:
+    """In the process of a tracer: bring a thread into the safety handler, have ten signals wait for it, and put right
+    what a tracer that is dead would have left.
+    """
+    engine = Engine(HotLoop())
+    engine.attach(pid)
+    process = engine.process
+    memory, tid = process.tracepoints.memory, procfs.threads(pid)[-1]
+    process.tracepoints.prepare(SiteBatch([Site(site, 0)]), tid, process.gate, shadow_stack=False)
+    process.secure(tid)
+    threads.send_signal(pid, tid, signal.SIGTRAP)
+    ptrace.cont(tid)
+    assert decode(inject.await_stop(tid)) == SignalStop(signal.SIGTRAP)
+    ptrace.interrupt(tid)
+    ptrace.cont(tid, signal.SIGTRAP)
+    process.threads.held[tid] = inject.await_stop(tid)
+    found = safety.find(pid, memory)
+    assert any(leftover.is_in_handler(ptrace.instruction_pointer(tid)) for leftover in found)
+    for _ in range(10):
+        threads.send_signal(pid, tid, signal.SIGRTMIN)
+    leftovers.put_right(process, found)
+    assert not any(leftover.is_in_handler(ptrace.instruction_pointer(tid)) for leftover in found)
+    engine.detach()
 
 
 @pytest.mark.parametrize("armed", [True, False])

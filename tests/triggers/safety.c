@@ -43,12 +43,12 @@ static void on_user(int number) { sent++; }
 /* At the end of a copy that stops a thread sends itself what waits for it, and not what waits for others. */
 static long takes_waiting(long place, void *copy)
 {
-	struct { unsigned char at_stop, late; unsigned short time; int thread; } *waiting = (void *)(page + place + 40);
+	struct { unsigned char at_stop, late; unsigned short time; int thread; } *waiting = (void *)(page + place + 48);
 
 	signal(SIGUSR1, on_user);
 	waiting[0].at_stop = SIGKILL, waiting[0].thread = gettid() + 1;
 	waiting[1].late = SIGKILL, waiting[1].thread = gettid();
-	waiting[27].at_stop = SIGUSR1, waiting[27].thread = gettid();
+	waiting[24].at_stop = SIGUSR1, waiting[24].thread = gettid();
 	return call(copy) == 5 && sent == 1 ? 0 : 13;
 }
 static void *map(unsigned long at, long size, int access)
