@@ -8,22 +8,19 @@ import contextlib
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from signal import SIGKILL, SIGSTOP, SIGTRAP
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import disposition, inject, safety, signals
 from backend.fasttrap.holding import hold
 from backend.fasttrap.process import Process
 from backend.fasttrap.safety import Leftover
-from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP
+from backend.fasttrap.tracee import ALL_BLOCKED, OPTIONS, PLAIN_STOP
 from backend.linux import ptrace, threads
 
 _LOOK_S = 0.001
 _PATIENCE_S = 10.0
-_ALL_BUT_FAULTS = (
-    ~sum(1 << number - 1 for number in (*signals.FAULTS, SIGTRAP, SIGKILL, SIGSTOP)) & (1 << 64) - 1
-)
-"""A signal mask: what a fault raises is never blocked, or the program dies of it."""
+ALL_BUT_FAULTS = ALL_BLOCKED & ~sum(1 << number - 1 for number in signals.FAULTS)
+"""A signal mask: what a fault or an int3 raises is never blocked, or the program dies of it."""
 
 
 def recall(process: Process, found: Sequence[Leftover]) -> None:
@@ -94,13 +91,13 @@ def _wait_for_handlers(process: Process, found: Sequence[Leftover]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 if tid not in masks:
                     masks[tid] = ptrace.signal_mask(tid)
-                    ptrace.set_signal_mask(tid, _ALL_BUT_FAULTS)
+                    ptrace.set_signal_mask(tid, ALL_BUT_FAULTS)
                 ptrace.cont(tid)
         time.sleep(_LOOK_S)
         hold(process)
     for tid in masks.keys() & process.threads.held.keys():
         with contextlib.suppress(ProcessLookupError):
-            if ptrace.signal_mask(tid) == _ALL_BUT_FAULTS:  # else the handler has returned to another
+            if ptrace.signal_mask(tid) == ALL_BUT_FAULTS:  # else the handler has returned to another
                 ptrace.set_signal_mask(tid, masks[tid])
 
 

@@ -243,11 +243,6 @@ class Process:
             text.restore(memory, {address: byte})
         return byte is not None
 
-    @property
-    def home(self) -> int:
-        """The address of the first region of scratch memory; there is one as soon as there are traps."""
-        return self.tracepoints.space.regions[0].start
-
     def secure(self, tid: int) -> None:
         """Before sites are armed: provide for our death, in the name of the held thread `tid`."""
         points = self.tracepoints
@@ -264,7 +259,7 @@ class Process:
     def note_detour(self) -> None:
         """Before jumps are inserted: tell the safety handler, if there is one, about them."""
         if self.tracepoints.space.regions:
-            safety.note_detour(self.tracepoints.memory, self.home, self.jumps.detour)
+            safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, self.jumps.detour)
 
     def unfit(self, sites: SiteBatch) -> dict[int, str]:
         """Return the places of sites that can't be armed since the program's code isn't what it was when they were

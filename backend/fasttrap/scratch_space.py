@@ -94,11 +94,16 @@ class ScratchSpace:
         self.regions: list[Region] = []
         self.chunks = Pool()
 
+    @property
+    def home(self) -> int:
+        """The address of the first region; there is one as soon as there are traps."""
+        return self.regions[0].start
+
     def gate(self, memory: Memory, borrowed: Gate) -> Gate:
         """Return the gate for injected calls: our own as soon as there is room for it."""
         if not self.regions:
             return borrowed
-        return Gate(RemoteAddr(self.regions[0].start + GATE_OFFSET), memory)
+        return Gate(RemoteAddr(self.home + GATE_OFFSET), memory)
 
     def owner(self, pc: int) -> int | None:
         """Return the site in whose own slot a thread with this pc is; None if it is in no site's."""

@@ -29,7 +29,7 @@ PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 """The status of a stop that demands nothing but resumption, as after PTRACE_INTERRUPT."""
 
 
-_ALL_BLOCKED = ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1) & (1 << 64) - 1
+ALL_BLOCKED = ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1) & (1 << 64) - 1
 
 _LOOK_S = 0.0001
 """Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
@@ -383,7 +383,7 @@ def _seize(tid: int) -> None:
 
 def _never_leaves_kernel(tid: int) -> bool:
     """Tell whether a thread is one of the kernel's own, in which that has blocked all signals that can be blocked."""
-    return procfs.is_marked_as_worker(tid) and signal_set(tid, "SigBlk:") == _ALL_BLOCKED
+    return procfs.is_marked_as_worker(tid) and signal_set(tid, "SigBlk:") == ALL_BLOCKED
 
 
 _VFORK = ("kernel_clone", "_do_fork", "wait_for_vfork_done")

@@ -337,7 +337,7 @@ class Tracepoints:
         ]
         if now != self._waiting and self.space.regions:
             self._waiting = now
-            safety.note_waiting(self.memory, self.space.regions[0].start, now)
+            safety.note_waiting(self.memory, self.space.home, now)
 
     def take_over(self, regions: Iterable[int], displaced: Mapping[int, int], last: Sequence[int]) -> None:
         """Take away the int3s that another tracer, gone by now, has noted in regions of its own, which begin there;

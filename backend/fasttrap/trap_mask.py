@@ -135,7 +135,7 @@ def lend(process: Process, thread: Thread, registers: Registers) -> Registers:
 
 
 def _lent_at(process: Process, place: int) -> int:
-    return process.home + LENT_OFFSET + SIGSET_SIZE * place
+    return process.tracepoints.space.home + LENT_OFFSET + SIGSET_SIZE * place
 
 
 def note_return(process: Process, thread: Thread, registers: Registers) -> None:

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from backend.linux.wait_status import SignalStop, decode
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
 from tests.fasttrap.tracing import (
     Tracing,
+    forked,
     function_offsets,
     is_traced,
     libc_of,
@@ -129,20 +129,18 @@ def test_a_thread_comes_out_of_the_safety_handler_though_signals_wait_for_it(tri
     with trigger(program) as process:
         site = load_address(process.pid, program) + function_offsets(program)["probed"]
         tell_go(process)
-        tracer = os.fork()
-        if tracer == 0:
-            try:
-                take_over_in_handler(process.pid, site)
-                os._exit(0)
-            except BaseException:
-                traceback.print_exc()
-                raise
-            finally:
-                os._exit(1)
+        tracer = forked(lambda: take_over_in_handler(process.pid, site))
         assert os.waitpid(tracer, 0)[1] == 0
         assert process.stdin is not None
         os.write(process.stdin.fileno(), bytes((1,)))
         assert output(process).readline() == "all\n"
+
+
+def test_int3s_are_not_blocked_while_signals_wait() -> None:
+    raised = (signal.SIGTRAP, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+    never = (signal.SIGKILL, signal.SIGSTOP)
+    unblocked = {number for number in range(1, 65) if not leftovers.ALL_BUT_FAULTS >> number - 1 & 1}
+    assert unblocked == {*raised, *never}
 
 
 def take_over_in_handler(pid: int, site: int) -> None:

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +17,12 @@ from backend.fasttrap.tracepoints import Jumped
 from backend.linux import procfs
 from scratch.displaced import Way
 from tests.differential.other_tracers import require
-from tests.fasttrap.test_hits import ask_how_it_is
+from tests.fasttrap.test_hits import ask_how_it_is, until
 from tests.fasttrap.test_kill import tracer_of, wait_until_untraced
 from tests.fasttrap.tracing import (
     Tracing,
     arm_jumps,
+    forked,
     function_offsets,
     load_address,
     tell_go,
@@ -233,24 +233,20 @@ def stopped_dtrap(process: subprocess.Popen[str], program: Path) -> int:
     """Have the waiting program run with jumps, and a trap, of a dtrap that is a process of its own, and stopped; return
     its pid. It looks after the program if the tracer dies, and then ends.
     """
+
+    def trace() -> None:
+        tracing = Tracing(jumps=True)
+        arm_jumps(tracing, process.pid, program, FUNCTIONS)
+        tracing.tracer.hold()
+        trapped = load_address(process.pid, program) + function_offsets(program)["on_user"]
+        assert isinstance(tracing.tracer.arm([Site(trapped, len(FUNCTIONS))])[0], Way)
+        tracing.tracer.go()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        with pytest.raises(TracerDied):
+            tracing.next()
+
     tell_go(process)
-    dtrap = os.fork()
-    if dtrap == 0:
-        try:
-            tracing = Tracing(jumps=True)
-            arm_jumps(tracing, process.pid, program, FUNCTIONS)
-            tracing.tracer.hold()
-            trapped = load_address(process.pid, program) + function_offsets(program)["on_user"]
-            assert isinstance(tracing.tracer.arm([Site(trapped, len(FUNCTIONS))])[0], Way)
-            tracing.tracer.go()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            with pytest.raises(TracerDied):
-                tracing.next()
-        except BaseException:
-            traceback.print_exc()
-            raise
-        finally:
-            os._exit(1)
+    dtrap = forked(trace)
     assert os.WIFSTOPPED(os.waitpid(dtrap, os.WUNTRACED)[1])
     return dtrap
 
@@ -266,5 +262,4 @@ def kill_both(process: subprocess.Popen[str], dtrap: int) -> None:
 def go_round(process: subprocess.Popen[str]) -> None:
     """Let the program call all its functions in every thread."""
     start = ask_how_it_is(process)
-    while ask_how_it_is(process) < start + ROUNDS:
-        time.sleep(0.001)
+    until(lambda: ask_how_it_is(process) >= start + ROUNDS)

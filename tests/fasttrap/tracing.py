@@ -7,8 +7,9 @@ import mmap
 import os
 import select
 import subprocess
+import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -241,6 +242,21 @@ def arm_jumps(tracing: Tracing, pid: int, program: Path, functions: Sequence[str
         outcomes = tracing.arm(program, functions).values()
     assert {type(outcome) for outcome in outcomes} == {Jumped}
     tracing.tracer.go()
+
+
+def forked(action: Callable[[], None]) -> int:
+    """Do something in a fork of this process; return its pid. It ends with 0 if nothing is raised."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()  # nobody else in this process would
+            raise
+        finally:
+            os._exit(1)
+    return pid
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Final
 
 _FIELDS: Final = ("Name:", "State:", "PPid:", "TracerPid:", "SigBlk:", "SigPnd:", "ShdPnd:")
 _SHOWN_S: Final = 0.5
+"""By then it has printed its stack, before what comes next and before it is killed."""
 
 
 def show(tracing: Iterable[int], target: int) -> None:
