@@ -1,12 +1,15 @@
-"""Leaving a held process: the int3s taken away, and every thread where it would be had it never met one."""
+"""Leaving a held process: the int3s taken away, every thread where it would be had it never met one, and our memory
+unmapped where nobody can need it any more (`own_memory`).
+"""
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from signal import SIGTRAP
 
-from backend.errors import ProcessGone
-from backend.fasttrap import disposition, safety, signals, trap_mask, upkeep, way_out
+from backend.errors import ProcessGone, TraceeEnded
+from backend.fasttrap import disposition, own_memory, safety, signals, trap_mask, upkeep, way_out
 from backend.fasttrap.process import Process
 from backend.fasttrap.tracee import Thread, signal_set
 from backend.linux import ptrace
@@ -23,26 +26,29 @@ def leave(process: Process) -> None:
     vfork child) is let go by the end of the tracer; where all of them do, SIGTRAP's disposition stays as it is.
     """
     last = None
+    to_unmap: Sequence[tuple[int, int]] = ()
     with contextlib.suppress(ProcessGone):
         for tid in list(process.threads.held):
             _settle(process, tid)
         process.restore_text(process.tracepoints.memory)
         safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
         process.jumps.restore()
+        process.forget_detour()
         if process.installed is not None:
             process.installed.set_gate(GATE_SHUT)
         upkeep.restore_guests(process)
         last = process.spare_thread()
         if last is not None:
             upkeep.keep_handler(process, last)
+            to_unmap = own_memory.removable(process)
     for tid in list(process.threads.held):
-        if tid != last:
-            _forget(process, tid)
+        if tid != last and not _forget(process, tid, to_unmap):
+            to_unmap = ()
     if last is not None:
         with contextlib.suppress(ProcessGone):
             _move_home(process, last)
             upkeep.restore(process, last)
-        _forget(process, last)
+        _forget(process, last, to_unmap, unmap=True)
     process.tracepoints.memory.close()
 
 
@@ -56,10 +62,19 @@ def _move_home(process: Process, tid: int) -> None:
             ptrace.set_registers(tid, signals.resumed(registers, resume))
 
 
-def _forget(process: Process, tid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, ProcessGone):
-        _let_go(process, process.threads.known[tid], process.threads.held[tid])
+def _forget(process: Process, tid: int, own: Sequence[tuple[int, int]], *, unmap: bool = False) -> bool:
+    """Let a held thread go; tell whether it will never come to our memory again. If so `unmap` these ranges before."""
+    is_out = True
+    with contextlib.suppress(TraceeEnded, ProcessLookupError, ProcessGone):
+        thread = process.threads.known[tid]
+        number = _send_home(process, thread, process.threads.held[tid])
+        if own:
+            is_out = number != SIGTRAP and own_memory.is_outside(process, tid)
+            if unmap and is_out and not number:
+                own_memory.unmap(process, tid, own)
+        ptrace.detach(tid, number or signals.recall_waiting(thread))
     process.threads.forget(tid)
+    return is_out
 
 
 def _settle(process: Process, tid: int) -> None:
@@ -77,8 +92,10 @@ def _settle(process: Process, tid: int) -> None:
             _settle(process, tid)
 
 
-def _let_go(process: Process, thread: Thread, status: int) -> None:
-    """Detach from a held thread, its registers as they would be without us."""
+def _send_home(process: Process, thread: Thread, status: int) -> int:
+    """Give a held thread the registers and the mask that it would have without us; return the signal that it is to get
+    when it is let go, or 0.
+    """
     status = way_out.bring_home(process, thread, status)
     registers = ptrace.registers(thread.tid)
     number, pc = 0, registers.rip
@@ -104,4 +121,4 @@ def _let_go(process: Process, thread: Thread, status: int) -> None:
         signals.send_waiting(thread, process.pid)
         thread.finishing, thread.late = None, False
         process.tracepoints.note_waiting(thread)
-    ptrace.detach(thread.tid, number or signals.recall_waiting(thread))
+    return number

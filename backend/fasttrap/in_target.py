@@ -2,8 +2,8 @@
 
 The traced process makes the shared memory itself (a memfd, by injected calls), so that it needs no right to ours; we
 take hold of that file by its /proc/TID/fd, and everybody maps it in place of the memory that there was before. The
-code is a private copy in memory that is never writable for the process. Nothing of it is ever unmapped: a thread may
-be in it. Who jumps there is the business of jumps.py; what is jumped to, scratch/trampoline.py's.
+code is a private copy in memory that is never writable for the process. Nothing of it is unmapped before we leave: a
+thread may be in it. Who jumps there is the business of jumps.py; what is jumped to, scratch/trampoline.py's.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ class Syscall(IntEnum):
 
     CLOSE = 3
     MMAP = 9
+    MUNMAP = 11
     RT_SIGACTION = 13
     PTRACE = 101
     RT_SIGQUEUEINFO = 129

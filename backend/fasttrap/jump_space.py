@@ -1,8 +1,8 @@
 """Memory in the traced process for trampolines: where each lies.
 
-Regions are mapped readable and executable, never writable, within reach of the jumps that lead there, and are
-never unmapped: a thread may be inside. A region begins with its record (`jump_record`). Not here: what a trampoline is
-(`scratch.trampoline`), and the writing of the text (`jumps`).
+Regions are mapped readable and executable, never writable, within reach of the jumps that lead there. None is
+unmapped before we leave: a thread may be inside. A region begins with its record (`jump_record`). Not here: what a
+trampoline is (`scratch.trampoline`), and the writing of the text (`jumps`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

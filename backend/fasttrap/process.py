@@ -47,6 +47,10 @@ class Installed(Protocol):
     def memory_fd(self) -> int:
         """The file that the clauses' memory is in from now on, open in this process."""
 
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of what the traced process has of it."""
+
     def forget_threads(self) -> None:
         """Forget who has which stack: a thread has been born, and has not run yet."""
 
@@ -261,18 +265,19 @@ class Process:
         if self.tracepoints.space.regions:
             safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, self.jumps.detour)
 
+    def forget_detour(self) -> None:
+        """When the jumps have been taken away: let the safety handler know of none."""
+        if self.tracepoints.space.regions:
+            safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, 0)
+
     def unfit(self, sites: SiteBatch) -> dict[int, str]:
         """Return the places of sites that can't be armed since the program's code isn't what it was when they were
         found, and why; the process is held.
         """
         if not sites.made:
             return {}
-        scratch, trampolines = self.tracepoints.space.regions, self.jumps.regions
-        own = [
-            *((region.start, region.end) for region in scratch),
-            *((region.start, region.start + region.size) for region in trampolines),
-        ]
-        reasons = self.made.unfit(sites.made, procfs.mappings(self.pid), own, self.tracepoints.memory)
+        mappings, memory = procfs.mappings(self.pid), self.tracepoints.memory
+        reasons = self.made.unfit(sites.made, mappings, self.own_memory, memory)
         found: dict[int, str] = {}
         for place, address in enumerate(sites.addresses):
             made = sites.made_of(address)
@@ -281,6 +286,17 @@ class Process:
                 if reason is not None:
                     found[place] = reason
         return found
+
+    @property
+    def own_memory(self) -> list[tuple[int, int]]:
+        """Start and end of all that we have mapped in the process."""
+        return [*((region.start, region.end) for region in self.tracepoints.space.regions), *self.jump_memory]
+
+    @property
+    def jump_memory(self) -> list[tuple[int, int]]:
+        """Those of trampolines, and of the clauses that they call."""
+        trampolines = ((region.start, region.start + region.size) for region in self.jumps.regions)
+        return [*trampolines, *(self.installed.spans if self.installed is not None else ())]
 
     def occupied(self) -> frozenset[int]:
         """Return where the held threads are."""

@@ -354,6 +354,11 @@ def forget(memory: Memory, start: int) -> None:
     memory.write(start + _ARMED_OFFSET, bytes(1))
 
 
+def is_in_handler(home: int, pc: int) -> bool:
+    """Tell whether a thread with this pc runs the handler of the region that begins at `home`."""
+    return 0 <= pc - home < _RESTORER_OFFSET
+
+
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """A region that a tracer which is gone has left behind: its `sites`, ascending, the bytes displaced there, and the
@@ -386,7 +391,7 @@ class Leftover:
 
     def is_in_handler(self, pc: int) -> bool:
         """Tell whether a thread with this pc runs the handler."""
-        return self.handler is not None and 0 <= pc - self.start < _RESTORER_OFFSET
+        return self.handler is not None and is_in_handler(self.start, pc)
 
     def has_stop(self, pc: int) -> bool:
         """Tell whether a thread with this pc is in a copy that stops at its end."""

@@ -2,7 +2,7 @@
 slot is whose.
 
 Regions are mapped readable and executable, never writable, and are written through the tracer; the kernel
-gives them pages only as copies are written. They are never unmapped: a thread may be inside. There are two
+gives them pages only as copies are written. None is unmapped before we leave: a thread may be inside. There are two
 kinds. A region for sites lies within reach of a 32-bit displacement of them, if there is room, and has one
 slot for each, in the order of the sites, so that looking up either from the other is arithmetic. The slot is
 the site's for good: it is written at the site's first hit and then never again, so threads share it without

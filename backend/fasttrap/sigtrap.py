@@ -40,6 +40,10 @@ class Sigtrap:
         self.safe = False
         self.safety: Action | None = None
         self.masking = 0
+        self.always_default = True
+        """The program has set nothing for SIGTRAP, as far as is known."""
+        self.was_interrupted = False
+        """Another signal has found a thread in the safety handler, and been delivered there."""
         self._is_known = False
 
     @property
@@ -49,16 +53,21 @@ class Sigtrap:
             return self.program.unblocked()
         return self.safety.before(self.program)
 
+    def _learn(self, program: Action) -> None:
+        self.program = program
+        self.always_default &= program.handler == DEFAULT
+
     def take_over(self, current: Action, leftovers: Sequence[Leftover]) -> None:
         """Take over from the tracer before us, which has left without putting it back: what the program has set if
         the kernel has something of that tracer's, `current`.
         """
         for leftover in leftovers:
             if leftover.handler is not None and current.handler == leftover.handler.handler:
-                self.program, self.safety, self.safe = leftover.program, leftover.handler, True
+                self._learn(leftover.program)
+                self.safety, self.safe = leftover.handler, True
                 self._is_known = True
             elif leftover.is_armed and current == leftover.program.unblocked():
-                self.program = leftover.program
+                self._learn(leftover.program)
                 self._is_known = True
             self.masking |= leftover.masking
 
@@ -67,7 +76,7 @@ class Sigtrap:
         if self.safety == safety:
             return
         if not self._is_known:
-            self.program = read_action(tid, gate, memory)
+            self._learn(read_action(tid, gate, memory))
             self._is_known = True
         self.safety, self.safe = safety, not self.program.is_for_once
         self.note(memory)
@@ -105,7 +114,7 @@ class Sigtrap:
         new = exchange_action(registers, memory, self.program)
         if new is None:
             return None
-        self.program = new
+        self._learn(new)
         self.safe = self.safety is not None and not new.is_for_once
         self.note(memory)
         return self.told

@@ -234,6 +234,21 @@ class Threads:
             return False
         return tid != self.pid or len(self.known) == 1 or not procfs.has_exited(tid)
 
+    def are_all_held(self) -> bool:
+        """Tell whether everything that executes in the memory of the process is held, also threads and children that
+        were made so that nobody is told (CLONE_UNTRACED).
+        """
+        all_threads = {
+            tid
+            for tid in (*self.known, *procfs.threads(self.pid))
+            if not procfs.has_exited(tid) and not _never_leaves_kernel(tid)
+        }
+        children = {child for tid in all_threads for child in procfs.children(self.pid, tid)}
+        sharing = {
+            child for child in children - self.known.keys() if self.shares_memory(child, if_unknown=True)
+        }
+        return not sharing and all_threads <= self.held.keys()
+
     def _is_in_vfork(self, tid: int) -> bool:
         """Tell whether the thread waits in the kernel for its vfork child: it doesn't stop before that is over."""
         place = _waits_at(tid)

@@ -22,6 +22,8 @@ from backend.linux.wait_status import Event, EventStop, decode
 
 def deliver(process: Process, thread: Thread, number: int) -> None:
     """Pass a signal on to the thread that it has stopped, in a place where the program can have it."""
+    if not process.sigtrap.always_default:  # else nothing but int3s of ours leads to the safety handler
+        _note_interruption(process, thread)
     used = {slot for each in process.threads.known.values() if (slot := each.finishing) is not None}
 
     def return_is_seen() -> bool:
@@ -38,6 +40,12 @@ def deliver(process: Process, thread: Thread, number: int) -> None:
     if wait is not None:
         process.threads.held[thread.tid] = inject.await_stop(thread.tid)
         trap_mask.return_to_mask(process, thread.tid, wait)
+
+
+def _note_interruption(process: Process, thread: Thread) -> None:
+    space = process.tracepoints.space
+    if space.regions and safety.is_in_handler(space.home, ptrace.instruction_pointer(thread.tid)):
+        process.sigtrap.was_interrupted = True
 
 
 def _note_call(process: Process, thread: Thread) -> None:

@@ -20,9 +20,10 @@ from backend.errors import TraceeEnded
 from backend.fasttrap.inject import WALL
 from backend.fasttrap.process import Process
 from backend.fasttrap.signals import FAULTS, NAMES_THE_INSTRUCTION, resumed, send_waiting
-from backend.fasttrap.tracee import PLAIN_STOP, Thread
+from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Thread
 from backend.linux import ptrace
-from backend.linux.wait_status import Exited, Interrupted, Killed, SignalStop, WaitStatus, decode
+from backend.linux.ptrace import Option
+from backend.linux.wait_status import EventStop, Exited, Interrupted, Killed, SignalStop, WaitStatus, decode
 from scratch.displaced import Resume
 from scratch.trampoline import Phase, Place
 
@@ -30,6 +31,9 @@ RUN_S = 50e-6
 """How long a thread runs on before it is stopped again; twice as long if it has not got anywhere, since others have the
 processors, and so on up to LONGEST_RUN_S."""
 LONGEST_RUN_S = 5e-3
+HOME_S = 0.02
+"""How long a thread may take to come home before it is left to itself."""
+_MAKERS = Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK
 _IN_THE_MIDDLE = (Phase.LEADING, Phase.DISPLACED)
 """Those of a thread that would be in the middle of the jump at home."""
 _STOPPED = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
@@ -138,28 +142,32 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
     """Put a held thread, which is about to be let go, where it would be without us; return the status of the stop that
     it is in then. The text has been restored.
 
-    One in clauses stays there, unless a signal is to be delivered: it finds its way home by itself. Else it runs on
-    until it is out, and the signal waits. Raises TraceeEnded.
+    One in clauses runs on until it is out, and a signal that is to be delivered waits. Without such a signal it stays
+    there where that takes longer than HOME_S: it finds its way home by itself. Raises TraceeEnded.
     """
     if not process.jumps.regions:
         return status
     tid = thread.tid
     if _faults_again(process, thread, status):
         return PLAIN_STOP
-    if _is_home(process, tid) or not isinstance(decode(status), SignalStop):
+    if _is_home(process, tid) or not isinstance(decode(status), SignalStop | Interrupted):
         return status
-    thread.waiting.append(ptrace.signal_info(tid))
-    thread.late = True
-    process.tracepoints.note_waiting(thread)
-    while not _is_home(process, tid):
+    deadline = time.monotonic() + HOME_S
+    ptrace.set_options(tid, OPTIONS & ~_MAKERS)  # who it makes meanwhile finds the text as it was
+    while True:
+        if isinstance(decode(status), SignalStop) and not _faults_again(process, thread, status):
+            thread.waiting.append(ptrace.signal_info(tid))
+            thread.late = True
+            process.tracepoints.note_waiting(thread)
+        if _is_home(process, tid) or (not thread.late and time.monotonic() > deadline):
+            return PLAIN_STOP
         _run_on(thread, ptrace.instruction_pointer(tid))
-        _, now = os.waitpid(tid, WALL)
-        match decode(now):
+        status = os.waitpid(tid, WALL)[1]
+        match decode(status):
             case Exited() | Killed():
-                raise TraceeEnded(tid, now)
-            case SignalStop() if not _faults_again(process, thread, now):
-                thread.waiting.append(ptrace.signal_info(tid))
-    return PLAIN_STOP
+                raise TraceeEnded(tid, status)
+            case EventStop():
+                return status
 
 
 def _faults_again(process: Process, thread: Thread, status: int) -> bool:

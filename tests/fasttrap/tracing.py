@@ -30,6 +30,7 @@ from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome
 from backend.fasttrap.tracer import Tracer
 from backend.linux import procfs
 from scratch.instruction import Instruction, Kind, decode
+from scratch.placement import whole_pages
 from scratch.trampoline import ClauseCall, InlineCount, Shards
 from scratch.windows import Window
 from tests.harness.triggers import WAIT
@@ -100,6 +101,10 @@ class CountsInTarget:
     @property
     def memory_fd(self) -> int:
         return counts_file()
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        return ((self.address, self.address + whole_pages(COUNTS_SIZE)),)
 
     def forget_threads(self) -> None:
         pass

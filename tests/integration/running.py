@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from backend.fasttrap.tracee import signal_set
 from tests.harness.command import DTRAP, Run, environment, text_of
 from tests.harness.triggers import WAIT
 
@@ -147,6 +149,12 @@ def text_of_function(pid: int, address: int, size: int) -> bytes:
         return os.pread(descriptor, size, address)
     finally:
         os.close(descriptor)
+
+
+def wait_until_suspended(pid: int) -> None:
+    """Wait until a thread is in sigsuspend() with nearly all signals blocked."""
+    while not signal_set(pid, "SigBlk:") >> signal.SIGUSR1 - 1 & 1:
+        time.sleep(0.001)
 
 
 def trace(

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from tests.integration.running import (
     run,
     target,
     text_of_function,
+    wait_until_suspended,
 )
 
 pytestmark = pytest.mark.requires_uprobes
@@ -284,12 +284,6 @@ def test_output_that_cannot_be_written_is_an_error(triggers: Triggers) -> None:
     assert result.status == 1
     assert "No space left on device" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def wait_until_suspended(pid: int) -> None:
-    """Wait until a thread is in sigsuspend() with nearly all signals blocked."""
-    while not signal_set(pid, "SigBlk:") >> signal.SIGUSR1 - 1 & 1:
-        time.sleep(0.001)
 
 
 def test_thread_that_waits_for_a_signal_with_sigtrap_blocked_outlives_both(triggers: Triggers) -> None:
