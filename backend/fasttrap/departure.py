@@ -18,7 +18,8 @@ from scratch.trampoline import GATE_SHUT
 
 
 def leave(process: Process) -> None:
-    """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back.
+    """Detach from all held threads, after taking every int3 away and putting SIGTRAP's disposition back. The jumps have
+    been taken away before.
 
     The safety handler goes last, when no thread but one is held any more: should the tracer be killed before,
     threads stopped at int3s need it. Where the kernel has forgotten it, or a handler of the program's own, that comes
@@ -32,8 +33,6 @@ def leave(process: Process) -> None:
             _settle(process, tid)
         process.restore_text(process.tracepoints.memory)
         safety.disarmed(process.tracepoints.memory, process.tracepoints.space.regions)
-        process.jumps.restore()
-        process.forget_detour()
         if process.installed is not None:
             process.installed.set_gate(GATE_SHUT)
         upkeep.restore_guests(process)
@@ -41,6 +40,8 @@ def leave(process: Process) -> None:
         if last is not None:
             upkeep.keep_handler(process, last)
             to_unmap = own_memory.removable(process)
+            if to_unmap:
+                process.forget_detour()
     for tid in list(process.threads.held):
         if tid != last and not _forget(process, tid, to_unmap):
             to_unmap = ()
@@ -68,11 +69,11 @@ def _forget(process: Process, tid: int, own: Sequence[tuple[int, int]], *, unmap
     with contextlib.suppress(TraceeEnded, ProcessLookupError, ProcessGone):
         thread = process.threads.known[tid]
         number = _send_home(process, thread, process.threads.held[tid])
-        if own:
-            is_out = number != SIGTRAP and own_memory.is_outside(process, tid)
-            if unmap and is_out and not number:
-                own_memory.unmap(process, tid, own)
-        ptrace.detach(tid, number or signals.recall_waiting(thread))
+        if unmap and own and not number and own_memory.is_outside(process, tid):
+            own_memory.unmap(process, tid, own)
+        number = number or signals.recall_waiting(thread)
+        is_out = number != SIGTRAP and (not own or own_memory.is_outside(process, tid))
+        ptrace.detach(tid, number)
     process.threads.forget(tid)
     return is_out
 

@@ -71,7 +71,9 @@ from scratch import windows
 from scratch.displaced import Refuse, Way
 from scratch.slots import NoFreeSpace
 
-_VFORK_LOOK_S: Final = 0.002
+_LOOK_S: Final = 0.002
+"""How long threads run that are waited for, between two looks at them."""
+_OUT_S: Final = 0.05
 
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
@@ -285,7 +287,7 @@ class Engine:
                 raise CannotInject(process.pid, reason if is_free else _ALL_WAIT)
             for held in list(process.threads.held):
                 self._resume(process.threads, held)
-            time.sleep(_VFORK_LOOK_S)
+            time.sleep(_LOOK_S)
             hold(self.process)
 
     def go(self) -> Happening | None:
@@ -316,12 +318,28 @@ class Engine:
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
         hold(self.process)
-        self._look_at_traps()
-        if self.process.tracepoints.table:
-            with contextlib.suppress(ProcessGone, CannotInject):
-                self._spare_thread()  # in whose name SIGTRAP's disposition is put back
-        leave(self.process)
+        with contextlib.suppress(ProcessGone):
+            self.process.jumps.restore()
+        if self._come_out():
+            self._look_at_traps()
+            if self.process.tracepoints.table:
+                with contextlib.suppress(ProcessGone, CannotInject):
+                    self._spare_thread()  # in whose name SIGTRAP's disposition is put back
+            leave(self.process)
         self._process = None
+
+    def _come_out(self) -> bool:
+        """With the jumps gone, let the threads of the held process come out of clauses, as far as they do soon; False
+        if the process has ended meanwhile.
+        """
+        deadline = time.monotonic() + _OUT_S
+        while way_out.any_inside(self.process) and time.monotonic() < deadline:
+            for tid in list(self.process.threads.held):
+                if isinstance(self._resume(self.process.threads, tid), Ended):
+                    return False
+            time.sleep(_LOOK_S)
+            hold(self.process)
+        return True
 
     # --- running ----------------------------------------------------------------------------------------
 

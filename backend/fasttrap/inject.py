@@ -16,6 +16,7 @@ looks for signals, which the way out of a system call passes only on demand.
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Flag, IntEnum, auto
@@ -41,6 +42,9 @@ WALL = 0x40000000
 
 SYSCALL_INSTRUCTION = b"\x0f\x05"
 _WORD = 1 << 64
+_ANYTHING = os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL
+_LOOK_S = 0.0001
+"""Between looks at a thread while something else is to be taken, which stays for those who look for that."""
 _NO_SYSCALL = _WORD - 1
 _LARGEST_ERRNO = 4095
 _EVERY_SIGNAL = _WORD - 1
@@ -185,11 +189,31 @@ def finish_call(tid: int) -> None:
 
 
 def await_stop(tid: int) -> int:
-    """Return the status of a tracee's next stop. Raises TraceeEnded."""
-    status = os.waitpid(tid, WALL)[1]
+    """Return the status of a tracee's next stop. Raises TraceeEnded.
+
+    The end of a first thread is not reported before that of all others has been taken; nor is that of a thread whose
+    process goes on as the program that another one has executed. Then it is as if it had been killed.
+    """
+    status = 0
+    try:
+        while not status:
+            status = os.waitpid(tid, os.WNOHANG | WALL)[1]
+            if not status and _next_to_report() != tid:
+                if procfs.has_exited(tid):
+                    status = signal.SIGKILL
+                time.sleep(_LOOK_S)
+    except ChildProcessError:
+        status = signal.SIGKILL
     if isinstance(decode(status), Exited | Killed):
         raise TraceeEnded(tid, status)
     return status
+
+
+def _next_to_report() -> int:
+    """Wait until some tracee has stopped or ended, and return which, without taking that."""
+    looked = os.waitid(os.P_ALL, 0, _ANYTHING)
+    assert looked is not None, "waits"
+    return looked.si_pid
 
 
 class _Met(Flag):

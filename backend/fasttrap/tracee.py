@@ -198,13 +198,13 @@ class Threads:
                 ptrace.detach(child, meaning.signal if isinstance(meaning, SignalStop) else 0)
 
     def shares_memory(self, child: int, *, if_unknown: bool = False) -> bool:
-        """Tell whether a child has the memory of the process, `if_unknown` where we may not look at one of them."""
+        """Tell whether a child has the memory of the process, `if_unknown` where the kernel doesn't tell us."""
         try:
             return share_memory(procfs.with_memory(self.pid), child)
-        except PermissionError:
-            return if_unknown
-        except (OSError, ProcessGone):
+        except (ProcessLookupError, ProcessGone):
             return False
+        except OSError:
+            return if_unknown
 
     def hold_all(self) -> None:
         """Stop every thread that runs; one that ends meanwhile is forgotten, one that appears is held as
@@ -235,19 +235,18 @@ class Threads:
         return tid != self.pid or len(self.known) == 1 or not procfs.has_exited(tid)
 
     def are_all_held(self) -> bool:
-        """Tell whether everything that executes in the memory of the process is held, also threads and children that
-        were made so that nobody is told (CLONE_UNTRACED).
+        """Tell whether everything that executes in the memory of the process is held, also threads that were made so
+        that nobody is told (CLONE_UNTRACED), and other processes that share it. Raises ProcessGone.
         """
         all_threads = {
             tid
             for tid in (*self.known, *procfs.threads(self.pid))
             if not procfs.has_exited(tid) and not _never_leaves_kernel(tid)
         }
-        children = {child for tid in all_threads for child in procfs.children(self.pid, tid)}
-        sharing = {
-            child for child in children - self.known.keys() if self.shares_memory(child, if_unknown=True)
-        }
-        return not sharing and all_threads <= self.held.keys()
+        size = procfs.size_pages(procfs.with_memory(self.pid))
+        alike = (pid for pid in procfs.processes() if pid != self.pid and procfs.size_pages(pid) == size)
+        others = (pid for pid in alike if pid not in self.known and self.shares_memory(pid, if_unknown=True))
+        return all_threads <= self.held.keys() and next(others, None) is None
 
     def _is_in_vfork(self, tid: int) -> bool:
         """Tell whether the thread waits in the kernel for its vfork child: it doesn't stop before that is over."""

@@ -11,19 +11,18 @@ is in the middle of the window, it is no place to return to as long as the jump 
 the jump before.
 """
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
 from signal import SIGTRAP
 
-from backend.errors import TraceeEnded
-from backend.fasttrap.inject import WALL
+from backend.fasttrap.inject import WALL, await_stop
 from backend.fasttrap.process import Process
 from backend.fasttrap.signals import FAULTS, NAMES_THE_INSTRUCTION, resumed, send_waiting
-from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Thread
+from backend.fasttrap.tracee import PLAIN_STOP, Thread
 from backend.linux import ptrace
-from backend.linux.ptrace import Option
-from backend.linux.wait_status import EventStop, Exited, Interrupted, Killed, SignalStop, WaitStatus, decode
+from backend.linux.wait_status import Interrupted, SignalStop, WaitStatus, decode
 from scratch.displaced import Resume
 from scratch.trampoline import Phase, Place
 
@@ -31,9 +30,6 @@ RUN_S = 50e-6
 """How long a thread runs on before it is stopped again; twice as long if it has not got anywhere, since others have the
 processors, and so on up to LONGEST_RUN_S."""
 LONGEST_RUN_S = 5e-3
-HOME_S = 0.02
-"""How long a thread may take to come home before it is left to itself."""
-_MAKERS = Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK
 _IN_THE_MIDDLE = (Phase.LEADING, Phase.DISPLACED)
 """Those of a thread that would be in the middle of the jump at home."""
 _STOPPED = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
@@ -142,32 +138,25 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
     """Put a held thread, which is about to be let go, where it would be without us; return the status of the stop that
     it is in then. The text has been restored.
 
-    One in clauses runs on until it is out, and a signal that is to be delivered waits. Without such a signal it stays
-    there where that takes longer than HOME_S: it finds its way home by itself. Raises TraceeEnded.
+    One in clauses stays there, unless a signal is to be delivered: it finds its way home by itself. Else it runs on
+    until it is out, and the signal waits. Raises TraceeEnded.
     """
     if not process.jumps.regions:
         return status
     tid = thread.tid
     if _faults_again(process, thread, status):
         return PLAIN_STOP
-    if _is_home(process, tid) or not isinstance(decode(status), SignalStop | Interrupted):
+    if _is_home(process, tid) or not isinstance(decode(status), SignalStop):
         return status
-    deadline = time.monotonic() + HOME_S
-    ptrace.set_options(tid, OPTIONS & ~_MAKERS)  # who it makes meanwhile finds the text as it was
-    while True:
-        if isinstance(decode(status), SignalStop) and not _faults_again(process, thread, status):
-            thread.waiting.append(ptrace.signal_info(tid))
-            thread.late = True
-            process.tracepoints.note_waiting(thread)
-        if _is_home(process, tid) or (not thread.late and time.monotonic() > deadline):
-            return PLAIN_STOP
+    thread.waiting.append(ptrace.signal_info(tid))
+    thread.late = True
+    process.tracepoints.note_waiting(thread)
+    while not _is_home(process, tid):
         _run_on(thread, ptrace.instruction_pointer(tid))
-        status = os.waitpid(tid, WALL)[1]
-        match decode(status):
-            case Exited() | Killed():
-                raise TraceeEnded(tid, status)
-            case EventStop():
-                return status
+        now = await_stop(tid)
+        if isinstance(decode(now), SignalStop) and not _faults_again(process, thread, now):
+            thread.waiting.append(ptrace.signal_info(tid))
+    return PLAIN_STOP
 
 
 def _faults_again(process: Process, thread: Thread, status: int) -> bool:
@@ -183,6 +172,17 @@ def _faults_again(process: Process, thread: Thread, status: int) -> bool:
 def _is_home(process: Process, tid: int) -> bool:
     pc = ptrace.instruction_pointer(tid)
     return not is_inside(process, tid, pc) or _move_home(process, tid, pc, restored=True)
+
+
+def any_inside(process: Process) -> bool:
+    """Tell whether some held thread is there."""
+    if not process.jumps.regions:
+        return False
+    for tid in process.threads.held:
+        with contextlib.suppress(ProcessLookupError):
+            if is_inside(process, tid, ptrace.instruction_pointer(tid)):
+                return True
+    return False
 
 
 def is_inside(process: Process, tid: int, pc: int) -> bool:

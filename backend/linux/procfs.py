@@ -145,6 +145,19 @@ def children(pid: int, tid: int) -> list[int]:
         return []
 
 
+def processes() -> list[int]:
+    """Return the processes that can be seen from here."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def size_pages(pid: int) -> int:
+    """Return the size of a process's memory, which nobody is refused; 0 if it has none, or has ended."""
+    try:
+        return int(_read(pid, "statm").split()[0])
+    except ProcessGone:
+        return 0
+
+
 def has_exited(tid: int) -> bool:
     """Tell whether a thread is a zombie, as the first one of a process may be while others live."""
     return _state(tid) in (b"Z", b"X")

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import TracerDied
+from backend.errors import TraceeEnded, TracerDied
 from backend.fasttrap import guardian, inject, leftovers, safety
 from backend.fasttrap.engine import Engine
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.site_batch import Site, SiteBatch
+from backend.fasttrap.tracee import Threads
 from backend.linux import pidfd, procfs, ptrace, threads
 from backend.linux.wait_status import SignalStop, decode
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
@@ -134,6 +135,32 @@ def test_a_thread_comes_out_of_the_safety_handler_though_signals_wait_for_it(tri
         assert process.stdin is not None
         os.write(process.stdin.fileno(), bytes((1,)))
         assert output(process).readline() == "all\n"
+
+
+def test_a_first_thread_that_is_killed_is_not_waited_for_while_others_are_held(triggers: Triggers) -> None:
+    with trigger(triggers.path("endless"), "4") as process:
+        tell_go(process)
+        ask_how_it_is(process)
+        tracer = forked(lambda: see_first_thread_killed(process.pid))
+        assert os.waitpid(tracer, 0)[1] == 0
+
+
+def see_first_thread_killed(pid: int) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(20)
+    all_threads = Threads(pid)
+    all_threads.seize_all()
+    assert len(all_threads.held) > 1
+    ptrace.cont(pid)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(TraceeEnded):
+        stops_of(pid)
+
+
+def stops_of(tid: int) -> None:
+    while True:
+        inject.await_stop(tid)
+        ptrace.cont(tid)
 
 
 def test_int3s_are_not_blocked_while_signals_wait() -> None:
