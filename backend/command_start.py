@@ -21,6 +21,7 @@ from backend.held_at import HeldAt, way_to
 from backend.linux import pidfd, prctl, procfs, ptrace
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import (
+    WALL,
     Event,
     EventStop,
     Exited,
@@ -31,7 +32,7 @@ from backend.linux.wait_status import (
     SyscallStop,
     decode,
 )
-from backend.target_process import WALL, Created, not_permitted
+from backend.target_process import Created, not_permitted
 
 INT3 = b"\xcc"
 

@@ -21,9 +21,7 @@ from backend.errors import (
     NotTraceable,
 )
 from backend.linux import pidfd, procfs, ptrace
-
-WALL = 0x40000000
-"""__WALL: wait for threads and processes alike. Source: include/uapi/linux/wait.h."""
+from backend.linux.wait_status import WALL
 
 INT3 = b"\xcc"
 _ELF_IDENT_CLASS, _ELFCLASS32 = 4, 1

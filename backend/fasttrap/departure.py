@@ -84,7 +84,7 @@ def _settle(process: Process, tid: int) -> None:
     """
     if isinstance(decode(process.threads.held[tid]), SignalStop):
         return
-    with contextlib.suppress(ProcessLookupError, ProcessGone):
+    with contextlib.suppress(TraceeEnded, ProcessLookupError, ProcessGone):
         behind, points = ptrace.registers(tid).rip - 1, process.tracepoints
         ours = process.was_int3(behind) or points.ends_copy(behind)
         if ours and signal_set(tid, "SigPnd:") & disposition.TRAP_BIT:

@@ -57,6 +57,7 @@ from backend.linux import ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
 from backend.linux.wait_status import (
+    WALL,
     Event,
     EventStop,
     Exited,
@@ -359,7 +360,7 @@ class Engine:
                     tid, status = self.control.tid, self.control.status
                     if status == 0 or _must_be_taken(status):
                         # The others are taken by being resumed.
-                        status = os.waitpid(tid, inject.WALL)[1]
+                        status = os.waitpid(tid, WALL)[1]
                     happening = self._dispatch(tid, status)
                     if happening is not None:
                         return happening

@@ -16,18 +16,18 @@ looks for signals, which the way out of a system call passes only on demand.
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Flag, IntEnum, auto
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import way_back
-from backend.fasttrap.tracee import Memory
+from backend.fasttrap.tracee import Memory, await_report
 from backend.linux import procfs, ptrace
 from backend.linux.procfs import MappedRange, RemoteAddr
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import (
+    WALL,
     Exited,
     GroupStop,
     Interrupted,
@@ -37,14 +37,8 @@ from backend.linux.wait_status import (
     decode,
 )
 
-WALL = 0x40000000
-"""__WALL: wait for threads and processes alike. Source: include/uapi/linux/wait.h."""
-
 SYSCALL_INSTRUCTION = b"\x0f\x05"
 _WORD = 1 << 64
-_ANYTHING = os.WEXITED | os.WSTOPPED | os.WNOWAIT | WALL
-_LOOK_S = 0.0001
-"""Between looks at a thread while something else is to be taken, which stays for those who look for that."""
 _NO_SYSCALL = _WORD - 1
 _LARGEST_ERRNO = 4095
 _EVERY_SIGNAL = _WORD - 1
@@ -189,31 +183,12 @@ def finish_call(tid: int) -> None:
 
 
 def await_stop(tid: int) -> int:
-    """Return the status of a tracee's next stop. Raises TraceeEnded.
-
-    The end of a first thread is not reported before that of all others has been taken; nor is that of a thread whose
-    process goes on as the program that another one has executed. Then it is as if it had been killed.
-    """
-    status = 0
-    try:
-        while not status:
-            status = os.waitpid(tid, os.WNOHANG | WALL)[1]
-            if not status and _next_to_report() != tid:
-                if procfs.has_exited(tid):
-                    status = signal.SIGKILL
-                time.sleep(_LOOK_S)
-    except ChildProcessError:
-        status = signal.SIGKILL
+    """Return the status of a tracee's next stop. Raises TraceeEnded."""
+    await_report(tid)
+    status = os.waitpid(tid, WALL)[1]
     if isinstance(decode(status), Exited | Killed):
         raise TraceeEnded(tid, status)
     return status
-
-
-def _next_to_report() -> int:
-    """Wait until some tracee has stopped or ended, and return which, without taking that."""
-    looked = os.waitid(os.P_ALL, 0, _ANYTHING)
-    assert looked is not None, "waits"
-    return looked.si_pid
 
 
 class _Met(Flag):

@@ -20,12 +20,11 @@ original pc.
 - The siginfo of a system call that a filter refuses (SIGSYS) names the instruction behind the site.
 """
 
-import os
 from collections.abc import Callable, Set
 from dataclasses import replace
 from signal import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP
 
-from backend.fasttrap.inject import SYSCALL_INSTRUCTION, WALL
+from backend.fasttrap.inject import SYSCALL_INSTRUCTION, await_stop
 from backend.fasttrap.tracee import Memory, Thread, signal_set
 from backend.fasttrap.tracepoints import GENERAL, Route, Tracepoints
 from backend.linux import procfs, ptrace, threads
@@ -256,11 +255,12 @@ def recall_waiting(thread: Thread) -> int:
     """Have a signal that waits, and has been sent anew to a thread in a plain stop, stop it once more. Return that
     signal, with its first siginfo, to detach with; 0 if none would come before the thread runs on.
 
-    One only: its handler, with which the thread would have to go on to meet the next, may block that for ever.
+    One only: its handler, with which the thread would have to go on to meet the next, may block that for ever. Raises
+    TraceeEnded.
     """
     while any(_deliverable(thread.tid) >> info.signal - 1 & 1 for info in thread.waiting):
         ptrace.cont(thread.tid)
-        match decode(os.waitpid(thread.tid, WALL)[1]):
+        match decode(await_stop(thread.tid)):
             case SignalStop(number):
                 _put_first_info_back(thread, number)
                 return number

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL, SIGRTMAX, SIGSTOP, SIGTRAP
 
-from backend.errors import ProcessGone
+from backend.errors import ProcessGone, TraceeEnded
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option, SignalInfo
 from backend.linux.threads import share_memory
-from backend.linux.wait_status import Event, EventStop, Exited, Killed, SignalStop, decode
+from backend.linux.wait_status import WALL, Event, EventStop, Exited, Killed, SignalStop, decode
 
-WALL_OF_THIS_THREAD = 0x40000000 | 0x20000000
-"""__WALL | __WNOTHREAD: all kinds of tracees, but only ours. Source: include/uapi/linux/wait.h."""
+WALL_OF_THIS_THREAD = WALL | 0x20000000
+"""With __WNOTHREAD: all kinds of tracees, but only ours."""
 
 OPTIONS = Option.TRACESYSGOOD | Option.TRACECLONE | Option.TRACEFORK | Option.TRACEVFORK | Option.TRACEEXEC
 """Without EXITKILL: the process must outlive its tracer."""
@@ -280,15 +280,10 @@ class Threads:
 
     def look(self, tid: int) -> int | None:
         """Wait for the next stop of a thread, or its end, without taking it; return the signal that it is, if any."""
-        looked = self._look(os.P_PID, tid, 0)
-        assert looked is not None, "waits"
-        return _signal_of(looked)
-
-    def _look(self, kind: int, tid: int, options: int) -> os.waitid_result | None:
-        return os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD | options)
+        return _signal_of(await_report(tid))
 
     def _take(self, kind: int, tid: int, options: int) -> tuple[int, int] | None:
-        looked = self._look(kind, tid, options)
+        looked = await_report(tid) if kind == os.P_PID else _look(kind, tid, options)
         if looked is None:
             return None
         number = _signal_of(looked)
@@ -370,6 +365,28 @@ class Threads:
         self.before_vfork.discard(tid)
         self._expected.discard(tid)
         self._born_blocking.discard(tid)
+
+
+def await_report(tid: int) -> os.waitid_result:
+    """Wait until a tracee of this thread's has stopped or ended, and leave that to be taken.
+
+    Raises TraceeEnded where its end is not reported: that of a first thread isn't before those of all others have been
+    taken, nor is that of a thread whose process goes on as the program that another one has executed.
+    """
+    try:
+        while (looked := _look(os.P_PID, tid, os.WNOHANG)) is None:
+            first = _look(os.P_ALL, 0, 0)
+            if first is not None and first.si_pid != tid:
+                if procfs.has_exited(tid):
+                    raise TraceeEnded(tid, SIGKILL)
+                time.sleep(_LOOK_S)
+    except ChildProcessError:
+        raise TraceeEnded(tid, SIGKILL) from None
+    return looked
+
+
+def _look(kind: int, tid: int, options: int) -> os.waitid_result | None:
+    return os.waitid(kind, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | WALL_OF_THIS_THREAD | options)
 
 
 def _seize(tid: int) -> None:

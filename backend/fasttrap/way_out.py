@@ -17,12 +17,12 @@ import time
 from dataclasses import dataclass
 from signal import SIGTRAP
 
-from backend.fasttrap.inject import WALL, await_stop
+from backend.fasttrap.inject import await_stop
 from backend.fasttrap.process import Process
 from backend.fasttrap.signals import FAULTS, NAMES_THE_INSTRUCTION, resumed, send_waiting
 from backend.fasttrap.tracee import PLAIN_STOP, Thread
 from backend.linux import ptrace
-from backend.linux.wait_status import Interrupted, SignalStop, WaitStatus, decode
+from backend.linux.wait_status import WALL, Interrupted, SignalStop, WaitStatus, decode
 from scratch.displaced import Resume
 from scratch.trampoline import Phase, Place
 

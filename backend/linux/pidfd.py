@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from backend.linux.wait_status import WALL
+
 
 def open_process(pid: int) -> int:
     """Return a close-on-exec pidfd of the process `pid` (a thread-group leader).
@@ -60,15 +62,11 @@ def killed_by(pidfd: int) -> int | None:
     every process that has been waited for. Source: include/uapi/linux/pidfd.h, proc_pid_stat(5) (exit_code).
     """
     with suppress(ChildProcessError):
-        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
+        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
         if found is not None:
             return None if found.si_code == os.CLD_EXITED else found.si_status
     status = _status_of_zombie(pidfd) or _status_of_past(pidfd)
     return status & 0x7F or None
-
-
-_WALL: Final = 0x40000000
-"""__WALL. Source: include/uapi/linux/wait.h."""
 
 
 def _status_of_zombie(pidfd: int) -> int:

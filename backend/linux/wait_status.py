@@ -9,6 +9,10 @@ import os
 import signal
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+WALL: Final = 0x40000000
+"""__WALL, to be given to waitpid(): wait for threads and processes alike. Source: include/uapi/linux/wait.h."""
 
 
 class Event(IntEnum):

@@ -23,6 +23,7 @@ from backend.fasttrap.regions import HEADER_GATE, HEADER_PROCESS
 from backend.fasttrap.target import MEMORY_POINTER
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.linux import procfs, ptrace
+from backend.linux.wait_status import WALL
 from scratch.trampoline import GATE_OPEN
 from tests.fasttrap.plans import FIRST_SITE, Hit, process_plan
 
@@ -37,7 +38,7 @@ def sleeper() -> Iterator[int]:
             time.sleep(0.001)  # its exec comes to an end first
         ptrace.seize(process.pid, OPTIONS)
         ptrace.interrupt(process.pid)
-        os.waitpid(process.pid, inject.WALL)
+        os.waitpid(process.pid, WALL)
         yield process.pid
         process.kill()
 
@@ -138,5 +139,5 @@ def test_memory_of_a_killed_process_stays(sleeper: int) -> None:
         installed.close()
         Hit(sleeper, sleeper).on(program)
         os.kill(sleeper, signal.SIGKILL)
-        os.waitpid(sleeper, inject.WALL)
+        os.waitpid(sleeper, WALL)
         assert program.snapshot(plan.program.aggregations[0]) == {(): (1,)}

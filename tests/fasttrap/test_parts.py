@@ -21,6 +21,7 @@ from backend.fasttrap.tracee import OPTIONS, Memory, Threads
 from backend.fasttrap.watched import Watched, watched_sites
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option
+from backend.linux.wait_status import WALL
 from tests.harness.triggers import Triggers
 
 
@@ -32,7 +33,7 @@ def sleeper() -> Iterator[int]:
             pass
         ptrace.seize(process.pid, OPTIONS)
         ptrace.interrupt(process.pid)
-        os.waitpid(process.pid, inject.WALL)
+        os.waitpid(process.pid, WALL)
         yield process.pid
         ptrace.detach(process.pid)
         assert process.wait() == 0

@@ -13,6 +13,7 @@ from backend.fasttrap.inject import Syscall
 from backend.fasttrap.tracee import OPTIONS, Memory
 from backend.fasttrap.way_back import way_back
 from backend.linux import ptrace
+from backend.linux.wait_status import WALL
 from tests.fasttrap.test_hits import ask_how_it_is
 from tests.fasttrap.tracing import tell_go, trigger
 from tests.harness.triggers import Triggers
@@ -32,7 +33,7 @@ def abandon_in_call(pid: int) -> None:
     """
     ptrace.seize(pid, OPTIONS)
     ptrace.interrupt(pid)
-    os.waitpid(pid, inject.WALL)
+    os.waitpid(pid, WALL)
     memory = Memory(pid)
     gate = inject.find_gate(pid, memory)
     page = inject.call(pid, gate, Syscall.MMAP, 0, PAGE, READ_EXEC, PRIVATE_ANONYMOUS, -1, 0)
@@ -48,7 +49,7 @@ def abandon_before_call(pid: int) -> None:
     """Send it to a gate in the vdso, to set a handler for SIGTRAP, and leave it there, stopped."""
     ptrace.seize(pid, OPTIONS)
     ptrace.interrupt(pid)
-    os.waitpid(pid, inject.WALL)
+    os.waitpid(pid, WALL)
     memory = Memory(pid)
     gate = inject.find_gate(pid, memory)
     home, mask = ptrace.registers(pid), ptrace.signal_mask(pid)

@@ -11,8 +11,7 @@ import pytest
 
 from backend.linux import ptrace
 from backend.linux.ptrace import Option, SignalInfo
-from backend.linux.wait_status import GroupStop, Interrupted, Killed, SignalStop, WaitStatus, decode
-from backend.target_process import WALL
+from backend.linux.wait_status import WALL, GroupStop, Interrupted, Killed, SignalStop, WaitStatus, decode
 from tests.harness.triggers import compile_c
 
 
