@@ -9,7 +9,7 @@ Return addresses are not: they follow from the calls themselves.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Final
 
@@ -28,22 +28,35 @@ _CHUNK: Final = 4 << 20
 _WORTH_KEEPING: Final = 1 << 18
 """Bytes of code from which on the set is kept on disk."""
 
+_LONG: Final = 8 << 20
+"""Bytes of code from which on the set is looked for for seconds."""
+
 _MAKERS: Final[tuple[ModuleType, ...]] = (frames, object_code, sweep_code, encoding, flow, jump_tables, sweep)
 """What decides it besides this module."""
 
 _INDIRECT: Final = frozenset((Flow.INDIRECT_JMP,))
 
 
-def entered(code: ObjectCode) -> AddressSet:
-    """Return the addresses, as the file has them, that may be entered; of a large object from disk if known."""
+def entered(code: ObjectCode, takes_long: Callable[[], object] = lambda: None) -> AddressSet:
+    """Return the addresses, as the file has them, that may be entered; of a large object from disk if known. Where it
+    will take seconds to find them, `takes_long` is called before.
+    """
     if not code.text:
         return AddressSet(0, b"")
     size = sum(end - start for start, end in code.text)
     if size < _WORTH_KEEPING or not code.file.build_id:
-        return AddressSet(code.text[0][0], _Finder(code).find())
+        return AddressSet(code.text[0][0], _found(code, size, takes_long))
     stamp = f"entered {code.file.build_id.hex()} {code.file.image.size_bytes}"
     makers = (__file__, *(str(maker.__file__) for maker in _MAKERS))
-    return AddressSet(code.text[0][0], object_cache.kept(stamp, makers, lambda: _Finder(code).find()))
+    return AddressSet(
+        code.text[0][0], object_cache.kept(stamp, makers, lambda: _found(code, size, takes_long))
+    )
+
+
+def _found(code: ObjectCode, size: int, takes_long: Callable[[], object]) -> bytes:
+    if size >= _LONG:
+        takes_long()
+    return _Finder(code).find()
 
 
 class _Finder:

@@ -18,12 +18,16 @@ _LONGEST_READ: Final = 64
 
 
 def windows(
-    code: ObjectCode, bias: int, sites: Iterable[int], placeable: Callable[[int, int], bool]
+    code: ObjectCode,
+    bias: int,
+    sites: Iterable[int],
+    placeable: Callable[[int, int], bool],
+    takes_long: Callable[[], object] = lambda: None,
 ) -> Windows:
     """Return the planner for an object that lies `bias` bytes higher than its file says.
 
     `sites` and the windows are addresses of the process, `placeable(low, high)` says whether a trampoline may
-    find a place there. Raises MalformedElf.
+    find a place there. `takes_long` is called before what takes seconds. Raises MalformedElf.
     """
     block, start = b"", 0
     swept, middle = Swept(0, b"", b""), 0
@@ -44,4 +48,4 @@ def windows(
             swept, middle = Swept(found.address + bias, found.code, found.info), address
         return swept
 
-    return Windows(entered(code).moved(bias), sites, read, around, placeable)
+    return Windows(entered(code, takes_long).moved(bias), sites, read, around, placeable)

@@ -5,7 +5,7 @@ Each engine is imported by the runs that use it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -37,9 +37,11 @@ class NoEngine(Exception):
 class EngineOptions:
     """`wanted` is the engine asked for; sizes are in bytes. `singly`: uprobes one by one, as before Linux 6.6.
 
-    `tier` is how fasttrap is to serve its sites: by jumps where that is safe, by traps only, by jumps only.
+    `tier` is how fasttrap is to serve its sites: by jumps where that is safe, by traps only, by jumps only. `tell` is
+    told, a line each, what takes so long that somebody may wonder.
     """
 
+    tell: Callable[[str], object]
     wanted: Literal["auto", "uprobes", "fasttrap"] = "auto"
     buffer_size: int = 4 << 20
     aggregation_size: int = 4 << 20
@@ -161,7 +163,8 @@ def _jumping(
 
     if pid is None or options.tier == "trap":
         return None
-    return Jumping(traced.symbols[pid], avoided, or_trap=options.tier == "auto", alone=alone)
+    or_trap = options.tier == "auto"
+    return Jumping(traced.symbols[pid], avoided, or_trap=or_trap, alone=alone, tell=options.tell)
 
 
 def growth_of(

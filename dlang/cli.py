@@ -141,6 +141,10 @@ def _complain(message: str) -> None:
     sys.stderr.write(f"{_name()}: {printable_name(message)}\n")
 
 
+def _say_nothing(message: str) -> None:
+    """For a quiet run."""
+
+
 def _name() -> str:
     name = Path(sys.argv[0]).name
     return "dtrap" if name in ("cli.py", "__main__.py") else name
@@ -433,7 +437,8 @@ class _Run:
     def _engine_options(self) -> EngineOptions:
         options = self.options
         sizes = options.bufsize, options.aggsize, options.dynvarsize
-        return EngineOptions(options.engine, *sizes, singly=options.singly, tier=options.tier)
+        tell = _say_nothing if options.quiet else _complain
+        return EngineOptions(tell, options.engine, *sizes, singly=options.singly, tier=options.tier)
 
     def _report_coverage(self, sites: Iterable[SiteCoverage], probes: Probes, *, traced: bool) -> None:
         from backend.coverage import render_json, render_text, tabulate

@@ -10,7 +10,7 @@ import os
 import select
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
@@ -60,13 +60,14 @@ _JUMPS: Final = {
 class Jumping:
     """Sites may be served by jumps: in the objects of `symbols`, but nowhere over addresses that are `avoided`. Those
     that can't be are served by traps, if they are to be served at all (`or_trap`). `alone`: nobody else has sites in
-    what is loaded later, so that there may be jumps as well.
+    what is loaded later, so that there may be jumps as well. `tell` is told what takes long.
     """
 
     symbols: Symbols
     avoided: Sequence[int]
     or_trap: bool
     alone: bool
+    tell: Callable[[str], object]
 
 
 class TrapEngine:
@@ -344,7 +345,7 @@ class TrapEngine:
             from backend.fasttrap.window_planning import Place, plan_windows
 
             place = Place(loaded, loaded.bias, sites)
-            known = plan_windows(self._pid, jumping.symbols, place, jumping.avoided)
+            known = plan_windows(self._pid, jumping.symbols, place, jumping.avoided, jumping.tell)
             self._planned[loaded] = known
         return known
 
@@ -431,7 +432,7 @@ def _foreseen_windows(
     with suppress(ProcessGone):
         return {
             loaded: plan_windows(
-                pid, jumping.symbols, Place(loaded, loaded.bias, sorted(own)), jumping.avoided
+                pid, jumping.symbols, Place(loaded, loaded.bias, sorted(own)), jumping.avoided, jumping.tell
             )
             for loaded, own in places.items()
         }

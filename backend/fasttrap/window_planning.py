@@ -42,10 +42,13 @@ class Place:
     sites: Sequence[int]
 
 
-def plan_windows(pid: int, symbols: Symbols, place: Place, avoided: Iterable[int]) -> WindowTable:
+def plan_windows(
+    pid: int, symbols: Symbols, place: Place, avoided: Iterable[int], tell: Callable[[str], object]
+) -> WindowTable:
     """Return for each site, in the order given, the window for its jump, or why it has none.
 
-    `avoided` are addresses that others, the kernel say, change. Raises ProcessGone.
+    `avoided` are addresses that others, the kernel say, change. Whoever waits is told by `tell` what takes long. Raises
+    ProcessGone.
     """
     occupied = taken(pid)
 
@@ -58,7 +61,7 @@ def plan_windows(pid: int, symbols: Symbols, place: Place, avoided: Iterable[int
 
     planned = WindowTable()
     with suppress(MalformedElf):
-        for site, window in _plan(symbols, place, avoided, placeable):
+        for site, window in _plan(symbols, place, avoided, placeable, tell):
             planned.add(site, window)
     for site in place.sites[len(planned) :]:
         planned.add(site, NoWindow(NO_FILE))
@@ -66,7 +69,11 @@ def plan_windows(pid: int, symbols: Symbols, place: Place, avoided: Iterable[int
 
 
 def _plan(
-    symbols: Symbols, place: Place, avoided: Iterable[int], placeable: Callable[[int, int], bool]
+    symbols: Symbols,
+    place: Place,
+    avoided: Iterable[int],
+    placeable: Callable[[int, int], bool],
+    tell: Callable[[str], object],
 ) -> Iterator[tuple[int, Window | NoWindow]]:
     code = symbols.code(place.object)
     if code is None:
@@ -77,7 +84,14 @@ def _plan(
     if symbols.functions(place.object).table.named(_OCAML) or _splits_stacks(code):
         yield from ((site, NoWindow(SMALL_STACKS)) for site in place.sites)
         return
-    planner = windows(code, place.bias, chain(place.sites, avoided), placeable)
+
+    def takes_long() -> None:
+        size_mib = sum(end - start for start, end in code.text) >> 20
+        often = ", once for all runs" if code.file.build_id else ""
+        what = f"looking where jumps may be in {size_mib} MiB of code of {place.object.name}"
+        tell(f"{what}{often} (-x tier=trap does without)")
+
+    planner = windows(code, place.bias, chain(place.sites, avoided), placeable, takes_long)
     yield from ((site, planner.plan(site)) for site in place.sites)
 
 

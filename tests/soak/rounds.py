@@ -128,7 +128,9 @@ def _windows(pid: int, addresses: Sequence[int]) -> dict[int, Window | NoWindow]
     with symbols_of(pid) as symbols:
         for loaded in symbols.objects:
             own = [address for address in addresses if loaded.text_at(RemoteAddr(address)) is not None]
-            found |= zip(own, plan_windows(pid, symbols, Place(loaded, loaded.bias, own), ()), strict=True)
+            found |= zip(
+                own, plan_windows(pid, symbols, Place(loaded, loaded.bias, own), (), print), strict=True
+            )
     return found
 
 

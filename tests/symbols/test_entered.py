@@ -81,6 +81,19 @@ def test_set_of_a_large_object_is_kept_on_disk(tmp_path: Path, monkeypatch: pyte
         assert entered(code) == first
 
 
+def test_what_takes_long_is_told_before_unless_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("backend.entered._WORTH_KEEPING", 0)
+    monkeypatch.setattr("backend.entered._LONG", 0)
+    told: list[str] = []
+    with opened(LIBC) as (code, _):
+        for _ in range(2):
+            entered(code, lambda: told.append("it takes long"))
+    assert told == ["it takes long"]
+
+
 def test_sets_of_addresses() -> None:
     found = AddressSet(0x1000, b"\x01\x00\x80")
     assert 0x1000 in found
