@@ -150,9 +150,9 @@ def _trap_engine(
     jumping = _jumping(pid, traced, options, avoided, alone=alone)
     inside = jumping is not None
     sizes = NativeOptions(options.buffer_size, options.aggregation_size, options.dynamic_size, inside=inside)
-    stopped = traced.process is not None and pid is not None and traced.process.hold_without_tracing()
+    created = traced.process if pid is not None and traced.process and traced.process.created else None
     return traced.stack.enter_context(
-        TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping, stopped=stopped)
+        TrapEngine(without_samples(plan), pid, sizes, traced.rows(), jumping, created=created)
     )
 
 

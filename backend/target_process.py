@@ -12,7 +12,7 @@ import errno
 import os
 import pwd
 import signal
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from backend.errors import (
     CannotGrab,
@@ -47,9 +47,13 @@ class TargetProcess(Protocol):
     def release(self) -> None:
         """Let a created process run, now that its probes are in place. A grabbed one was never held."""
 
-    def hold_without_tracing(self) -> bool:
-        """Hold a created process by a stop signal, so that an engine can become its tracer; False if it was not
-        created.
+    @property
+    def created(self) -> bool:
+        """Whether it was created for the run."""
+
+    def hold_without_tracing(self) -> None:
+        """Hold a created process by a stop signal, so that an engine can become its tracer. It doesn't end with us any
+        more.
         """
 
     def finish(self) -> None:
@@ -80,9 +84,10 @@ class Grabbed:
     def release(self) -> None:
         """Nothing holds it."""
 
-    def hold_without_tracing(self) -> bool:
+    created: ClassVar = False
+
+    def hold_without_tracing(self) -> None:
         """It runs, whoever traces it."""
-        return False
 
     def finish(self) -> None:
         """It is not ours to end."""
@@ -127,14 +132,15 @@ class Created:
             elif self._stopped:
                 pidfd.send_signal(self._descriptor, signal.SIGCONT)
 
-    def hold_without_tracing(self) -> bool:
+    created: ClassVar = True
+
+    def hold_without_tracing(self) -> None:
         """Stop the child by SIGSTOP instead of ptrace, until `release`: it is free to be traced by an engine."""
         self._held = False
         self._stopped = True
         with contextlib.suppress(ProcessLookupError):
             pidfd.send_signal(self._descriptor, signal.SIGSTOP)
             ptrace.detach(self.pid)
-        return True
 
     def hand_over(self) -> int:
         """Leave the child to an engine in this thread, which resumes it in its own time; return the pid.

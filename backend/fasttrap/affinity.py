@@ -62,6 +62,11 @@ class CpuFollower:
         self._yield(follows)
         self._run_on({cpu} if cpu is not None and follows else self._allowed)
 
+    def rest(self) -> None:
+        """Run as any process, before what others wait for: threads that are let go one by one would have us wait."""
+        self._yield(False)
+        self._run_on(self._allowed)
+
     def _run_on(self, cpus: set[int]) -> None:
         if cpus != self._current:
             os.sched_setaffinity(0, cpus)

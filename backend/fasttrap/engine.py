@@ -314,11 +314,12 @@ class Engine:
 
     def hold(self) -> None:
         """Stop every thread where it is."""
+        self._cpu.rest()
         hold(self.process)
 
     def detach(self) -> None:
         """Take every int3 away and let the process go, its threads as if they had never met one."""
-        hold(self.process)
+        self.hold()
         with contextlib.suppress(ProcessGone):
             self.process.jumps.restore()
         if self._come_out():

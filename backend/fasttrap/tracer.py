@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, TypeVar
 
 from backend.command_start import create
-from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TracerDied
+from backend.errors import CannotGrab, NoSuchProcess, ProcessGone, TraceeEnded, TracerDied
 from backend.fasttrap import guardian
 from backend.fasttrap.engine import Called, Ended, Engine, Executed, Happening, Loaded, NativeClauses
 from backend.fasttrap.loop import HotLoop
@@ -69,9 +69,11 @@ class Tracer:
         # What there is now stays, and both processes have it in common as long as nobody writes to it: not even a
         # collector of garbage.
         gc.freeze()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         self._process = os.fork()
         if self._process == 0:
-            _run(self._connection, other)
+            _run(self._connection, other, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         other.close()
 
     def __enter__(self) -> "Tracer":
@@ -129,7 +131,9 @@ class Tracer:
         self._request("watch_loads", breakpoint_, state)
 
     def arm(self, sites: Iterable[Site], *, traps: bool = True) -> Sequence[Outcome]:
-        """Arm sites in the held process; see Engine.arm. Raises CannotInject, ProcessGone."""
+        """Arm sites in the held process; see Engine.arm. Raises CannotInject; and ProcessGone if it is killed, or
+        executes another program: `go`, and it is told which.
+        """
         outcomes: Sequence[Outcome] = self._request(
             "arm", sites if isinstance(sites, SiteBatch) else SiteBatch(sites), traps
         )
@@ -143,6 +147,11 @@ class Tracer:
         """Return how often each site was hit, by identifier; sites never hit are left out."""
         hits: dict[int, int] = self._request("hits")
         return hits
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether the process has ended, or is held at the beginning of another program: `happening` tells it."""
+        return any(isinstance(happening, Ended | Executed) for happening in self._happenings)
 
     def happening(self) -> Happening:
         """Return what has happened next, waiting for it: Ended, Executed (held at its new entry point,
@@ -203,7 +212,11 @@ class Tracer:
                 error.__dict__.update(fields)
                 raise error
             case ("moved", path):
-                self.moved(path)
+                try:
+                    self.moved(path)
+                except FileNotFoundError:  # it is a file of the tracer's
+                    self._rescue()
+                    raise TracerDied(self.pid) from None
             case ("disarmed",):
                 self.disarmed = True
             case ("changed", identifiers):
@@ -255,15 +268,15 @@ class TracedProcess:
 # --- the other side ------------------------------------------------------------------------------------
 
 
-def _run(mine: Connection, connection: Connection) -> NoReturn:
+def _run(mine: Connection, connection: Connection, mask: set[signal.Signals | int]) -> NoReturn:
     """Be the tracer: serve requests and hits until dtrap closes its end of the connection, by will or by
-    death.
+    death. `mask` is what was blocked before the terminal's signals were.
     """
     try:
         mine.close()
         os.setpgid(0, 0)
         prctl.set_name("fasttrap")
-        ignored = _settle_signals()
+        ignored = _settle_signals(mask)
         # Kept until the end: signal handlers are in its memory.
         service = _Service(connection, ignored)
         service.run()
@@ -278,11 +291,14 @@ def _run(mine: Connection, connection: Connection) -> NoReturn:
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-def _settle_signals() -> frozenset[int]:
-    """Let no signal but SIGKILL end us before the target is whole; return those that were ignored."""
+def _settle_signals(mask: set[signal.Signals | int]) -> frozenset[int]:
+    """Let no signal but SIGKILL end us before the target is whole; return those that were ignored. Those that call us
+    come, whether dtrap was started with them blocked or not.
+    """
     ignored = frozenset(number for number in _TERMINAL_SIGNALS if signal.getsignal(number) is signal.SIG_IGN)
     for number in _TERMINAL_SIGNALS:
         signal.signal(number, _pass)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask - {signal.SIGALRM, signal.SIGIO})
     return ignored
 
 
@@ -322,7 +338,7 @@ class _Service:
         """See Tracer.attach."""
         try:
             self._engine.attach(pid)
-        except ProcessGone:
+        except (ProcessGone, TraceeEnded, ProcessLookupError):
             raise NoSuchProcess(pid) from None
         except PermissionError:
             raise not_permitted(pid) from None
@@ -350,6 +366,8 @@ class _Service:
         """See Tracer.arm. If the clauses' memory has moved, dtrap is told before it goes on."""
         try:
             return self._engine.arm(sites, traps=traps)
+        except (TraceeEnded, ProcessLookupError):  # the thread in whose name calls are made has been killed
+            raise ProcessGone(self._engine.process.pid) from None
         finally:
             installed = self._engine.process.installed
             if installed is not None and installed is not self._announced:
@@ -402,7 +420,10 @@ class _Service:
         try:
             while self._state == "running" and not self._connection.poll(0):
                 self._serve_hits()
-            name, arguments = self._connection.recv()
+            try:
+                name, arguments = self._connection.recv()
+            except OSError:  # in the middle of a request
+                return False
             self._answer(name, arguments)
         except (EOFError, ConnectionError):
             return False

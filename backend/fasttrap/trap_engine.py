@@ -30,6 +30,7 @@ from backend.linux import heap, procfs
 from backend.objects import LoadedObject, loaded_objects
 from backend.probes import Probe, Profile
 from backend.site_table import Site, SiteKind, Sites
+from backend.target_process import TargetProcess
 from dlang.aggregation_store import EngineRequest
 from dlang.aggregations import Aggregation, Cell, Key
 from dlang.notices import Loss
@@ -72,8 +73,8 @@ class Jumping:
 
 class TrapEngine:
     """backend.engine.Engine on ptrace; `pid` is the traced process, None where the plan has no sites. `rows` are what
-    its stacks are unwound by, `jumping` says where there may be jumps; None: nowhere. `stopped`: the process is one
-    that we have started, held by a stop signal until it is attached.
+    its stacks are unwound by, `jumping` says where there may be jumps; None: nowhere. `created`: the process, if it
+    is one that we have started; it is held by a stop signal until it is attached.
 
     Making one compiles the clauses and, for sites, starts the tracer. Raises OSError.
     """
@@ -86,7 +87,7 @@ class TrapEngine:
         rows: ProcessRows | None = None,
         jumping: Jumping | None = None,
         *,
-        stopped: bool = False,
+        created: TargetProcess | None = None,
     ) -> None:
         self._plan = plan
         self._jumping = jumping
@@ -99,6 +100,8 @@ class TrapEngine:
         self._attached = False
         self._lost = False
         self._answers: Coded[Answer] | None = None
+        self._unarmed: list[Refusal] = []
+        """Probes that a program which the process has executed could not have."""
         self._named = len(plan.names)
         self._loading = False
         self._mapped: frozenset[tuple[_File, int]] = frozenset()
@@ -106,8 +109,9 @@ class TrapEngine:
             descriptors = self._stack.enter_context(Descriptors.open())
             if pid is not None:
                 self._tracer = self._stack.enter_context(Tracer())
-                if stopped:
+                if created is not None:
                     self._tracer.look_after(pid)
+                    created.hold_without_tracing()
             self._program = self._stack.enter_context(NativeProgram(plan, pid, options, descriptors, rows))
             self._poll = self._stack.enter_context(select.epoll())
             self._poll.register(self._program.fileno(), select.EPOLLIN)
@@ -154,7 +158,11 @@ class TrapEngine:
         self._tracer.attach(self._pid)
         self._attached = True
         self._watch_loads(self._tracer, self._pid)
-        outcomes = self._tracer.arm(batch, traps=_may_trap(self._jumping))
+        try:
+            outcomes = self._tracer.arm(batch, traps=_may_trap(self._jumping))
+        except ProcessGone:  # it has ended, or executes another program: that is told when it goes on
+            self._tracer.go()
+            raise
         self._tracer.go()
         self._answers = _answers(sites, batch, outcomes)
         del batch, outcomes
@@ -195,27 +203,40 @@ class TrapEngine:
         if jumping is not None:  # the kernel's sites in what has been loaded are not known here
             jumping = replace(jumping, symbols=symbols or jumping.symbols) if jumping.alone else None
         batch = self._batch(chain(_at_home(sites), self._mapped_anew(self._pid)), jumping)
-        outcomes: Sequence[Outcome] = ()
         try:
-            if batch:
-                self._tracer.hold()
-                outcomes = self._tracer.arm(batch, traps=_may_trap(jumping))
-            if batch or self._loading:
-                self._tracer.go()
+            outcomes = self._armed(batch, jumping)
         except TracerDied:
             self._attached, self._lost = False, True
-        except ProcessGone:
-            self._attached = False
-        except CannotInject as error:
-            outcomes = [Refuse(str(error))] * len(batch)
-            self._tracer.go()
-        self._loading = False
-        if not self._attached:
             return ()
+        except ProcessGone:  # what it has done is told by the tracer
+            return ()
+        finally:
+            self._loading = False
         further = _answers(sites, batch, outcomes)
         self._answers = Coded(chain(self._answers or (), further))
         self._plan.sites.extend(sites)
         return refusals(replace(self._plan, sites=sites), further)
+
+    def _armed(self, batch: SiteBatch, jumping: Jumping | None) -> Sequence[Outcome]:
+        """Arm what has been loaded, in the process that is held for it, or runs; let it go on. Raises TracerDied,
+        ProcessGone.
+        """
+        assert self._tracer is not None
+        assert self._pid is not None
+        outcomes: Sequence[Outcome] = ()
+        if batch:
+            self._tracer.hold()
+        if self._tracer.has_gone:
+            raise ProcessGone(self._pid)
+        try:
+            if batch:
+                outcomes = self._tracer.arm(batch, traps=_may_trap(jumping))
+        except CannotInject as error:
+            outcomes = [Refuse(str(error))] * len(batch)
+        finally:
+            if batch or self._loading:
+                self._tracer.go()
+        return outcomes
 
     def _mapped_anew(self, pid: int) -> list[tuple[int, int, Site]]:
         """Return sites known before whose file has been mapped since, at another place or once more: a library that
@@ -233,10 +254,11 @@ class TrapEngine:
         if self._tracer is None:
             return ()
         numbers, self._tracer.changed = set(self._tracer.changed), []
+        unarmed, self._unarmed = self._unarmed, []
         if not numbers:
-            return ()
+            return tuple(unarmed)
         probes = dict.fromkeys(site.probe for site in self._plan.sites if site.number in numbers)
-        return tuple(Refusal(self._plan.names[probe], _CHANGED) for probe in probes)
+        return (*unarmed, *(Refusal(self._plan.names[probe], _CHANGED) for probe in probes))
 
     def take_disarmed(self) -> bool:
         if self._tracer is None or not self._tracer.disarmed:
@@ -249,6 +271,7 @@ class TrapEngine:
             self._attached = False
             try:
                 self._tracer.detach()
+                self._tracer.close()  # with it the kernel lets go of threads that could not be stopped
             except TracerDied:
                 self._lost = True
             self._program.abandon_unfinished()
@@ -292,16 +315,19 @@ class TrapEngine:
     def _arm_again(self, tracer: Tracer, pid: int) -> None:
         """Arm the new program, which is held at its entry point, wherever it maps a file of the old one's sites, as
         uprobes would: they belong to files."""
+        places: list[tuple[int, int, Site]] = []
         with suppress(ProcessGone, ProcessNotPermitted), ExitStack() as files:
             objects = loaded_objects(pid, files)
             mapped = {(loaded.device, loaded.inode): loaded for loaded in objects if loaded.has_file}
-            places = []
             for site in self._plan.sites:
                 loaded = mapped.get((site.object.device, site.object.inode))
                 if loaded is not None:
                     places.append((loaded.bias + site.address - site.object.bias, loaded.bias, site))
             self._watch_loads(tracer, pid)
-            tracer.arm(self._batch(places, self._jumping), traps=_may_trap(self._jumping))
+            try:
+                tracer.arm(self._batch(places, self._jumping), traps=_may_trap(self._jumping))
+            except CannotInject as error:
+                self._unarmed = [Refusal(self._plan.names[site.probe], str(error)) for *_, site in places]
         self._program.refresh()
         tracer.go()
 

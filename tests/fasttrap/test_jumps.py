@@ -134,6 +134,25 @@ def test_dtrap_takes_the_jumps_away_when_its_tracer_is_killed(triggers: Triggers
             assert text_of(process.pid, program) == before
 
 
+def test_dtrap_takes_over_when_its_tracer_is_killed_before_it_has_shared_its_memory(
+    triggers: Triggers,
+) -> None:
+    program = triggers.path("endless")
+    with trigger(program, "3") as process, Tracing(jumps=True) as tracing:
+        before = text_of(process.pid, program)
+        tell_go(process)
+
+        def kill_tracer(path: str) -> None:
+            os.kill(tracer_of(process.pid), signal.SIGKILL)
+            raise FileNotFoundError(path)
+
+        tracing.tracer.moved = kill_tracer
+        with pytest.raises(TracerDied):
+            arm_jumps(tracing, process.pid, program, JUMPED)
+        ask_how_it_is(process)
+        assert text_of(process.pid, program) == before
+
+
 def test_the_program_goes_on_through_its_jumps_when_all_are_killed_and_the_next_tracer_takes_them_away(
     triggers: Triggers,
 ) -> None:

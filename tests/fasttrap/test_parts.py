@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.fasttrap import disposition, inject, safety, text
+from backend.fasttrap import affinity, disposition, inject, safety, text
 from backend.fasttrap.inject import Syscall
 from backend.fasttrap.loop import Control, HotLoop, Reason, SiteTable
 from backend.fasttrap.made_sites import MadeSites
@@ -22,6 +22,7 @@ from backend.fasttrap.watched import Watched, watched_sites
 from backend.linux import procfs, ptrace
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import WALL
+from tests.fasttrap.tracing import forked
 from tests.harness.triggers import Triggers
 
 
@@ -193,3 +194,20 @@ def test_thread_that_ends_while_it_is_seized_is_left_out(monkeypatch: pytest.Mon
 def _ended_process() -> int:
     with subprocess.Popen(["true"]) as process:
         return process.pid
+
+
+def test_tracer_that_follows_its_tracee_gives_way_to_everybody_until_it_rests() -> None:
+    assert os.waitpid(forked(follow_and_rest), 0)[1] == 0
+
+
+def follow_and_rest() -> None:
+    for name, value in (("LOOK_AT_LOAD_S", 0.0), ("IDLE_CPUS", -1.0)):
+        setattr(affinity, name, value)
+    everywhere = os.sched_getaffinity(0)
+    follower = affinity.CpuFollower()
+    for _ in range(2):
+        follower.follow(os.getppid())
+    assert os.sched_getscheduler(0) == os.SCHED_IDLE
+    follower.rest()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getaffinity(0) == everywhere

@@ -315,3 +315,12 @@ def test_thread_that_waits_for_a_signal_with_sigtrap_blocked_outlives_both(trigg
         assert signal_set(process.pid, "SigBlk:") >> signal.SIGTRAP - 1 & 1
         process.process.send_signal(signal.SIGUSR2)
         assert process.end().status == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_run_with_closed_streams_is_a_run(closed: str) -> None:
+    shell = ("sh", "-c", f'exec "$0" "$@" {closed}', str(DTRAP))
+    result = run("-n", 'BEGIN { printf("there"); exit(3); }', executable=shell)
+    assert result.status == 3
+    assert "internal error" not in result.stderr
+    assert ("there" in result.stdout) == (closed == "2>&-")

@@ -184,7 +184,7 @@ def _trace_again_and_again(target: Target, shared: mmap.mmap) -> NoReturn:
                 shared[0] = Phase.RUNNING
                 tracer.go()
                 if select.select([tracer], [], [], RUN_S)[0]:
-                    tracer.happening()
+                    tracer.look()
                 shared[0] = Phase.DETACHING
                 tracer.detach()
     except BaseException:

@@ -1,0 +1,84 @@
+"""Somebody is killed in the middle of what is being armed or started: nobody waits for ever, and nothing is lost."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.linux import pidfd, procfs
+from tests.harness.command import DTRAP
+from tests.harness.ordinary_user import as_nobody
+from tests.harness.triggers import Triggers
+from tests.integration.running import TIMEOUT_S, children_of, dtrap, run, target
+
+FASTTRAP = ("-x", "engine=fasttrap")
+ALL_OF_LIBC = 'pid$target:libc.so.6::entry { @ = count(); } END { printf("the end"); }'
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.1, 0.3])
+def test_target_killed_while_it_is_armed_ends_the_run(triggers: Triggers, after_s: float) -> None:
+    with target([triggers.path("endless"), "4"]) as process:
+        process.say()
+        with dtrap(*FASTTRAP, "-p", str(process.pid), "-n", ALL_OF_LIBC) as tracer:
+            while not procfs.status(process.pid).tracer_pid:
+                time.sleep(0.001)
+            time.sleep(after_s)
+            process.process.kill()
+            result = tracer.end()
+    assert result.status == 0
+    assert "the end" in result.stdout
+    assert f"dtrap: pid {process.pid} terminated by SIGKILL" in result.stderr.splitlines()
+
+
+def test_command_that_has_not_run_ends_with_dtrap(triggers: Triggers) -> None:
+    command = f"{triggers.path('calls_forever')} -1"
+    with dtrap("-q", *FASTTRAP, "-n", ALL_OF_LIBC, "-c", command) as tracer:
+        child = stopped_child(tracer.pid)
+        descriptor = pidfd.open_process(child)
+        tracer.process.send_signal(signal.SIGTERM)
+        tracer.end()
+        wait_until_ended(descriptor)
+
+
+def stopped_child(pid: int) -> int:
+    """Wait until a process has a child that is stopped by a signal."""
+    while True:
+        for child in children_of(pid):
+            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                return child
+        time.sleep(0.0005)
+
+
+def wait_until_ended(descriptor: int) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not pidfd.ended(descriptor):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.close(descriptor)
+
+
+def test_counts_are_kept_where_a_new_program_can_have_no_probes(triggers: Triggers) -> None:
+    clause = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
+    nobody = (*as_nobody(), str(DTRAP))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(triggers.path("executes_in_sandbox"), folder)
+        result = run("-q", *FASTTRAP, "-n", clause, "-c", program, executable=nobody)
+    assert (result.status, result.stdout.split()) == (0, ["work", "2"])
+    (line,) = result.stderr.splitlines()
+    assert "work:entry withdrawn: " in line
+    assert "seccomp" in line
+
+
+def test_the_tracer_is_gone_before_the_end_is_printed(triggers: Triggers) -> None:
+    # Threads that could not be stopped are let go with it, and the end may take as long as its reader likes.
+    end = 'END { system("pgrep -P $PPID fasttrap || echo gone"); }'
+    program = f"pid$target:a.out:work:entry {{ @ = count(); }} {end} tick-100ms {{ exit(0); }}"
+    with target([triggers.path("calls_forever"), "-1"]) as process:
+        process.say()
+        result = run("-qw", *FASTTRAP, "-n", program, "-p", str(process.pid))
+    assert result.stdout.split()[0] == "gone"
