@@ -87,7 +87,8 @@ def _settle(process: Process, tid: int) -> None:
     with contextlib.suppress(TraceeEnded, ProcessLookupError, ProcessGone):
         behind, points = ptrace.registers(tid).rip - 1, process.tracepoints
         ours = process.was_int3(behind) or points.ends_copy(behind)
-        if ours and signal_set(tid, "SigPnd:") & disposition.TRAP_BIT:
+        pending = signal_set(tid, "SigPnd:") & ~ptrace.signal_mask(tid)
+        if ours and pending & disposition.TRAP_BIT:
             ptrace.cont(tid)
             process.threads.held[tid] = process.threads.take(os.P_PID, tid)[1]
             _settle(process, tid)

@@ -81,10 +81,15 @@ class Action:
 @contextmanager
 def lent(tid: int, memory: Memory, size: int) -> Iterator[int]:
     """Within, `size` bytes at the address yielded may be written to, for a call made in the name of the held thread
-    `tid`. Raises OSError(EIO) where there is no stack.
+    `tid`. Raises CannotInject where there is no stack.
     """
     buffer = (ptrace.registers(tid).rsp - _BELOW_STACK) & ~0xF
-    before = memory.read(buffer, size)
+    try:
+        before = memory.read(buffer, size)
+    except OSError:
+        before = b""
+    if len(before) < size:
+        raise CannotInject(tid, "its stack has no room")
     try:
         yield buffer
     finally:

@@ -14,7 +14,6 @@ executes a program, or asks to be traced by another (`free_guests`).
 """
 
 import contextlib
-import os
 import time
 from array import array
 from collections.abc import Sequence
@@ -50,14 +49,13 @@ from backend.fasttrap.loop import Control, HotLoop, Reason
 from backend.fasttrap.made_sites import Verdict
 from backend.fasttrap.process import Installed, Process
 from backend.fasttrap.site_batch import UNCOUNTED, Site, SiteBatch
-from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads
+from backend.fasttrap.tracee import OPTIONS, PLAIN_STOP, Memory, Thread, Threads, take_report
 from backend.fasttrap.tracepoints import Jumped, NotJumped, Outcome, Route, Tracepoints
 from backend.fasttrap.trap_arming import prepare_traps
 from backend.linux import ptrace
 from backend.linux.native_call import native_function
 from backend.linux.ptrace import Option, Registers
 from backend.linux.wait_status import (
-    WALL,
     Event,
     EventStop,
     Exited,
@@ -361,7 +359,9 @@ class Engine:
                     tid, status = self.control.tid, self.control.status
                     if status == 0 or _must_be_taken(status):
                         # The others are taken by being resumed.
-                        status = os.waitpid(tid, WALL)[1]
+                        found, status = take_report(tid)
+                        if not found:
+                            continue
                     happening = self._dispatch(tid, status)
                     if happening is not None:
                         return happening
@@ -390,7 +390,7 @@ class Engine:
         hold(self.process)
         spare = process.spare_thread()
         if spare is not None:
-            with contextlib.suppress(TraceeEnded, ProcessLookupError, CannotInject):
+            with contextlib.suppress(TraceeEnded, ProcessLookupError, ProcessGone, CannotInject):
                 upkeep.put_handler_back(process, process.threads.known[spare])
         return self.go()
 

@@ -8,7 +8,7 @@ from itertools import compress
 from signal import SIGTRAP
 from typing import Final
 
-from backend.errors import ProcessGone
+from backend.errors import CannotInject, ProcessGone, TraceeEnded
 from backend.fasttrap import dumpable, free_guests, inject, trap_mask, way_out
 from backend.fasttrap.holding import hold, hold_others
 from backend.fasttrap.jumps import Overlaid
@@ -53,7 +53,7 @@ def look(process: Process) -> bool:
         found = process.jumps.look(procfs.with_memory(process.pid))
         if found:
             hold(process)
-            with contextlib.suppress(ProcessGone):
+            with contextlib.suppress(ProcessGone, TraceeEnded):
                 _trap_instead(process, {site: process.jumps.way_out_of(site) for site in found})
             return True
     return False
@@ -80,9 +80,13 @@ def _trap_instead(process: Process, places: Mapping[int, int | None]) -> None:
     if sites and not free_guests.are_gone(process):
         process.changed += [site.identifier for site in sites]
         return
-    with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
-        sites.sort(key=lambda site: site.address)
-        outcomes = prepare_traps(process, SiteBatch(sites), tid)
-        process.tracepoints.insert(process.watched.first)
+    try:
+        with inject.seccomp_suspended(tid, OPTIONS), dumpable.looked_into(tid, process.gate):
+            sites.sort(key=lambda site: site.address)
+            outcomes = prepare_traps(process, SiteBatch(sites), tid)
+            process.tracepoints.insert(process.watched.first)
+    except CannotInject:
+        process.changed += [site.identifier for site in sites]
+        return
     refused = (isinstance(outcome, Refuse) for outcome in outcomes)
     process.changed += [site.identifier for site in compress(sites, refused)]

@@ -22,12 +22,11 @@ from enum import Flag, IntEnum, auto
 
 from backend.errors import CannotInject, TraceeEnded
 from backend.fasttrap import way_back
-from backend.fasttrap.tracee import Memory, await_report
+from backend.fasttrap.tracee import Memory, await_report, take_report
 from backend.linux import procfs, ptrace
 from backend.linux.procfs import MappedRange, RemoteAddr
 from backend.linux.ptrace import Option
 from backend.linux.wait_status import (
-    WALL,
     Exited,
     GroupStop,
     Interrupted,
@@ -184,8 +183,10 @@ def finish_call(tid: int) -> None:
 
 def await_stop(tid: int) -> int:
     """Return the status of a tracee's next stop. Raises TraceeEnded."""
-    await_report(tid)
-    status = os.waitpid(tid, WALL)[1]
+    found = status = 0
+    while not found:
+        await_report(tid)
+        found, status = take_report(tid)
     if isinstance(decode(status), Exited | Killed):
         raise TraceeEnded(tid, status)
     return status
@@ -242,6 +243,8 @@ def seccomp_suspended(tid: int, options: Option) -> Iterator[None]:
     except OSError:
         reason = "it runs under seccomp, and suspending that needs CAP_SYS_ADMIN"
         raise CannotInject(tid, reason) from None
-    yield
-    with contextlib.suppress(ProcessLookupError):
-        ptrace.set_options(tid, options)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            ptrace.set_options(tid, options)

@@ -429,8 +429,9 @@ class Process:
         if not (self.free_guests or any(thread.guest for thread in self.threads.known.values())):
             self.installed.set_gate(GATE_OPEN)
         else:
-            filtered = procfs.status(self.pid).seccomp
-            self.installed.set_gate(GATE_SHUT if filtered else GATE_GUARDED)
+            with contextlib.suppress(ProcessGone):
+                filtered = procfs.status(self.pid).seccomp
+                self.installed.set_gate(GATE_SHUT if filtered else GATE_GUARDED)
 
     def has_free_guests(self) -> bool:
         """Forget the free guests that don't share the memory any more; tell whether any are left."""

@@ -232,7 +232,9 @@ class Threads:
     def _will_be_held(self, tid: int) -> bool:
         if tid in self.held or self._is_in_vfork(tid):
             return False
-        return tid != self.pid or len(self.known) == 1 or not procfs.has_exited(tid)
+        if tid == self.pid and len(self.known) > 1:
+            return not procfs.has_exited(tid)
+        return procfs.exists(tid)  # else its end has been taken by somebody who waited for something else
 
     def are_all_held(self) -> bool:
         """Tell whether everything that executes in the memory of the process is held, also threads that were made so
@@ -283,13 +285,13 @@ class Threads:
         return _signal_of(await_report(tid))
 
     def _take(self, kind: int, tid: int, options: int) -> tuple[int, int] | None:
-        looked = await_report(tid) if kind == os.P_PID else _look(kind, tid, options)
-        if looked is None:
-            return None
-        number = _signal_of(looked)
-        is_kept = number is not None and self.keep_signal(looked.si_pid, number)
-        found, status = os.waitpid(looked.si_pid, WALL_OF_THIS_THREAD)
-        return found, PLAIN_STOP if is_kept and status == looked.si_status << 8 | 0x7F else status
+        while (looked := await_report(tid) if kind == os.P_PID else _look(kind, tid, options)) is not None:
+            number = _signal_of(looked)
+            is_kept = number is not None and self.keep_signal(looked.si_pid, number)
+            found, status = take_report(looked.si_pid)
+            if found:
+                return found, PLAIN_STOP if is_kept and status == looked.si_status << 8 | 0x7F else status
+        return None
 
     def _hold(self, tid: int, status: int) -> None:
         match decode(status):
@@ -368,10 +370,11 @@ class Threads:
 
 
 def await_report(tid: int) -> os.waitid_result:
-    """Wait until a tracee of this thread's has stopped or ended, and leave that to be taken.
+    """Wait until a tracee of this thread's has stopped or ended, and leave that to be taken (`take_report`).
 
     Raises TraceeEnded where its end is not reported: that of a first thread isn't before those of all others have been
-    taken, nor is that of a thread whose process goes on as the program that another one has executed.
+    taken, nor is that of a thread whose process goes on as the program that another one has executed. The stop of that
+    is for those who look for what comes next.
     """
     try:
         while (looked := _look(os.P_PID, tid, os.WNOHANG)) is None:
@@ -380,9 +383,21 @@ def await_report(tid: int) -> os.waitid_result:
                 if procfs.has_exited(tid):
                     raise TraceeEnded(tid, SIGKILL)
                 time.sleep(_LOOK_S)
-    except ChildProcessError:
+        if looked.si_status == Event.EXEC << 8 | SIGTRAP and ptrace.event_message(tid) != tid:
+            raise TraceeEnded(tid, SIGKILL)
+    except (ChildProcessError, ProcessLookupError):
         raise TraceeEnded(tid, SIGKILL) from None
     return looked
+
+
+def take_report(tid: int) -> tuple[int, int]:
+    """Take what a tracee of this thread's has reported; (0, 0) if it has been killed since: then its stop is gone, and
+    its end may not be reported for long.
+    """
+    try:
+        return os.waitpid(tid, os.WNOHANG | WALL_OF_THIS_THREAD)
+    except ChildProcessError:
+        return 0, 0
 
 
 def _look(kind: int, tid: int, options: int) -> os.waitid_result | None:

@@ -15,13 +15,14 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from signal import SIGTRAP
+from signal import SIGKILL, SIGTRAP
 
+from backend.errors import TraceeEnded
 from backend.fasttrap.inject import await_stop
 from backend.fasttrap.process import Process
 from backend.fasttrap.signals import FAULTS, NAMES_THE_INSTRUCTION, resumed, send_waiting
 from backend.fasttrap.tracee import PLAIN_STOP, Thread
-from backend.linux import ptrace
+from backend.linux import procfs, ptrace
 from backend.linux.wait_status import WALL, Interrupted, SignalStop, WaitStatus, decode
 from scratch.displaced import Resume
 from scratch.trampoline import Phase, Place
@@ -92,9 +93,17 @@ def _run_on(thread: Thread, pc: int) -> None:
     ptrace.cont(thread.tid)
     while time.monotonic() < until:
         time.sleep(RUN_S)
-        if os.waitid(os.P_PID, thread.tid, _STOPPED) is not None:
+        if _reports(thread.tid):
             return
     ptrace.interrupt(thread.tid)
+
+
+def _reports(tid: int) -> bool:
+    """Tell whether a thread has stopped or ended; also where its end has been another's, who has its number now."""
+    try:
+        return os.waitid(os.P_PID, tid, _STOPPED) is not None
+    except ChildProcessError:
+        return True
 
 
 def _fault(process: Process, thread: Thread, number: int) -> Fault | None:
@@ -153,6 +162,10 @@ def bring_home(process: Process, thread: Thread, status: int) -> int:
     process.tracepoints.note_waiting(thread)
     while not _is_home(process, tid):
         _run_on(thread, ptrace.instruction_pointer(tid))
+        while not _reports(tid):
+            if procfs.has_exited(tid):  # as a first thread may while the others, held, will not be heard of
+                raise TraceeEnded(tid, SIGKILL)
+            time.sleep(RUN_S)
         now = await_stop(tid)
         if isinstance(decode(now), SignalStop) and not _faults_again(process, thread, now):
             thread.waiting.append(ptrace.signal_info(tid))

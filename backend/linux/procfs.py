@@ -158,6 +158,11 @@ def size_pages(pid: int) -> int:
         return 0
 
 
+def exists(tid: int) -> bool:
+    """Tell whether there is such a thread, be it a zombie."""
+    return bool(_state(tid))
+
+
 def has_exited(tid: int) -> bool:
     """Tell whether a thread is a zombie, as the first one of a process may be while others live."""
     return _state(tid) in (b"Z", b"X")

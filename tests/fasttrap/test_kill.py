@@ -1,5 +1,6 @@
 """Whoever is killed with SIGKILL, dtrap or its tracer, at any moment: the target lives on with its own text."""
 
+import contextlib
 import os
 import random
 import signal
@@ -155,6 +156,38 @@ def see_first_thread_killed(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(TraceeEnded):
         stops_of(pid)
+
+
+def test_a_stop_that_is_gone_when_it_is_taken_is_not_waited_for(triggers: Triggers) -> None:
+    with trigger(triggers.path("endless"), "4") as process:
+        tell_go(process)
+        ask_how_it_is(process)
+        tracer = forked(lambda: kill_between_look_and_taking(process.pid))
+        assert os.waitpid(tracer, 0)[1] == 0
+
+
+def kill_between_look_and_taking(pid: int) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(20)
+    all_threads = Threads(pid)
+    all_threads.seize_all()
+    ptrace.cont(pid)
+    del all_threads.held[pid]
+
+    def kill(tid: int, _number: int) -> bool:
+        if tid == pid:
+            os.kill(pid, signal.SIGKILL)
+            while not procfs.has_exited(pid):
+                time.sleep(0.001)
+        return False
+
+    all_threads.keep_signal = kill
+    while all_threads.known:  # the signal may come after it has been held
+        all_threads.hold_all()
+        for tid in list(all_threads.held):
+            del all_threads.held[tid]
+            with contextlib.suppress(ProcessLookupError):
+                ptrace.cont(tid)
 
 
 def stops_of(tid: int) -> None:

@@ -13,7 +13,7 @@ from backend.linux import pidfd, procfs
 from tests.harness.command import DTRAP
 from tests.harness.ordinary_user import as_nobody
 from tests.harness.triggers import Triggers
-from tests.integration.running import TIMEOUT_S, children_of, dtrap, run, target
+from tests.integration.running import ARMED, TIMEOUT_S, children_of, dtrap, run, target
 
 FASTTRAP = ("-x", "engine=fasttrap")
 ALL_OF_LIBC = 'pid$target:libc.so.6::entry { @ = count(); } END { printf("the end"); }'
@@ -82,3 +82,35 @@ def test_the_tracer_is_gone_before_the_end_is_printed(triggers: Triggers) -> Non
         process.say()
         result = run("-qw", *FASTTRAP, "-n", program, "-p", str(process.pid))
     assert result.stdout.split()[0] == "gone"
+
+
+COUNT = "pid$target:a.out:work:entry { @ = count(); }"
+
+
+def test_thread_that_executes_a_program_while_a_call_is_made_in_the_name_of_the_first(
+    triggers: Triggers,
+) -> None:
+    command = f"{triggers.path('executes_in_calls')} 12"
+    result = run("-q", *FASTTRAP, "-x", "tier=trap", "-n", COUNT, "-c", command)
+    assert (result.status, result.stderr) == (0, "")
+    done, count = result.stdout.split()
+    assert done == "done"
+    assert int(count) > 0
+
+
+def test_process_that_ends_before_a_child_that_it_has_just_spawned(triggers: Triggers) -> None:
+    with (
+        target([triggers.path("spawns_at_end")]) as process,
+        dtrap("-q", *FASTTRAP, "-n", f"{ARMED} {COUNT}", "-p", str(process.pid)) as tracer,
+    ):
+        assert tracer.output.readline() == b"armed\n"
+        process.say()
+        assert process.process.wait() == 0  # it is not even a zombie then
+        result = tracer.end()
+    assert (result.status, result.stderr, result.stdout.split()) == (0, "", ["1"])
+
+
+def test_program_that_sets_a_handler_at_the_end_of_its_stack(triggers: Triggers) -> None:
+    command = str(triggers.path("low_stack"))
+    result = run("-q", *FASTTRAP, "-x", "tier=trap", "-n", COUNT, "-c", command)
+    assert (result.status, result.stderr, result.stdout.split()) == (0, "", ["0", "1"])
