@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -138,39 +138,14 @@ def test_a_thread_comes_out_of_the_safety_handler_though_signals_wait_for_it(tri
         assert output(process).readline() == "all\n"
 
 
-def test_a_first_thread_that_is_killed_is_not_waited_for_while_others_are_held(triggers: Triggers) -> None:
-    with trigger(triggers.path("endless"), "4") as process:
-        tell_go(process)
-        ask_how_it_is(process)
-        tracer = forked(lambda: see_first_thread_killed(process.pid))
-        assert os.waitpid(tracer, 0)[1] == 0
-
-
-def see_first_thread_killed(pid: int) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(20)
-    all_threads = Threads(pid)
-    all_threads.seize_all()
-    assert len(all_threads.held) > 1
+def see_first_thread_killed(pid: int, all_threads: Threads) -> None:
     ptrace.cont(pid)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(TraceeEnded):
         stops_of(pid)
 
 
-def test_a_stop_that_is_gone_when_it_is_taken_is_not_waited_for(triggers: Triggers) -> None:
-    with trigger(triggers.path("endless"), "4") as process:
-        tell_go(process)
-        ask_how_it_is(process)
-        tracer = forked(lambda: kill_between_look_and_taking(process.pid))
-        assert os.waitpid(tracer, 0)[1] == 0
-
-
-def kill_between_look_and_taking(pid: int) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(20)
-    all_threads = Threads(pid)
-    all_threads.seize_all()
+def kill_between_look_and_taking(pid: int, all_threads: Threads) -> None:
     ptrace.cont(pid)
     del all_threads.held[pid]
 
@@ -188,6 +163,24 @@ def kill_between_look_and_taking(pid: int) -> None:
             del all_threads.held[tid]
             with contextlib.suppress(ProcessLookupError):
                 ptrace.cont(tid)
+
+
+@pytest.mark.parametrize("action", [see_first_thread_killed, kill_between_look_and_taking])
+def test_a_first_thread_that_is_killed_while_others_are_held_is_not_waited_for(
+    triggers: Triggers, action: Callable[[int, Threads], None]
+) -> None:
+    def hold_and_act() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        all_threads = Threads(process.pid)
+        all_threads.seize_all()
+        assert len(all_threads.held) > 1
+        action(process.pid, all_threads)
+
+    with trigger(triggers.path("endless"), "4") as process:
+        tell_go(process)
+        ask_how_it_is(process)
+        assert os.waitpid(forked(hold_and_act), 0)[1] == 0
 
 
 def stops_of(tid: int) -> None:

@@ -66,8 +66,8 @@ def test_counts_are_kept_where_a_new_program_can_have_no_probes(triggers: Trigge
     nobody = (*as_nobody(), str(DTRAP))
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        program = shutil.copy(triggers.path("executes_in_sandbox"), folder)
-        result = run("-q", *FASTTRAP, "-n", clause, "-c", program, executable=nobody)
+        program = shutil.copy(triggers.path("executes"), folder)
+        result = run("-q", *FASTTRAP, "-n", clause, "-c", f"{program} sandboxed", executable=nobody)
     assert (result.status, result.stdout.split()) == (0, ["work", "2"])
     (line,) = result.stderr.splitlines()
     assert "work:entry withdrawn: " in line
