@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from backend.linux import pidfd, procfs
-from tests.harness.command import DTRAP
+from tests.harness.command import DTRAP, Run
 from tests.harness.ordinary_user import as_nobody
 from tests.harness.triggers import Triggers
 from tests.integration.running import ARMED, TIMEOUT_S, children_of, dtrap, run, target
 
 FASTTRAP = ("-x", "engine=fasttrap")
+COUNT = "pid$target:a.out:work:entry { @ = count(); }"
 ALL_OF_LIBC = 'pid$target:libc.so.6::entry { @ = count(); } END { printf("the end"); }'
 
 
@@ -61,17 +62,28 @@ def wait_until_ended(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def test_counts_are_kept_where_a_new_program_can_have_no_probes(triggers: Triggers) -> None:
-    clause = "pid$target:a.out:work:entry { @[probefunc] = count(); }"
-    nobody = (*as_nobody(), str(DTRAP))
+def run_as_nobody(program: Path, *arguments: str) -> Run:
+    """Count the calls of work() in a program, which nobody can reach where it is."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        program = shutil.copy(triggers.path("executes"), folder)
-        result = run("-q", *FASTTRAP, "-n", clause, "-c", f"{program} sandboxed", executable=nobody)
-    assert (result.status, result.stdout.split()) == (0, ["work", "2"])
+        command = " ".join((shutil.copy(program, folder), *arguments))
+        nobody = (*as_nobody(), str(DTRAP))
+        return run("-q", *FASTTRAP, "-n", COUNT, "-c", command, executable=nobody)
+
+
+def test_counts_are_kept_where_a_new_program_can_have_no_probes(triggers: Triggers) -> None:
+    result = run_as_nobody(triggers.path("executes"), "sandboxed")
+    assert (result.status, result.stdout.split()) == (0, ["2"])
     (line,) = result.stderr.splitlines()
     assert "work:entry withdrawn: " in line
     assert "seccomp" in line
+
+
+def test_counts_are_kept_where_a_sandbox_lets_no_trap_take_the_place_of_a_jump(triggers: Triggers) -> None:
+    result = run_as_nobody(triggers.path("faults_in_sandbox"))
+    assert (result.status, result.stdout.split()) == (0, ["caught", str(int(signal.SIGSEGV)), "2"])
+    (line,) = result.stderr.splitlines()
+    assert "work:entry withdrawn: " in line
 
 
 def test_the_tracer_is_gone_before_the_end_is_printed(triggers: Triggers) -> None:
@@ -82,9 +94,6 @@ def test_the_tracer_is_gone_before_the_end_is_printed(triggers: Triggers) -> Non
         process.say()
         result = run("-qw", *FASTTRAP, "-n", program, "-p", str(process.pid))
     assert result.stdout.split()[0] == "gone"
-
-
-COUNT = "pid$target:a.out:work:entry { @ = count(); }"
 
 
 def test_thread_that_executes_a_program_while_a_call_is_made_in_the_name_of_the_first(
