@@ -8,8 +8,9 @@ thread that traces.
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL, SIGRTMAX, SIGSTOP, SIGTRAP
 
@@ -31,6 +32,8 @@ PLAIN_STOP = Event.STOP << 16 | SIGTRAP << 8 | 0x7F
 
 ALL_BLOCKED = ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1) & (1 << 64) - 1
 
+_SEIZING_S = 0.02
+"""Longer than it takes to seize all threads, as a rule."""
 _LOOK_S = 0.0001
 """Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
 
@@ -159,16 +162,40 @@ class Threads:
                 for tid in procfs.threads(self.pid)
                 if tid not in self.known and not procfs.has_exited(tid) and not _never_leaves_kernel(tid)
             ]
-            for tid in new:
-                with contextlib.suppress(ProcessLookupError):
-                    if tid not in self.held:  # else a thread of ours has just made it, and it is ours already
-                        _seize(tid)
-                    self.known[tid] = Thread(tid)
+            with self._ends_taken_meanwhile():
+                for tid in new:
+                    with contextlib.suppress(ProcessLookupError):
+                        if (
+                            tid not in self.held
+                        ):  # else a thread of ours has just made it, and it is ours already
+                            _seize(tid)
+                        self.known[tid] = Thread(tid)
             self.hold_all()
             if not new:
                 break
         if not self.known:
             raise ProcessGone(self.pid)
+
+    @contextlib.contextmanager
+    def _ends_taken_meanwhile(self) -> Iterator[None]:
+        """Within, what takes long is helped on: a thread that executes a program waits until the ends of all others
+        have been taken, of ours by us, and who would seize it waits for that (cred_guard_mutex, kernel/ptrace.c).
+        """
+        is_over = threading.Event()
+
+        def take_ends() -> None:
+            while not is_over.wait(_SEIZING_S):
+                for tid in list(self.known):
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)
+
+        helper = threading.Thread(target=take_ends, daemon=True)
+        helper.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            helper.join()
 
     def seize_guests(self) -> None:
         """Seize and hold the children of vfork that run in the memory of the process, which is held."""

@@ -16,7 +16,7 @@ from backend.fasttrap import guardian, inject, leftovers, safety
 from backend.fasttrap.engine import Engine
 from backend.fasttrap.loop import HotLoop
 from backend.fasttrap.site_batch import Site, SiteBatch
-from backend.fasttrap.tracee import Threads
+from backend.fasttrap.tracee import OPTIONS, Thread, Threads
 from backend.linux import pidfd, procfs, ptrace, threads
 from backend.linux.wait_status import SignalStop, decode
 from tests.fasttrap.test_hits import ask_how_it_is, awkward_functions
@@ -181,6 +181,28 @@ def test_a_first_thread_that_is_killed_while_others_are_held_is_not_waited_for(
         tell_go(process)
         ask_how_it_is(process)
         assert os.waitpid(forked(hold_and_act), 0)[1] == 0
+
+
+def test_threads_are_seized_while_one_that_is_not_seized_yet_executes_a_program(triggers: Triggers) -> None:
+    def seize() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        while len(procfs.threads(process.pid)) < 3:
+            time.sleep(0.001)
+        _, waiting, _ = procfs.threads(process.pid)
+        all_threads = Threads(process.pid)
+        ptrace.seize(waiting, OPTIONS)
+        all_threads.known[waiting] = Thread(waiting)
+        tell_go(process)
+        while not procfs.has_exited(waiting):
+            time.sleep(0.001)
+        all_threads.seize_all()
+        assert list(all_threads.held) == [process.pid]
+        assert procfs.threads(process.pid) == (process.pid,)
+
+    with trigger(triggers.path("executes_on_byte")) as process:
+        tell_go(process)
+        assert os.waitpid(forked(seize), 0)[1] == 0
 
 
 def stops_of(tid: int) -> None:
