@@ -182,12 +182,14 @@ class Threads:
         have been taken, of ours by us, and who would seize it waits for that (cred_guard_mutex, kernel/ptrace.c).
         """
         is_over = threading.Event()
+        ended: list[int] = []
 
         def take_ends() -> None:
             while not is_over.wait(_SEIZING_S):
-                for tid in list(self.known):
+                for tid in self.known.keys() - set(ended):
                     with contextlib.suppress(ChildProcessError):
-                        os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL)
+                        if os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | WALL) is not None:
+                            ended.append(tid)
 
         helper = threading.Thread(target=take_ends, daemon=True)
         helper.start()
@@ -196,6 +198,8 @@ class Threads:
         finally:
             is_over.set()
             helper.join()
+            for tid in ended:
+                self.forget(tid)
 
     def seize_guests(self) -> None:
         """Seize and hold the children of vfork that run in the memory of the process, which is held."""

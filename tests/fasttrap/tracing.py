@@ -23,6 +23,7 @@ from elftools.elf.sections import SymbolTableSection
 from backend.errors import CannotInject, ProcessGone
 from backend.fasttrap.engine import Ended, Happening
 from backend.fasttrap.inject import Gate, Syscall, call
+from backend.fasttrap.jump_arming import SHARED
 from backend.fasttrap.jumps import IN_USE
 from backend.fasttrap.site_batch import Site
 from backend.fasttrap.tracee import Memory
@@ -236,16 +237,16 @@ class Tracing:
 
 
 def arm_jumps(tracing: Tracing, pid: int, program: Path, functions: Sequence[str]) -> None:
-    """Have jumps on functions of a running program: where a thread was in the middle of a window, once more when it has
-    gone on.
+    """Have jumps on functions of a running program: where a thread was in the middle of a window, or waits for its child
+    of vfork, once more when that is over.
     """
     tracing.tracer.attach(pid)
     outcomes = tracing.arm(program, functions).values()
-    while any(isinstance(each, NotJumped) and each.reason == IN_USE for each in outcomes):
+    while any(isinstance(each, NotJumped) and each.reason in (IN_USE, SHARED) for each in outcomes):
         tracing.tracer.detach()
         tracing.tracer.attach(pid)
         outcomes = tracing.arm(program, functions).values()
-    assert {type(outcome) for outcome in outcomes} == {Jumped}
+    assert {type(outcome) for outcome in outcomes} == {Jumped}, list(outcomes)
     tracing.tracer.go()
 
 
