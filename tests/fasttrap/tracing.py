@@ -237,8 +237,8 @@ class Tracing:
 
 
 def arm_jumps(tracing: Tracing, pid: int, program: Path, functions: Sequence[str]) -> None:
-    """Have jumps on functions of a running program: where a thread was in the middle of a window, or waits for its child
-    of vfork, once more when that is over.
+    """Have jumps on functions of a running program: where a thread was in the middle of a window, or waited for its
+    child of vfork, once more when that is over.
     """
     tracing.tracer.attach(pid)
     outcomes = tracing.arm(program, functions).values()
