@@ -41,7 +41,7 @@ def leave(process: Process) -> None:
             upkeep.keep_handler(process, last)
             to_unmap = own_memory.removable(process)
             if to_unmap:
-                process.forget_detour()
+                process.note_detour(0)
     for tid in list(process.threads.held):
         if tid != last and not _forget(process, tid, to_unmap):
             to_unmap = ()

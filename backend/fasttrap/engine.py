@@ -73,6 +73,7 @@ from scratch.slots import NoFreeSpace
 _LOOK_S: Final = 0.002
 """How long threads run that are waited for, between two looks at them."""
 _OUT_S: Final = 0.05
+"""How long threads may take to come out of clauses when the process is left."""
 
 WINDOW_HITS = 128
 """After so many hits the tracer asks where its tracee runs: often enough to matter, too seldom to cost."""
@@ -248,7 +249,7 @@ class Engine:
                 to_trap.add(site.address, site.identifier)
             ways = iter(prepare_traps(process, to_trap, tid))
             process.tracepoints.insert(process.watched.first)
-            process.note_detour()
+            process.note_detour(process.jumps.detour)
             process.jumps.insert()
         outcomes: Coded[Outcome] = Coded()
         for place, reason in enumerate(reasons):

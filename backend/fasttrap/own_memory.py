@@ -58,8 +58,10 @@ def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 def is_outside(process: Process, tid: int) -> bool:
     """Tell whether a held thread is neither in our memory nor in a function of the vdso that was called from there."""
     pc = ptrace.instruction_pointer(tid)
-    ours = process.own_memory
-    return not way_out.is_inside(process, tid, pc) and not any(start <= pc < end for start, end in ours)
+    scratch = process.tracepoints.space.regions
+    return not way_out.is_inside(process, tid, pc) and not any(
+        each.start <= pc < each.end for each in scratch
+    )
 
 
 def unmap(process: Process, tid: int, ranges: Sequence[tuple[int, int]]) -> None:

@@ -256,19 +256,14 @@ class Process:
         handler = safety.write(
             points.memory, points.space.regions, points.displaced, self.made, self.watched, may_open=may_open
         )
-        self.note_detour()
+        self.note_detour(self.jumps.detour)
         self.is_disarmed = False
         self.sigtrap.install(tid, self.gate, points.memory, handler)
 
-    def note_detour(self) -> None:
-        """Before jumps are inserted: tell the safety handler, if there is one, about them."""
+    def note_detour(self, detour: int) -> None:
+        """Before jumps are inserted, or (0) unmapped: tell the safety handler about them, if there is one."""
         if self.tracepoints.space.regions:
-            safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, self.jumps.detour)
-
-    def forget_detour(self) -> None:
-        """When the jumps have been taken away: let the safety handler know of none."""
-        if self.tracepoints.space.regions:
-            safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, 0)
+            safety.note_detour(self.tracepoints.memory, self.tracepoints.space.home, detour)
 
     def unfit(self, sites: SiteBatch) -> dict[int, str]:
         """Return the places of sites that can't be armed since the program's code isn't what it was when they were

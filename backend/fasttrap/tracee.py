@@ -35,7 +35,9 @@ ALL_BLOCKED = ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1) & (1 << 64) - 1
 _SEIZING_S = 0.02
 """Longer than it takes to seize all threads, as a rule."""
 _LOOK_S = 0.0001
-"""Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there."""
+"""Between looks at threads that may be on their way into vfork: nothing tells when one waits for its child there. And
+at one that is waited for while another's report waits to be taken by somebody else.
+"""
 
 
 class Memory:
@@ -165,9 +167,8 @@ class Threads:
             with self._ends_taken_meanwhile():
                 for tid in new:
                     with contextlib.suppress(ProcessLookupError):
-                        if (
-                            tid not in self.held
-                        ):  # else a thread of ours has just made it, and it is ours already
+                        # If it is held, a thread of ours has just made it, and it is ours already.
+                        if tid not in self.held:
                             _seize(tid)
                         self.known[tid] = Thread(tid)
             self.hold_all()

@@ -1,10 +1,8 @@
 /* Calls work(), whose first instruction reads what its argument points to: once, then under a seccomp filter that allows
  * everything once with an address where nothing is, and twice more. Prints what was caught. */
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/prctl.h>
+#include "sandbox.h"
 #include "trigger.h"
 
 static sigjmp_buf before;
@@ -15,8 +13,6 @@ static void on_fault(int number) { siglongjmp(before, number); }
 
 int main(void)
 {
-	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog filter = {1, &allow};
 	long one = 1;
 	int caught;
 
@@ -24,7 +20,7 @@ int main(void)
 	wait_for_go();
 	if (work(&one) != 3)
 		return 1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+	if (enter_sandbox())
 		return 1;
 	caught = sigsetjmp(before, 1);
 	if (caught == 0)
